@@ -1,0 +1,44 @@
+//! The public HTTP API. Every path of the product is on this page.
+//!
+//! Whether a path needs a credential is a property of the table in which it stands, never of a prefix.
+//! A handler extracts, translates, makes one call and translates back.
+
+mod body;
+mod control;
+mod data;
+mod error;
+mod from_wire;
+mod ops;
+mod to_wire;
+
+use axum::{
+    Router,
+    middleware::from_fn_with_state,
+    routing::{get, post},
+};
+
+use crate::{gate, state::AppState};
+
+pub(crate) use error::ApiError;
+
+/// All routes, behind the gate.
+pub(crate) fn router(state: AppState) -> Router {
+    let open = Router::new()
+        .route("/health", get(ops::health))
+        .route("/ready", get(ops::ready))
+        .route("/metrics", get(ops::metrics));
+    let guarded = Router::new()
+        .route("/v2/tasks", post(data::task_create))
+        .route("/v2/tasks/{id}", get(data::task_view))
+        .route("/v2/tasks/{id}/events", get(data::task_events))
+        .route("/v2/tasks/{id}/cancel", post(data::task_cancel))
+        .route("/v2/pools", get(control::pool_list))
+        .route("/v2/pools/{id}/health", get(control::pool_health))
+        .route("/v2/meta/capabilities", get(control::capabilities_view))
+        .route_layer(from_fn_with_state(state.clone(), gate::bearer_auth));
+    open.merge(guarded)
+        .fallback(ops::not_found)
+        .method_not_allowed_fallback(ops::method_not_allowed)
+        .layer(from_fn_with_state(state.clone(), gate::door))
+        .with_state(state)
+}

@@ -1,0 +1,86 @@
+//! Reading a JSON body: bounded in size and time, and every complaint names its field.
+
+use api_types::ErrorCode;
+use axum::{
+    body::{Body, Bytes},
+    extract::{FromRequest, Request},
+    http::{HeaderMap, header},
+};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::ApiError;
+use crate::state::AppState;
+
+/// A JSON body, decoded. Unknown fields are ignored; anything else that does not fit is a 400.
+pub(crate) struct WireJson<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<AppState> for WireJson<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
+        let limits = &state.gate.limits;
+        let (head, body) = request.into_parts();
+        check_media(&head.headers)?;
+        check_length(&head.headers, limits.body_bytes_max)?;
+        let bytes = timeout(limits.body_timeout, collect(body, limits.body_bytes_max))
+            .await
+            .map_err(|_late| ApiError::new(ErrorCode::RequestTimeout, "the body did not arrive in time"))??;
+        decode(&bytes).map(WireJson)
+    }
+}
+
+// H21
+fn check_media(headers: &HeaderMap) -> Result<(), ApiError> {
+    let refused = |message| Err(ApiError::new(ErrorCode::UnsupportedMediaType, message));
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return refused("Content-Encoding: send the body as it is");
+    }
+    let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media = media.and_then(|value| value.split(';').next()).map(str::trim).unwrap_or_default();
+    if media.eq_ignore_ascii_case("application/json") {
+        Ok(())
+    } else {
+        refused("Content-Type: must be application/json")
+    }
+}
+
+/// Turns a body away by its announced length, before a byte of it is read.
+// H17
+fn check_length(headers: &HeaderMap, bytes_max: usize) -> Result<(), ApiError> {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    match announced.and_then(|value| value.parse::<u64>().ok()) {
+        Some(announced) if announced > bytes_max as u64 => Err(too_large(bytes_max)),
+        _ => Ok(()),
+    }
+}
+
+async fn collect(body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
+    match Limited::new(body, bytes_max).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large(bytes_max)),
+        Err(_) => Err(ApiError::new(ErrorCode::InvalidParams, "the body broke off")),
+    }
+}
+
+fn too_large(bytes_max: usize) -> ApiError {
+    ApiError::new(ErrorCode::PayloadTooLarge, format!("the body is larger than {bytes_max} bytes"))
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let problem = error.into_inner().to_string();
+        if path == "." {
+            ApiError::new(ErrorCode::InvalidParams, format!("the body is not a JSON object that fits: {problem}"))
+        } else {
+            ApiError::invalid(&path, problem)
+        }
+    })?;
+    json.end().map_err(|error| {
+        ApiError::new(ErrorCode::InvalidParams, format!("the body goes on after its end: {error}"))
+    })?;
+    Ok(value)
+}

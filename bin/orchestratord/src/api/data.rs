@@ -1,0 +1,26 @@
+//! The data plane: tasks and their streams.
+
+mod task_cancel;
+mod task_create;
+mod task_events;
+mod task_view;
+
+pub(crate) use task_cancel::task_cancel;
+pub(crate) use task_create::task_create;
+pub(crate) use task_events::task_events;
+pub(crate) use task_view::task_view;
+
+use std::sync::Arc;
+
+use api_types::ErrorCode;
+
+use super::ApiError;
+use crate::services::{JobEntry, Jobs};
+
+/// The job that a path names. What is no id names nothing.
+fn find(jobs: &Jobs, id: &str) -> Result<Arc<JobEntry>, ApiError> {
+    id.parse()
+        .ok()
+        .and_then(|id| jobs.find(id))
+        .ok_or_else(|| ApiError::new(ErrorCode::NotFound, "no task has this id"))
+}

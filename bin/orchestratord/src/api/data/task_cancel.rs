@@ -1,0 +1,29 @@
+//! `POST /v2/tasks/{id}/cancel`: a task is taken back.
+
+use std::sync::Arc;
+
+use api_types::ErrorCode;
+use axum::{
+    extract::{Path, State},
+    http::StatusCode,
+};
+use orchestrator_core::JobEnd;
+
+use super::{ApiError, find};
+use crate::services::{Jobs, SchedulerHandle};
+
+/// 204 once no further token will reach any reader; 409 when the task had ended otherwise.
+//= ORCH-3026
+pub(crate) async fn task_cancel(
+    State(jobs): State<Arc<Jobs>>,
+    State(scheduler): State<SchedulerHandle>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let entry = find(&jobs, &id)?;
+    scheduler.cancel(Arc::clone(&entry)).await?;
+    match entry.status().ended {
+        Some((_, JobEnd::Canceled)) => Ok(StatusCode::NO_CONTENT),
+        Some(_) => Err(ApiError::new(ErrorCode::JobEnded, "the task had ended before it could be canceled")),
+        None => Err(ApiError::new(ErrorCode::Internal, "the task could not be canceled")),
+    }
+}

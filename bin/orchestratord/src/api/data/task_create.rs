@@ -1,0 +1,42 @@
+//! `POST /v2/tasks`: a task comes in.
+
+use std::sync::Arc;
+
+use api_types::{Admission as WireAdmission, CreateTask};
+use axum::{
+    Extension, Json,
+    extract::State,
+    http::{HeaderMap, HeaderName, StatusCode, header},
+};
+
+use super::super::{ApiError, body::WireJson, from_wire, to_wire};
+use crate::{
+    gate::CorrelationId,
+    services::{Admission, Admitted},
+};
+
+type Answer = (StatusCode, [(HeaderName, String); 1], Json<WireAdmission>);
+
+/// 202 for a task that came in, 200 for one that came before.
+pub(crate) async fn task_create(
+    State(admission): State<Admission>,
+    Extension(correlation): Extension<CorrelationId>,
+    headers: HeaderMap,
+    WireJson(wire): WireJson<CreateTask>,
+) -> Result<Answer, ApiError> {
+    let task = from_wire::new_task(wire, correlation.shared(), traceparent(&headers))?;
+    let (status, id, granted) = match admission.admit(task).await? {
+        Admitted::Fresh(id, granted) => (StatusCode::ACCEPTED, id, granted),
+        Admitted::Repeated(id, granted) => (StatusCode::OK, id, granted),
+    };
+    let location = [(header::LOCATION, format!("/v2/tasks/{id}"))];
+    Ok((status, location, Json(to_wire::admission(id, &granted))))
+}
+
+/// The W3C trace context, if it looks like one: `00-<32 hex>-<16 hex>-<2 hex>`.
+fn traceparent(headers: &HeaderMap) -> Option<Arc<str>> {
+    let given = headers.get("traceparent")?.to_str().ok()?;
+    let lengths: Vec<_> = given.split('-').map(str::len).collect();
+    let hex = given.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+    (hex && lengths == [2, 32, 16, 2]).then(|| given.into())
+}

@@ -1,0 +1,27 @@
+//! `GET /v2/tasks/{id}`: what became of a task.
+
+use std::sync::Arc;
+
+use api_types::TaskView;
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+
+use super::{super::to_wire, ApiError, find};
+use crate::{
+    clock::Clock,
+    services::{Jobs, SchedulerHandle},
+};
+
+/// The task as it stands, with its text once it has ended.
+pub(crate) async fn task_view(
+    State(jobs): State<Arc<Jobs>>,
+    State(scheduler): State<SchedulerHandle>,
+    State(clock): State<Clock>,
+    Path(id): Path<String>,
+) -> Result<Json<TaskView>, ApiError> {
+    let entry = find(&jobs, &id)?;
+    let position = scheduler.position(entry.facts.id).await?;
+    Ok(Json(to_wire::task(&entry, position, clock)))
+}

@@ -1,0 +1,78 @@
+//! What operators and load balancers ask: is it alive, is it ready, what are its numbers.
+
+use std::sync::Arc;
+
+use api_types::ErrorCode;
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use orchestrator_core::{PoolSummary, Readiness};
+use serde::Serialize;
+
+use super::ApiError;
+use crate::{
+    metrics::Metrics,
+    services::SchedulerHandle,
+    state::{AppState, GateRules},
+};
+
+/// The body of `/health` and `/ready`.
+#[derive(Debug, Serialize)]
+struct Status {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<String>,
+}
+
+/// `GET /health`: the process answers.
+pub(crate) async fn health() -> Response {
+    Json(Status { status: "ok", reasons: Vec::new() }).into_response()
+}
+
+/// `GET /ready`: 200 when work can be done, else 503 and why not.
+pub(crate) async fn ready(
+    State(scheduler): State<SchedulerHandle>,
+    State(gate): State<Arc<GateRules>>,
+) -> Result<Response, ApiError> {
+    let mut reasons = not_ready(&scheduler.pools().await?);
+    if gate.closing.is_cancelled() {
+        reasons = vec!["the server is shutting down".to_owned()];
+    }
+    let (code, status) = if reasons.is_empty() {
+        (StatusCode::OK, "ready")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "unready")
+    };
+    Ok((code, Json(Status { status, reasons })).into_response())
+}
+
+/// One ready pool is enough.
+fn not_ready(pools: &[PoolSummary]) -> Vec<String> {
+    let is_ready = |pool: &PoolSummary| pool.replicas.iter().any(|it| it.view.readiness == Readiness::Ready);
+    if pools.is_empty() {
+        return vec!["there is no pool".to_owned()];
+    }
+    if pools.iter().any(is_ready) {
+        return Vec::new();
+    }
+    pools.iter().map(|pool| format!("pool {} is not ready", pool.pool)).collect()
+}
+
+/// `GET /metrics`: all metrics as OpenMetrics text.
+pub(crate) async fn metrics(State(metrics): State<Arc<Metrics>>) -> Response {
+    let media = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, media)], metrics.text()).into_response()
+}
+
+/// Any other path.
+pub(crate) async fn not_found(State(_): State<AppState>) -> ApiError {
+    ApiError::new(ErrorCode::NotFound, "there is nothing at this path")
+}
+
+/// A known path, asked in another way.
+pub(crate) async fn method_not_allowed(State(_): State<AppState>) -> ApiError {
+    ApiError::new(ErrorCode::MethodNotAllowed, "this path is not asked for with this method")
+}

@@ -1,0 +1,19 @@
+//! The control plane of llama-orch, as a library for its own binary and tests.
+//!
+//! Data flows one way: gate, desk ([`api`]), queue and placement (`orchestrator-core`, owned by
+//! [`services`]), dispatch, adapter, relay. The only way back is one small event.
+
+mod adapters;
+mod api;
+mod app;
+mod clock;
+pub mod config;
+mod gate;
+mod metrics;
+mod relay;
+mod server;
+mod services;
+mod state;
+pub mod telemetry;
+
+pub use app::App;

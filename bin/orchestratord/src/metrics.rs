@@ -1,0 +1,168 @@
+//! Every metric of the product: one table of names, and one method per thing that happens.
+//!
+//! Labels come from configuration and from closed lists only; nothing that a client chose is ever one.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64},
+    },
+    time::Duration,
+};
+
+use orchestrator_core::{Admission, Outcome, PoolId, RejectReason, Rejection};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PoolLabel {
+    pool_id: Arc<str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    pool_id: Arc<str>,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    pool_id: Arc<str>,
+    reason: &'static str,
+}
+
+type Counters<L> = Family<L, Counter<u64, AtomicU64>>;
+
+/// The label value of what concerns no pool.
+const NO_POOL: &str = "none";
+/// From 0.1 ms, where an idle slot takes a job, to minutes of waiting.
+const DISPATCH_BUCKETS_MS: [f64; 17] = [
+    0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0, 10_000.0, 60_000.0,
+    300_000.0,
+];
+
+/// All metrics.
+pub(crate) struct Metrics {
+    registry: Registry,
+    queue_depth: Family<PoolLabel, Gauge<i64, AtomicI64>>,
+    enqueued: Counters<OutcomeLabel>,
+    rejected: Counters<ReasonLabel>,
+    dispatched: Counters<OutcomeLabel>,
+    dispatch_latency: Family<PoolLabel, Histogram, fn() -> Histogram>,
+    health_checks: Counters<OutcomeLabel>,
+}
+
+impl Metrics {
+    //= ORCH-3028
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::default();
+        let queue_depth = Family::default();
+        let enqueued = Counters::default();
+        let rejected = Counters::default();
+        let dispatched = Counters::default();
+        let latency: fn() -> Histogram = || Histogram::new(DISPATCH_BUCKETS_MS);
+        let dispatch_latency = Family::new_with_constructor(latency);
+        let health_checks = Counters::default();
+        // The library appends `_total` to counters.
+        registry.register("orchd_admission_queue_depth", "Jobs that wait, by pool", queue_depth.clone());
+        registry.register("orchd_admission_enqueued", "Jobs accepted", enqueued.clone());
+        registry.register("orchd_admission_rejected", "Jobs not accepted", rejected.clone());
+        registry.register("orchd_tasks_dispatched", "Attempts that ended, by outcome", dispatched.clone());
+        registry.register(
+            "orchd_dispatch_latency_ms",
+            "Milliseconds from admission to dispatch",
+            dispatch_latency.clone(),
+        );
+        registry.register("orchd_pool_health_checks", "Looks at engines", health_checks.clone());
+        Self { registry, queue_depth, enqueued, rejected, dispatched, dispatch_latency, health_checks }
+    }
+
+    /// The text that a scraper gets.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        if encode(&mut text, &self.registry).is_err() {
+            text.clear();
+        }
+        text
+    }
+
+    pub(crate) fn queue_depth(&self, pool: &PoolId, waiting: u32) {
+        self.queue_depth.get_or_create(&PoolLabel { pool_id: label(pool) }).set(i64::from(waiting));
+    }
+
+    pub(crate) fn enqueued(&self, admission: &Admission) {
+        let outcome = if admission.queue_position == 0 && admission.predicted_start.is_zero() {
+            "dispatched"
+        } else {
+            "queued"
+        };
+        self.enqueued.get_or_create(&OutcomeLabel { pool_id: label(&admission.pool), outcome }).inc();
+    }
+
+    pub(crate) fn rejected(&self, rejection: &Rejection) {
+        let pool_id = rejection.pool.as_ref().map_or_else(|| NO_POOL.into(), label);
+        self.rejected.get_or_create(&ReasonLabel { pool_id, reason: reason(&rejection.reason) }).inc();
+    }
+
+    pub(crate) fn overloaded(&self) {
+        self.rejected.get_or_create(&ReasonLabel { pool_id: NO_POOL.into(), reason: "overloaded" }).inc();
+    }
+
+    pub(crate) fn dispatched(&self, pool: &PoolId, waited: Duration) {
+        let pool_id = label(pool);
+        self.dispatch_latency.get_or_create(&PoolLabel { pool_id }).observe(waited.as_secs_f64() * 1e3);
+    }
+
+    pub(crate) fn attempt_ended(&self, pool: &PoolId, outcome: Outcome) {
+        let outcome = match outcome {
+            Outcome::Completed => "completed",
+            Outcome::Aborted => "aborted",
+            Outcome::Lost { .. } => "lost",
+            Outcome::TimedOut { .. } => "timed_out",
+            Outcome::Busy { .. } => "busy",
+            Outcome::Refused => "refused",
+        };
+        self.dispatched.get_or_create(&OutcomeLabel { pool_id: label(pool), outcome }).inc();
+    }
+
+    pub(crate) fn health_checked(&self, pool: &PoolId, answered: Answered) {
+        let outcome = match answered {
+            Answered::Yes => "ok",
+            Answered::No => "error",
+        };
+        self.health_checks.get_or_create(&OutcomeLabel { pool_id: label(pool), outcome }).inc();
+    }
+}
+
+/// Whether an engine answered a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answered {
+    Yes,
+    No,
+}
+
+fn label(pool: &PoolId) -> Arc<str> {
+    pool.as_str().into()
+}
+
+/// The closed list of reasons.
+fn reason(reason: &RejectReason) -> &'static str {
+    match reason {
+        RejectReason::NoPool => "no_pool",
+        RejectReason::UnknownPin => "unknown_pin",
+        RejectReason::NoSuchModel => "model_not_available",
+        RejectReason::Context { .. } => "context",
+        RejectReason::Device => "device",
+        RejectReason::Unready => "unready",
+        RejectReason::Unreachable => "unreachable",
+        RejectReason::Deadline { .. } => "deadline",
+        RejectReason::QueueFull => "queue_full",
+        RejectReason::NothingToDrop => "nothing_to_drop",
+        RejectReason::DuplicateId => "duplicate_id",
+        RejectReason::ShuttingDown => "shutting_down",
+    }
+}

@@ -1,0 +1,14 @@
+//! The relay: one event log per job, written once, read by anyone at any time.
+//!
+//! A job's stream is an append-only log of frames that are ready for the wire. Whoever writes encodes
+//! each event once; whoever reads holds a cursor into the bytes. A late reader starts at the front, a
+//! resumed one after the event that it names, a slow one falls behind: none of them costs the engine,
+//! the writer or another reader anything.
+
+mod body;
+mod frame;
+mod log;
+
+pub(crate) use body::EventBody;
+pub(crate) use frame::decode_text;
+pub(crate) use log::{JobLog, Resume, ResumeError};

@@ -1,0 +1,66 @@
+//! The response body of a reader: a cursor, and a comment now and then when nothing comes.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use adapter_api::LazyTimer;
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use tokio::time::Instant;
+
+use super::log::Cursor;
+use crate::services::JobEntry;
+
+/// Half of the longest silence that a client may see. The timer only asks whether anything was sent
+/// since it last rang, so a token costs it nothing, and no gap exceeds two of its periods.
+const KEEP_ALIVE_HALF: Duration = Duration::from_millis(7_400);
+const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
+
+/// Streams a job's log from a cursor to its end.
+pub(crate) struct EventBody {
+    job: Arc<JobEntry>,
+    cursor: Cursor,
+    timer: LazyTimer,
+    sent: bool,
+}
+
+impl EventBody {
+    pub(crate) fn new(job: Arc<JobEntry>, cursor: Cursor) -> Self {
+        Self { job, cursor, timer: LazyTimer::new(KEEP_ALIVE_HALF), sent: true }
+    }
+}
+
+impl Body for EventBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = self.get_mut();
+        if let Poll::Ready(bytes) = this.job.log.poll_read(&mut this.cursor, cx) {
+            this.sent = true;
+            return Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))));
+        }
+        while this.timer.poll_passed(cx).is_ready() {
+            this.timer.set(Instant::now() + KEEP_ALIVE_HALF);
+            if !std::mem::replace(&mut this.sent, false) {
+                this.sent = true;
+                return Poll::Ready(Some(Ok(Frame::data(KEEP_ALIVE))));
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for EventBody {
+    fn drop(&mut self) {
+        self.job.log.close(&self.cursor);
+    }
+}

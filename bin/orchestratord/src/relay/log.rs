@@ -1,0 +1,264 @@
+//! The event log of one job.
+//!
+//! The newest bytes are in `tail`; the first reader that reaches them freezes them into a segment,
+//! which all readers then share without a copy. A reader that is at the end leaves its waker under
+//! the same lock under which the writer appends, so no wake-up can be lost.
+//!
+//! Invariant: ids count up from 0 without a gap.
+//! Invariant: after the terminal event nothing is appended, whoever tries.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    task::{Context, Poll, Waker},
+};
+
+use adapter_api::TokenBatch;
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+use super::frame::{push_event, push_token};
+
+/// Where a reader stands: how many bytes of the log it has taken.
+#[derive(Debug)]
+pub(crate) struct Cursor {
+    offset: usize,
+    reader: u64,
+}
+
+/// Where a reader wants to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resume {
+    /// With the first event.
+    FromStart,
+    /// With the event after this id.
+    After(u32),
+}
+
+/// Why a reader cannot start where it wants to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ResumeError {
+    /// No event has this id yet.
+    Future {
+        /// The id of the newest event.
+        last: Option<u32>,
+    },
+    /// The log was given up.
+    Expired,
+}
+
+/// The log. Cheap to append to, cheap to read from, bounded by what its job may say.
+#[derive(Debug, Default)]
+pub(crate) struct JobLog {
+    inner: Mutex<Inner>,
+    readers: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Frozen frames with the offset at which each segment starts.
+    segments: Vec<(usize, Bytes)>,
+    frozen: usize,
+    tail: Vec<u8>,
+    /// For each event, the offset at which it ends.
+    ends: Vec<u32>,
+    tokens: u32,
+    phase: Phase,
+    waiting: SmallVec<[(u64, Waker); 2]>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Open,
+    /// The terminal event is in.
+    Sealed,
+    /// The frames were given up after their retention.
+    Expired,
+}
+
+impl JobLog {
+    /// Appends a token event per piece. False when the log is sealed: nothing was appended.
+    pub(crate) fn append_tokens(&self, batch: &TokenBatch) -> bool {
+        self.write(|inner| {
+            for piece in batch.pieces() {
+                let seq = inner.next_seq();
+                push_token(&mut inner.tail, seq, inner.tokens, piece);
+                inner.tokens += 1;
+                inner.close_event();
+            }
+        })
+    }
+
+    /// Appends one event. False when the log is sealed: nothing was appended.
+    pub(crate) fn append(&self, event: &str, data: &[u8]) -> bool {
+        self.write(|inner| inner.push(event, data))
+    }
+
+    /// Appends the last events of the job, the terminal one last, and seals the log.
+    pub(crate) fn seal(&self, events: &[(&str, Vec<u8>)]) -> bool {
+        self.write(|inner| {
+            for (event, data) in events {
+                inner.push(event, data);
+            }
+            inner.compact();
+            inner.phase = Phase::Sealed;
+        })
+    }
+
+    fn write(&self, append: impl FnOnce(&mut Inner)) -> bool {
+        let waiting = {
+            let mut inner = self.inner.lock();
+            if inner.phase != Phase::Open {
+                return false;
+            }
+            append(&mut inner);
+            std::mem::take(&mut inner.waiting)
+        };
+        for (_, waker) in waiting {
+            waker.wake();
+        }
+        true
+    }
+
+    /// Gives up the frames. Readers that are at it get the end of the stream.
+    pub(crate) fn expire(&self) {
+        let waiting = {
+            let mut inner = self.inner.lock();
+            inner.phase = Phase::Expired;
+            inner.segments = Vec::new();
+            inner.tail = Vec::new();
+            inner.ends = Vec::new();
+            std::mem::take(&mut inner.waiting)
+        };
+        for (_, waker) in waiting {
+            waker.wake();
+        }
+    }
+
+    /// A new reader.
+    pub(crate) fn open(&self, resume: Resume) -> Result<Cursor, ResumeError> {
+        let inner = self.inner.lock();
+        if inner.phase == Phase::Expired {
+            return Err(ResumeError::Expired);
+        }
+        let offset = match resume {
+            Resume::FromStart => 0,
+            Resume::After(id) => match inner.ends.get(id as usize) {
+                Some(end) => *end as usize,
+                None => return Err(ResumeError::Future { last: inner.next_seq().checked_sub(1) }),
+            },
+        };
+        Ok(Cursor { offset, reader: self.readers.fetch_add(1, Ordering::Relaxed) })
+    }
+
+    /// The next bytes for this reader: as many whole frames as there are. `None` after the last one.
+    pub(crate) fn poll_read(&self, cursor: &mut Cursor, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let mut inner = self.inner.lock();
+        if inner.phase == Phase::Expired {
+            return Poll::Ready(None);
+        }
+        if cursor.offset < inner.len() {
+            let bytes = inner.read_from(cursor.offset);
+            cursor.offset += bytes.len();
+            return Poll::Ready(Some(bytes));
+        }
+        if inner.phase == Phase::Sealed {
+            return Poll::Ready(None);
+        }
+        match inner.waiting.iter_mut().find(|(reader, _)| *reader == cursor.reader) {
+            Some((_, waker)) => waker.clone_from(cx.waker()),
+            None => inner.waiting.push((cursor.reader, cx.waker().clone())),
+        }
+        Poll::Pending
+    }
+
+    /// Forgets a reader that waits.
+    pub(crate) fn close(&self, cursor: &Cursor) {
+        self.inner.lock().waiting.retain(|(reader, _)| *reader != cursor.reader);
+    }
+
+    /// All frames so far.
+    pub(crate) fn frames(&self) -> Bytes {
+        let mut inner = self.inner.lock();
+        inner.compact();
+        inner.segments.first().map(|(_, bytes)| bytes.clone()).unwrap_or_default()
+    }
+
+    /// How many bytes the log holds.
+    pub(crate) fn len(&self) -> usize {
+        self.inner.lock().len()
+    }
+
+    /// How many token events it holds.
+    pub(crate) fn tokens(&self) -> u32 {
+        self.inner.lock().tokens
+    }
+}
+
+impl Inner {
+    fn next_seq(&self) -> u32 {
+        u32::try_from(self.ends.len()).unwrap_or(u32::MAX)
+    }
+
+    fn len(&self) -> usize {
+        self.frozen + self.tail.len()
+    }
+
+    fn push(&mut self, event: &str, data: &[u8]) {
+        let seq = self.next_seq();
+        push_event(&mut self.tail, seq, event, data);
+        self.close_event();
+    }
+
+    fn close_event(&mut self) {
+        let end = u32::try_from(self.len()).unwrap_or(u32::MAX);
+        self.ends.push(end);
+    }
+
+    /// Moves the tail into a segment of its own.
+    fn freeze(&mut self) {
+        if !self.tail.is_empty() {
+            let segment = Bytes::copy_from_slice(&self.tail);
+            self.tail.clear();
+            self.segments.push((self.frozen, segment.clone()));
+            self.frozen += segment.len();
+        }
+    }
+
+    /// The bytes from `offset` to the end of their segment.
+    fn read_from(&mut self, offset: usize) -> Bytes {
+        if offset >= self.frozen {
+            self.freeze();
+        }
+        // Most readers are at the newest segment; others search.
+        let index = match self.segments.last() {
+            Some((start, _)) if *start <= offset => self.segments.len() - 1,
+            _ => self.segments.partition_point(|(start, _)| *start <= offset) - 1,
+        };
+        let (start, segment) = &self.segments[index];
+        segment.slice(offset - start..)
+    }
+
+    /// Joins all segments into one, so that late readers get everything at once.
+    fn compact(&mut self) {
+        if self.segments.len() == 1 && self.tail.is_empty() {
+            return;
+        }
+        let mut all = BytesMut::with_capacity(self.len());
+        for (_, segment) in &self.segments {
+            all.extend_from_slice(segment);
+        }
+        all.extend_from_slice(&self.tail);
+        self.tail = Vec::new();
+        self.frozen = all.len();
+        self.segments.clear();
+        if !all.is_empty() {
+            self.segments.push((0, all.freeze()));
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "log_tests.rs"]
+mod tests;

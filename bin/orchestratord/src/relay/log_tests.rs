@@ -1,0 +1,151 @@
+//! Tests of the job log.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Wake,
+    thread,
+};
+
+use super::*;
+
+#[derive(Default)]
+struct Counter(AtomicUsize);
+
+impl Wake for Counter {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn tokens(texts: &[&str]) -> TokenBatch {
+    let mut batch = TokenBatch::new();
+    texts.iter().for_each(|text| batch.push(text));
+    batch
+}
+
+/// Reads until the log has nothing more now. True when the log is over.
+fn drain(log: &JobLog, cursor: &mut Cursor, into: &mut Vec<u8>) -> bool {
+    let mut cx = Context::from_waker(Waker::noop());
+    loop {
+        match log.poll_read(cursor, &mut cx) {
+            Poll::Ready(Some(bytes)) => into.extend_from_slice(&bytes),
+            Poll::Ready(None) => return true,
+            Poll::Pending => return false,
+        }
+    }
+}
+
+fn sample() -> JobLog {
+    let log = JobLog::default();
+    assert!(log.append("started", b"{}"));
+    for text in ["a", "b", "c"] {
+        assert!(log.append_tokens(&tokens(&[text, text])));
+    }
+    assert!(log.seal(&[("metrics", b"{}".to_vec()), ("end", b"{}".to_vec())]));
+    log
+}
+
+#[test]
+fn ids_count_from_zero_without_a_gap() {
+    let frames = sample().frames();
+    let text = std::str::from_utf8(&frames).unwrap();
+    let ids: Vec<u32> =
+        text.lines().filter_map(|line| line.strip_prefix("id: ")).map(|id| id.parse().unwrap()).collect();
+    assert_eq!(ids, (0..9).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_reader_that_resumes_after_any_event_gets_exactly_the_rest() {
+    let log = sample();
+    let whole = log.frames();
+    for id in 0..9 {
+        let mut cursor = log.open(Resume::After(id)).unwrap();
+        let mut rest = Vec::new();
+        assert!(drain(&log, &mut cursor, &mut rest));
+        assert!(whole.ends_with(&rest));
+        let first = format!("id: {}\n", id + 1);
+        assert!(rest.is_empty() == (id == 8) && (id == 8 || rest.starts_with(first.as_bytes())), "after {id}");
+    }
+    assert_eq!(log.open(Resume::After(9)).unwrap_err(), ResumeError::Future { last: Some(8) });
+}
+
+#[test]
+fn nothing_is_appended_after_the_terminal_event() {
+    let log = sample();
+    let before = log.frames();
+    assert!(!log.append_tokens(&tokens(&["late"])));
+    assert!(!log.append("error", b"{}"));
+    assert!(!log.seal(&[("end", b"{}".to_vec())]));
+    assert_eq!(log.frames(), before);
+}
+
+#[test]
+fn readers_at_any_pace_see_the_same_bytes() {
+    let log = JobLog::default();
+    let (mut eager, mut lazy) = (log.open(Resume::FromStart).unwrap(), log.open(Resume::FromStart).unwrap());
+    let (mut seen_eager, mut seen_lazy) = (Vec::new(), Vec::new());
+    for round in 0..50 {
+        log.append_tokens(&tokens(&["x", "yy"]));
+        assert!(!drain(&log, &mut eager, &mut seen_eager));
+        if round % 7 == 3 {
+            assert!(!drain(&log, &mut lazy, &mut seen_lazy));
+        }
+    }
+    log.seal(&[("end", b"{}".to_vec())]);
+    assert!(drain(&log, &mut eager, &mut seen_eager));
+    assert!(drain(&log, &mut lazy, &mut seen_lazy));
+    assert_eq!(seen_eager, seen_lazy);
+    assert_eq!(seen_eager, log.frames());
+}
+
+#[test]
+fn a_waiting_reader_is_woken_once_by_each_append_and_keeps_one_waker() {
+    let log = JobLog::default();
+    let mut cursor = log.open(Resume::FromStart).unwrap();
+    let count = Arc::new(Counter::default());
+    let waker = Waker::from(Arc::clone(&count));
+    let mut cx = Context::from_waker(&waker);
+    for _ in 0..3 {
+        assert!(log.poll_read(&mut cursor, &mut cx).is_pending());
+    }
+    assert_eq!(log.inner.lock().waiting.len(), 1);
+    log.append_tokens(&tokens(&["a", "b"]));
+    log.append_tokens(&tokens(&["c"]));
+    assert_eq!(count.0.load(Ordering::SeqCst), 1);
+    assert!(log.poll_read(&mut cursor, &mut cx).is_ready());
+    assert!(log.poll_read(&mut cursor, &mut cx).is_pending());
+    log.close(&cursor);
+    assert!(log.inner.lock().waiting.is_empty());
+}
+
+#[test]
+fn an_expired_log_holds_nothing_and_says_so() {
+    let log = sample();
+    log.expire();
+    assert_eq!((log.len(), log.open(Resume::FromStart).unwrap_err()), (0, ResumeError::Expired));
+}
+
+#[test]
+fn a_writer_and_readers_on_other_threads_agree() {
+    let log = Arc::new(JobLog::default());
+    let reader = |log: Arc<JobLog>| {
+        thread::spawn(move || {
+            let (mut cursor, mut seen) = (log.open(Resume::FromStart).unwrap(), Vec::new());
+            while !drain(&log, &mut cursor, &mut seen) {
+                thread::yield_now();
+            }
+            seen
+        })
+    };
+    let readers: Vec<_> = (0..3).map(|_| reader(Arc::clone(&log))).collect();
+    for number in 0..2_000 {
+        log.append_tokens(&tokens(&[&format!(" {number}")]));
+    }
+    log.seal(&[("end", b"{}".to_vec())]);
+    for reader in readers {
+        assert_eq!(reader.join().unwrap(), log.frames());
+    }
+}

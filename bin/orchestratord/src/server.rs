@@ -1,0 +1,106 @@
+//! The accept loop: connections in, bounded in number, in time and in size.
+//!
+//! It is our own because the defaults of the ready-made one let a slow header keep a connection for
+//! ever, take 300 KB of headers, and hold small writes back for 40 ms.
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::{Router, extract::ConnectInfo};
+use config_schema::Limits;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
+use std::sync::Arc;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::sleep,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt;
+use tracing::{debug, warn};
+
+/// A peer that takes nothing for so long is gone, also when it still answers the network.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// More headers than these are an attack or a mistake.
+const HEADERS_MAX: usize = 64;
+
+/// What the loop works with.
+pub(crate) struct Server {
+    pub(crate) router: Router,
+    pub(crate) limits: Limits,
+    pub(crate) tracker: TaskTracker,
+    /// Stops accepting, and lets each connection end after its answer.
+    pub(crate) closing: CancellationToken,
+}
+
+impl Server {
+    /// Accepts until it is told to stop.
+    pub(crate) async fn run(self, listener: TcpListener) {
+        let slots = Arc::new(Semaphore::new(self.limits.connections_max));
+        loop {
+            // At the bound, new connections wait in the kernel's backlog.
+            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.closing.cancelled() => return,
+            };
+            match accepted {
+                Ok((socket, peer)) => {
+                    self.tracker.spawn(self.serve(socket, peer, slot));
+                }
+                Err(error) => {
+                    // Out of descriptors, most likely: the next try needs a moment.
+                    warn!(target: "orchestratord::server", %error, "accept failed");
+                    sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    /// One connection, to its end.
+    fn serve(
+        &self,
+        socket: TcpStream,
+        peer: SocketAddr,
+        slot: OwnedSemaphorePermit,
+    ) -> impl Future<Output = ()> + use<> {
+        let (router, closing) = (self.router.clone(), self.closing.clone());
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(self.limits.header_timeout)
+            .max_buf_size(self.limits.header_bytes_max)
+            .max_headers(HEADERS_MAX);
+        async move {
+            if let Err(error) = tune(&socket) {
+                debug!(target: "orchestratord::server", %error, "a connection could not be tuned");
+            }
+            let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+                request.extensions_mut().insert(ConnectInfo(peer));
+                router.clone().oneshot(request)
+            });
+            let connection = http.serve_connection(TokioIo::new(socket), service);
+            let mut connection = std::pin::pin!(connection);
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = closing.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
+                debug!(target: "orchestratord::server", %error, "a connection broke");
+            }
+            drop(slot);
+        }
+    }
+}
+
+/// Small writes leave at once, and a peer that stopped reading is given up.
+// H02
+fn tune(socket: &TcpStream) -> std::io::Result<()> {
+    socket.set_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    SockRef::from(socket).set_tcp_user_timeout(Some(WRITE_TIMEOUT))?;
+    Ok(())
+}

@@ -1,0 +1,20 @@
+//! What the server does, apart from how it is asked: admission, scheduling, dispatch, jobs, pools.
+
+mod admission;
+mod dispatch;
+mod events;
+mod inbox;
+mod job;
+mod jobs;
+mod narrate;
+mod pools;
+mod scheduler;
+
+pub(crate) use admission::{Admission, AdmissionError, Admitted, NewTask};
+pub(crate) use dispatch::Dispatcher;
+pub(crate) use events::{failure, millis};
+pub(crate) use inbox::Refused;
+pub(crate) use job::{JobEntry, JobFacts, JobStatus};
+pub(crate) use jobs::{Jobs, RetentionLimits};
+pub(crate) use pools::{Pools, ReplicaConfig};
+pub(crate) use scheduler::{SchedulerHandle, SchedulerParts, run};

@@ -1,0 +1,96 @@
+//! From a checked request to an answer: accepted, repeated, or refused.
+
+use std::{sync::Arc, time::Duration};
+
+use adapter_api::WorkOrder;
+use orchestrator_core::{Admission as Granted, JobId, NewJob, Rejection, Requirements};
+use tokio::sync::oneshot;
+
+use super::{
+    inbox::Submission,
+    job::{JobEntry, JobFacts},
+    narrate,
+    scheduler::{Answer, SchedulerHandle},
+};
+use crate::{clock::Clock, metrics::Metrics};
+
+/// A request that was checked.
+#[derive(Debug)]
+pub(crate) struct NewTask {
+    pub(crate) facts: JobFacts,
+    pub(crate) order: WorkOrder,
+    pub(crate) requirements: Requirements,
+    pub(crate) deadline: Option<Duration>,
+}
+
+/// A job that is accounted for.
+pub(crate) enum Admitted {
+    /// It came in now.
+    Fresh(JobId, Granted),
+    /// The same request came before.
+    Repeated(JobId, Granted),
+}
+
+/// Why a request is not accepted.
+#[derive(Debug)]
+pub(crate) enum AdmissionError {
+    /// The scheduler said no.
+    Rejected(Rejection),
+    /// Another request has this id.
+    Conflict,
+    /// The scheduler has too much to do.
+    Overloaded,
+}
+
+/// The desk's way to the queue.
+#[derive(Clone)]
+pub(crate) struct Admission {
+    pub(crate) scheduler: SchedulerHandle,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) max_attempts: u32,
+}
+
+impl Admission {
+    /// Asks for a job. When this returns `Ok`, the job is accounted for.
+    pub(crate) async fn admit(&self, task: NewTask) -> Result<Admitted, AdmissionError> {
+        let result = self.ask(task).await;
+        match &result {
+            Err(AdmissionError::Rejected(rejection)) => {
+                self.metrics.rejected(rejection);
+                narrate::refused(rejection);
+            }
+            Err(AdmissionError::Overloaded) => self.metrics.overloaded(),
+            Err(AdmissionError::Conflict) | Ok(_) => {}
+        }
+        result
+    }
+
+    async fn ask(&self, task: NewTask) -> Result<Admitted, AdmissionError> {
+        let NewTask { facts, order, requirements, deadline } = task;
+        let job = NewJob {
+            id: facts.id,
+            priority: facts.priority,
+            requirements,
+            deadline: deadline.map(|after| self.clock.now() + after),
+            max_attempts: self.max_attempts,
+        };
+        let entry = Arc::new(JobEntry::new(facts, order));
+        let (answer, answered) = oneshot::channel();
+        let submission = Submission { job, entry: Arc::clone(&entry), answer };
+        let refused = self.scheduler.submit(Box::new(submission)).await;
+        refused.map_err(|_full| AdmissionError::Overloaded)?;
+        match answered.await.map_err(|_gone| AdmissionError::Overloaded)? {
+            Answer::Accepted(granted) => {
+                narrate::accepted(&entry, &granted);
+                Ok(Admitted::Fresh(entry.facts.id, granted))
+            }
+            Answer::Rejected(rejection) => Err(AdmissionError::Rejected(rejection)),
+            Answer::Known(known) if known.facts.fingerprint == entry.facts.fingerprint => {
+                let granted = known.status().admission.ok_or(AdmissionError::Conflict)?;
+                Ok(Admitted::Repeated(known.facts.id, granted))
+            }
+            Answer::Known(_) => Err(AdmissionError::Conflict),
+        }
+    }
+}

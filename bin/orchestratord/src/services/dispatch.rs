@@ -1,0 +1,102 @@
+//! One attempt: from a slot and a job to tokens in the job's log.
+//!
+//! An attempt is a task of its own. Stopping it drops the engine's stream, which closes the
+//! connection, and then its guard, which gives the slot back: there is no other way out.
+
+use std::sync::Arc;
+
+use adapter_api::{AdapterError, Finish, Progress, TokenBatch, WorkerAdapter};
+use adapter_host::{AttemptStream, Bindings, SlotGuard, Timeouts, outcome_of};
+use orchestrator_core::{Assignment, Outcome};
+use tokio::task::consume_budget;
+use tracing::warn;
+
+use super::{
+    events,
+    job::{Attempt, JobEntry},
+    narrate,
+    pools::Pools,
+    scheduler::SchedulerHandle,
+};
+use crate::{clock::Clock, metrics::Metrics};
+
+/// Runs attempts.
+pub(crate) struct Dispatcher {
+    pub(crate) bindings: Bindings,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) pools: Arc<Pools>,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Dispatcher {
+    /// Runs one attempt to its end.
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        entry: Arc<JobEntry>,
+        assignment: Assignment,
+        mut guard: SlotGuard<SchedulerHandle>,
+    ) {
+        let pool = assignment.pool.clone();
+        let result = self.stream(&entry, assignment, &mut guard).await;
+        let outcome = match &result {
+            Ok(_) => Outcome::Completed,
+            Err(error) => outcome_of(error, guard.tokens_out()),
+        };
+        if let Err(error) = &result {
+            let (job_id, correlation_id) = (&entry.facts.id, &entry.facts.correlation_id);
+            warn!(target: "orchestratord::dispatch", %job_id, %correlation_id, pool_id = %pool, %error,
+                tokens_out = guard.tokens_out(), "attempt failed");
+        }
+        entry.attempt_ended(result);
+        guard.end(outcome);
+    }
+
+    async fn stream(
+        &self,
+        entry: &JobEntry,
+        assignment: Assignment,
+        guard: &mut SlotGuard<SchedulerHandle>,
+    ) -> Result<Finish, AdapterError> {
+        let adapter = self.bindings.find(&assignment.pool, &assignment.replica).cloned();
+        let (Some(adapter), Some(order)) = (adapter, entry.order()) else {
+            return Err(AdapterError::Unreachable { reason: "the replica has no adapter".to_owned() });
+        };
+        self.begin(entry, assignment, &*adapter);
+        let mut stream = AttemptStream::open(&*adapter, order, self.timeouts).await?;
+        let mut batch = TokenBatch::new();
+        loop {
+            let progress = stream.next(&mut batch).await;
+            if !batch.is_empty() {
+                if guard.tokens_out() == 0 {
+                    entry.first_token(self.clock.now());
+                }
+                guard.count_tokens(u32::try_from(batch.len()).unwrap_or(u32::MAX));
+                entry.log.append_tokens(&batch);
+                batch.clear();
+            }
+            // An engine that is always ready still leaves its turns to others.
+            consume_budget().await;
+            if let Progress::Ended(finish) = progress? {
+                return Ok(finish);
+            }
+        }
+    }
+
+    /// Tells readers, metrics and the log that an engine has the job.
+    fn begin(&self, entry: &JobEntry, assignment: Assignment, adapter: &dyn WorkerAdapter) {
+        let now = self.clock.now();
+        let attempt = Attempt {
+            engine: adapter.capabilities().engine,
+            engine_version: self.pools.version(&assignment.pool, &assignment.replica),
+            assignment,
+            dispatched_at: now,
+            first_token_at: None,
+        };
+        let waited = now.since(entry.status().accepted_at);
+        self.metrics.dispatched(&attempt.assignment.pool, waited);
+        narrate::dispatched(entry, &attempt, waited);
+        entry.log.append("started", &events::started(entry, &attempt));
+        entry.dispatched(attempt);
+    }
+}

@@ -1,0 +1,167 @@
+//! What a job's stream says, apart from its tokens.
+
+use api_types::{EndEvent, ErrorBody, ErrorCode, ErrorEvent, FinishReason, MetricsEvent, StartedEvent};
+use adapter_api::AdapterError;
+use orchestrator_core::{FailReason, JobEnd};
+use serde::Serialize;
+
+use super::job::{Attempt, JobEntry, JobStatus};
+
+/// How long a client waits before it submits a failed task again, unless something was measured.
+const RETRY_DEFAULT_MS: u64 = 1_000;
+
+/// `started`, as JSON.
+pub(crate) fn started(entry: &JobEntry, attempt: &Attempt) -> Vec<u8> {
+    let status = entry.status();
+    let admission = status.admission.as_ref();
+    json(&StartedEvent {
+        job_id: entry.facts.id.to_string(),
+        queue_position: admission.map_or(0, |admission| admission.queue_position),
+        predicted_start_ms: admission.map_or(0, |admission| millis(admission.predicted_start)),
+        engine: attempt.engine.to_owned(),
+        engine_version: attempt.engine_version.clone(),
+        pool_id: attempt.assignment.pool.to_string(),
+        replica_id: attempt.assignment.replica.to_string(),
+        kv_warmth: false,
+        attempt: attempt.assignment.attempt,
+    })
+}
+
+/// The last events of a job: `metrics`, then `end` or `error`.
+pub(crate) fn last(
+    status: &JobStatus,
+    end: JobEnd,
+    tokens_sent: u32,
+    queue_depth: u32,
+) -> [(&'static str, Vec<u8>); 2] {
+    let terminal = match failure(status, end) {
+        None => ("end", json(&end_event(status, end, tokens_sent))),
+        Some(body) => ("error", json(&error_event(status, body, tokens_sent))),
+    };
+    [("metrics", json(&metrics(status, queue_depth))), terminal]
+}
+
+fn metrics(status: &JobStatus, queue_depth: u32) -> MetricsEvent {
+    let ended_at = status.ended.map_or(status.accepted_at, |(at, _)| at);
+    let attempt = status.attempt.as_ref();
+    let dispatched_at = attempt.map_or(ended_at, |attempt| attempt.dispatched_at);
+    let cached = status.finish.and_then(|finish| finish.usage.cached);
+    MetricsEvent {
+        queue_depth,
+        queue_wait_ms: millis(dispatched_at.since(status.accepted_at)),
+        first_token_ms: attempt
+            .and_then(|attempt| attempt.first_token_at)
+            .map(|at| millis(at.since(dispatched_at))),
+        kv_warmth: cached.is_some_and(|cached| cached > 0),
+        tokens_cached: cached,
+    }
+}
+
+fn end_event(status: &JobStatus, end: JobEnd, tokens_sent: u32) -> EndEvent {
+    let decode_ms = decode_ms(status);
+    let canceled = end == JobEnd::Canceled;
+    let finish = status.finish.filter(|_| !canceled);
+    let usage = finish.map(|finish| finish.usage);
+    let finish_reason = match finish.map(|finish| finish.reason) {
+        None => FinishReason::Canceled,
+        Some(adapter_api::FinishReason::Stop) => FinishReason::Stop,
+        Some(adapter_api::FinishReason::Length) => FinishReason::Length,
+    };
+    let odd = finish.is_some_and(|finish| finish.invalid_utf8);
+    EndEvent {
+        tokens_in: usage.map_or(0, |usage| usage.prompt),
+        tokens_out: usage.map_or(tokens_sent, |usage| usage.generated),
+        decode_time_ms: decode_ms,
+        decode_ms,
+        finish_reason,
+        canceled: canceled.then_some(true),
+        warnings: if odd { vec!["invalid_utf8".to_owned()] } else { Vec::new() },
+    }
+}
+
+/// The engine's own measure of generation, or the time from the first token to the end.
+pub(crate) fn decode_ms(status: &JobStatus) -> u64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped before")]
+    let measured = |ms: f64| ms.clamp(0.0, 1e15) as u64;
+    if let Some(ms) = status.finish.and_then(|finish| finish.decode_ms) {
+        return measured(ms);
+    }
+    let first = status.attempt.as_ref().and_then(|attempt| attempt.first_token_at);
+    match (first, status.ended) {
+        (Some(first), Some((ended, _))) => millis(ended.since(first)),
+        _ => 0,
+    }
+}
+
+fn error_event(status: &JobStatus, body: ErrorBody, tokens_out: u32) -> ErrorEvent {
+    let attempt = status.attempt.as_ref();
+    ErrorEvent {
+        code: body.code,
+        message: body.message,
+        retriable: body.retriable,
+        retry_after_ms: body.retry_after_ms,
+        engine: body.engine,
+        pool_id: body.pool_id,
+        attempts: attempt.map_or(0, |attempt| attempt.assignment.attempt),
+        tokens_out,
+    }
+}
+
+/// Why a job failed, for its client; `None` when it did not fail.
+pub(crate) fn failure(status: &JobStatus, end: JobEnd) -> Option<ErrorBody> {
+    let reason = match end {
+        JobEnd::Completed | JobEnd::Canceled => return None,
+        JobEnd::Failed(reason) => reason,
+    };
+    let (code, message) = match reason {
+        FailReason::DeadlinePassed => {
+            (ErrorCode::DeadlineUnmet, "the deadline passed before the job was done".to_owned())
+        }
+        FailReason::Dropped => {
+            (ErrorCode::QueueFullDropLru, "the queue was full and a newer job took this one's place".to_owned())
+        }
+        FailReason::EngineLost => (ErrorCode::WorkerReset, lost_message(status)),
+        FailReason::TimedOut => (ErrorCode::DecodeTimeout, lost_message(status)),
+        FailReason::Refused => (ErrorCode::InvalidParams, lost_message(status)),
+        FailReason::ShuttingDown => {
+            (ErrorCode::WorkerReset, "the server is shutting down; submit the task again".to_owned())
+        }
+    };
+    let retriable = !matches!(code, ErrorCode::DeadlineUnmet | ErrorCode::InvalidParams);
+    let attempt = status.attempt.as_ref();
+    let pool = || status.admission.as_ref().map(|admission| admission.pool.to_string());
+    Some(ErrorBody {
+        code,
+        message,
+        retriable,
+        retry_after_ms: retriable.then_some(RETRY_DEFAULT_MS),
+        engine: attempt.map(|attempt| attempt.engine.to_owned()),
+        pool_id: attempt.map(|attempt| attempt.assignment.pool.to_string()).or_else(pool),
+        policy_label: (code == ErrorCode::QueueFullDropLru).then(|| "drop-lru".to_owned()),
+        hint: None,
+    })
+}
+
+/// What happened to the engine, in a closed set of sentences; its own words only when it refused.
+fn lost_message(status: &JobStatus) -> String {
+    match &status.error {
+        Some(AdapterError::Refused { message }) => format!("the engine refused the request: {message}"),
+        Some(AdapterError::Unreachable { .. } | AdapterError::Busy { .. }) => {
+            "the engine could not be reached".to_owned()
+        }
+        Some(AdapterError::Protocol { .. }) => "the engine's answer broke its protocol".to_owned(),
+        Some(AdapterError::Failed { .. }) => "the engine reported a failure".to_owned(),
+        Some(error @ AdapterError::Silent { .. }) => format!("the {error}"),
+        Some(AdapterError::Lost) | None => "the engine was lost".to_owned(),
+    }
+}
+
+fn json(event: &impl Serialize) -> Vec<u8> {
+    // These are plain structs with string keys; there is nothing in them that JSON cannot say.
+    serde_json::to_vec(event).unwrap_or_default()
+}
+
+/// Whole milliseconds.
+pub(crate) fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,92 @@
+//! The way to the scheduler: bounded for those who ask, always open for those who give back.
+//!
+//! What comes from outside (submits, cancels, questions) is refused when too much of it waits. The end
+//! of an attempt is never refused: a lost one would leak a slot. It needs no bound of its own, since
+//! there is at most one for each slot that was given out.
+
+use orchestrator_core::{Event, LeaseId, NewJob, Outcome, PoolSummary};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+
+use std::sync::Arc;
+
+use super::{job::JobEntry, scheduler::Answer};
+
+/// What the scheduler is asked or told.
+pub(crate) enum Command {
+    Submit(Box<Submission>),
+    Cancel(Arc<JobEntry>, oneshot::Sender<()>),
+    Tell(Event),
+    Pools(oneshot::Sender<Vec<PoolSummary>>),
+    Position(orchestrator_core::JobId, oneshot::Sender<Option<u32>>),
+    IsIdle(oneshot::Sender<bool>),
+}
+
+/// A job that wants to come in.
+pub(crate) struct Submission {
+    pub(crate) job: NewJob,
+    pub(crate) entry: Arc<JobEntry>,
+    pub(crate) answer: oneshot::Sender<Answer>,
+}
+
+/// The scheduler does not take any more now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refused;
+
+/// Commands on their way, taken all at once.
+#[derive(Default)]
+pub(crate) struct Inbox {
+    waiting: Mutex<Waiting>,
+    arrived: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    commands: Vec<Command>,
+    /// How many of them count against the bound.
+    asked: usize,
+}
+
+impl Inbox {
+    /// Asks something, unless too much waits already.
+    pub(crate) fn ask(&self, command: Command) -> Result<(), Refused> {
+        /// At some microseconds each, what waits is handled in a few milliseconds.
+        const ASKED_MAX: usize = 4_096;
+        {
+            let mut waiting = self.waiting.lock();
+            if waiting.asked >= ASKED_MAX {
+                return Err(Refused);
+            }
+            waiting.asked += 1;
+            waiting.commands.push(command);
+        }
+        self.arrived.notify_one();
+        Ok(())
+    }
+
+    /// Tells something that must not be lost, and of which there cannot be much.
+    pub(crate) fn tell(&self, event: Event) {
+        self.waiting.lock().commands.push(Command::Tell(event));
+        self.arrived.notify_one();
+    }
+
+    /// Reports the end of an attempt.
+    pub(crate) fn attempt_ended(&self, lease: LeaseId, outcome: Outcome) {
+        self.tell(Event::AttemptEnded(lease, outcome));
+    }
+
+    /// Waits until there is something, and takes all of it. `into` must be empty.
+    pub(crate) async fn take(&self, into: &mut Vec<Command>) {
+        loop {
+            {
+                let mut waiting = self.waiting.lock();
+                if !waiting.commands.is_empty() {
+                    waiting.asked = 0;
+                    std::mem::swap(&mut waiting.commands, into);
+                    return;
+                }
+            }
+            self.arrived.notified().await;
+        }
+    }
+}

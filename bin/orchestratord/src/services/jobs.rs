@@ -1,0 +1,153 @@
+//! All jobs that the server still knows: live ones, and ended ones for their retention.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use dashmap::DashMap;
+use orchestrator_core::{JobId, Timestamp};
+use parking_lot::Mutex;
+
+use super::job::JobEntry;
+
+/// How long, how many and how much of ended jobs is kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RetentionLimits {
+    /// For how long an ended job's stream can be read.
+    pub(crate) time: Duration,
+    /// How many bytes of ended streams are kept.
+    pub(crate) bytes: usize,
+    /// How many ended jobs are known at all.
+    pub(crate) jobs: usize,
+}
+
+/// Jobs by id.
+#[derive(Debug)]
+pub(crate) struct Jobs {
+    by_id: DashMap<JobId, Arc<JobEntry>>,
+    limits: RetentionLimits,
+    ended: Mutex<Ended>,
+}
+
+/// Ended jobs in the order of their ends. Those before `expired` have lost their streams.
+#[derive(Debug, Default)]
+struct Ended {
+    jobs: VecDeque<(Timestamp, JobId)>,
+    expired: usize,
+    bytes: usize,
+}
+
+impl Jobs {
+    pub(crate) fn new(limits: RetentionLimits) -> Self {
+        Self { by_id: DashMap::new(), limits, ended: Mutex::default() }
+    }
+
+    pub(crate) fn find(&self, id: JobId) -> Option<Arc<JobEntry>> {
+        self.by_id.get(&id).map(|entry| Arc::clone(&entry))
+    }
+
+    pub(crate) fn insert(&self, entry: Arc<JobEntry>) {
+        self.by_id.insert(entry.facts.id, entry);
+    }
+
+    /// Notes the end of a job, from which its retention counts.
+    pub(crate) fn ended(&self, entry: &JobEntry, at: Timestamp) {
+        {
+            let mut ended = self.ended.lock();
+            ended.bytes += entry.log.len();
+            ended.jobs.push_back((at, entry.facts.id));
+        }
+        self.sweep(at);
+    }
+
+    /// Gives up what is past its retention: first the streams, then the jobs.
+    pub(crate) fn sweep(&self, now: Timestamp) {
+        let mut ended = self.ended.lock();
+        while let Some(&(at, id)) = ended.jobs.get(ended.expired)
+            && (now.since(at) >= self.limits.time || ended.bytes > self.limits.bytes)
+        {
+            ended.expired += 1;
+            if let Some(entry) = self.find(id) {
+                ended.bytes = ended.bytes.saturating_sub(entry.log.len());
+                entry.log.expire();
+            }
+        }
+        while ended.jobs.len() > self.limits.jobs
+            && let Some((_, id)) = ended.jobs.pop_front()
+        {
+            match ended.expired.checked_sub(1) {
+                Some(expired) => ended.expired = expired,
+                None => {
+                    let bytes = self.find(id).map_or(0, |entry| entry.log.len());
+                    ended.bytes = ended.bytes.saturating_sub(bytes);
+                }
+            }
+            self.by_id.remove(&id);
+        }
+    }
+
+    /// How many jobs are known.
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.by_id.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use adapter_api::{Prompt, Sampling, WorkOrder};
+    use orchestrator_core::Priority;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{relay::Resume, services::JobFacts};
+
+    fn ended_job(jobs: &Jobs, number: u128, at: u64) -> Arc<JobEntry> {
+        let facts = JobFacts {
+            id: JobId::from_u128(number),
+            session_id: Uuid::nil(),
+            model_ref: "m".into(),
+            priority: Priority::Batch,
+            fingerprint: [0; 32],
+            correlation_id: "c".into(),
+        };
+        let order = WorkOrder {
+            request_id: "r".into(),
+            prompt: Prompt::new("p"),
+            max_tokens: 1,
+            sampling: Sampling::default(),
+            traceparent: None,
+        };
+        let entry = Arc::new(JobEntry::new(facts, order));
+        entry.log.seal(&[("end", vec![b'x'; 100])]);
+        jobs.insert(Arc::clone(&entry));
+        jobs.ended(&entry, Timestamp::from_micros(at));
+        entry
+    }
+
+    fn readable(entry: &JobEntry) -> bool {
+        entry.log.open(Resume::FromStart).is_ok()
+    }
+
+    #[test]
+    fn streams_go_first_by_age_and_jobs_go_last_by_number() {
+        let limits = RetentionLimits { time: Duration::from_micros(10), bytes: 10_000, jobs: 2 };
+        let jobs = Jobs::new(limits);
+        let first = ended_job(&jobs, 1, 0);
+        let second = ended_job(&jobs, 2, 5);
+        assert!(readable(&first));
+        jobs.sweep(Timestamp::from_micros(10));
+        assert_eq!((readable(&first), readable(&second), jobs.len()), (false, true, 2));
+        ended_job(&jobs, 3, 11);
+        assert!(jobs.find(JobId::from_u128(1)).is_none());
+        assert_eq!((readable(&second), jobs.len()), (true, 2));
+    }
+
+    #[test]
+    fn the_oldest_streams_make_room_when_there_are_too_many_bytes() {
+        let limits = RetentionLimits { time: Duration::from_hours(1), bytes: 300, jobs: 100 };
+        let jobs = Jobs::new(limits);
+        let entries: Vec<_> = (0..5).map(|number| ended_job(&jobs, number, 1)).collect();
+        let kept: Vec<_> = entries.iter().map(|entry| readable(entry)).collect();
+        assert_eq!(kept, [false, false, false, true, true]);
+        assert_eq!(jobs.len(), 5);
+    }
+}

@@ -1,0 +1,100 @@
+//! The log lines of a job's life: fields for programs, and a sentence for people.
+
+use std::time::Duration;
+
+use narration_core::{Class, Ending, Narration, Phase, Refusal, narrate, record};
+use orchestrator_core::{Admission, FailReason, JobEnd, Priority, RejectReason, Rejection};
+use tracing::debug;
+
+use super::{
+    events::{decode_ms, millis},
+    job::{Attempt, JobEntry, JobStatus},
+};
+
+//= ORCH-3027
+pub(crate) fn accepted(entry: &JobEntry, granted: &Admission) {
+    let class = match entry.facts.priority {
+        Priority::Interactive => Class::Interactive,
+        Priority::Batch => Class::Batch,
+    };
+    let told = Narration::admission_accepted(class, granted.queue_position, granted.predicted_start);
+    narrate!(told, target: "orchestratord::admission", job_id = %entry.facts.id,
+        correlation_id = %entry.facts.correlation_id, session_id = %entry.facts.session_id,
+        pool_id = %granted.pool, priority = entry.facts.priority.as_str(),
+        queue_position = granted.queue_position, predicted_start_ms = millis(granted.predicted_start), "task accepted");
+}
+
+pub(crate) fn refused(rejection: &Rejection) {
+    let refusal = match &rejection.reason {
+        RejectReason::NoPool => Refusal::NoPool,
+        RejectReason::UnknownPin => Refusal::UnknownPin,
+        RejectReason::NoSuchModel => Refusal::NoSuchModel,
+        RejectReason::Context { .. } => Refusal::Context,
+        RejectReason::Device => Refusal::Device,
+        RejectReason::Unready => Refusal::Unready,
+        RejectReason::Unreachable => Refusal::Unreachable,
+        RejectReason::Deadline { .. } => Refusal::Deadline,
+        RejectReason::QueueFull => Refusal::QueueFull,
+        RejectReason::NothingToDrop => Refusal::NothingToDrop,
+        RejectReason::DuplicateId => Refusal::DuplicateId,
+        RejectReason::ShuttingDown => Refusal::ShuttingDown,
+    };
+    let told = Narration::admission_refused(refusal, rejection.retry_after);
+    record(told);
+    // Overload must not become a flood of lines; the counter tells how many there were.
+    debug!(target: "orchestratord::admission", pool_id = rejection.pool.as_ref().map(|pool| pool.as_str()),
+        retry_after_ms = rejection.retry_after.map(millis),
+        actor = told.actor(), action = told.action(), human = told.human(), "task refused");
+}
+
+pub(crate) fn dispatched(entry: &JobEntry, attempt: &Attempt, waited: Duration) {
+    let assignment = &attempt.assignment;
+    let told = Narration::placement_decided(assignment.attempt, waited);
+    narrate!(told, target: "orchestratord::dispatch", job_id = %entry.facts.id,
+        correlation_id = %entry.facts.correlation_id, pool_id = %assignment.pool,
+        replica_id = %assignment.replica, engine = attempt.engine,
+        engine_version = attempt.engine_version.as_deref(), latency_ms = millis(waited), "task dispatched");
+}
+
+pub(crate) fn ended(entry: &JobEntry, status: &JobStatus, end: JobEnd, tokens_sent: u32) {
+    let ended_at = status.ended.map_or(status.accepted_at, |(at, _)| at);
+    let took = ended_at.since(status.accepted_at);
+    let attempt = status.attempt.as_ref();
+    let told = if end == JobEnd::Canceled {
+        Narration::job_canceled(if attempt.is_some() { Phase::Running } else { Phase::Queued })
+    } else {
+        Narration::stream_ended(ending(status, end), u64::from(tokens_sent), took)
+    };
+    let usage = status.finish.map(|finish| finish.usage);
+    narrate!(told, target: "orchestratord::jobs", job_id = %entry.facts.id,
+        correlation_id = %entry.facts.correlation_id, outcome = outcome(end),
+        pool_id = attempt.map(|attempt| attempt.assignment.pool.as_str()),
+        replica_id = attempt.map(|attempt| attempt.assignment.replica.as_str()),
+        tokens_in = usage.map(|usage| usage.prompt),
+        tokens_out = usage.map_or(tokens_sent, |usage| usage.generated),
+        decode_time_ms = decode_ms(status), duration_ms = millis(took), "task ended");
+}
+
+fn outcome(end: JobEnd) -> &'static str {
+    match end {
+        JobEnd::Completed => "completed",
+        JobEnd::Canceled => "canceled",
+        JobEnd::Failed(_) => "failed",
+    }
+}
+
+fn ending(status: &JobStatus, end: JobEnd) -> Ending {
+    match end {
+        JobEnd::Canceled => Ending::Canceled,
+        JobEnd::Completed => match status.finish.map(|finish| finish.reason) {
+            Some(adapter_api::FinishReason::Length) => Ending::Length,
+            Some(adapter_api::FinishReason::Stop) | None => Ending::Stop,
+        },
+        JobEnd::Failed(FailReason::DeadlinePassed) => Ending::DeadlinePassed,
+        JobEnd::Failed(FailReason::Dropped) => Ending::Dropped,
+        JobEnd::Failed(FailReason::EngineLost) => Ending::EngineLost,
+        JobEnd::Failed(FailReason::TimedOut) => Ending::TimedOut,
+        JobEnd::Failed(FailReason::Refused) => Ending::Refused,
+        JobEnd::Failed(FailReason::ShuttingDown) => Ending::ShuttingDown,
+    }
+}

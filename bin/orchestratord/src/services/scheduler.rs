@@ -1,0 +1,256 @@
+//! The one owner of the scheduler's state: events in, effects out.
+//!
+//! A single task holds the pure core. Everyone else holds a [`SchedulerHandle`] and sends commands to
+//! its inbox; no lock stands around a decision, and a run could be repeated from its list of events.
+//! If this task ever ends by itself, the process ends too: a half-dead control plane is worse than a
+//! restart.
+
+use std::{collections::HashMap, sync::Arc};
+
+use adapter_host::{SlotGuard, SlotReturn};
+use orchestrator_core::{
+    Admission, Assignment, Effect, Event, JobEnd, JobId, LeaseId, Outcome, PoolId, PoolSummary, Rejection, Scheduler,
+};
+use tokio::{
+    sync::oneshot,
+    task::AbortHandle,
+    time::{Instant, sleep_until},
+};
+use tokio_util::task::TaskTracker;
+
+use super::{
+    dispatch::Dispatcher,
+    events,
+    inbox::{Command, Inbox, Refused, Submission},
+    job::JobEntry,
+    jobs::Jobs,
+    narrate,
+    pools::Pools,
+};
+use crate::{clock::Clock, metrics::Metrics};
+
+/// What a submission is answered.
+pub(crate) enum Answer {
+    Accepted(Admission),
+    Rejected(Rejection),
+    /// A job with this id is known already.
+    Known(Arc<JobEntry>),
+}
+
+/// A cheap way to reach the scheduler.
+#[derive(Clone)]
+pub(crate) struct SchedulerHandle {
+    inbox: Arc<Inbox>,
+}
+
+impl SchedulerHandle {
+    pub(crate) fn new() -> Self {
+        Self { inbox: Arc::default() }
+    }
+
+    /// Asks for a job to be taken in.
+    pub(crate) async fn submit(&self, submission: Box<Submission>) -> Result<(), Refused> {
+        self.inbox.ask(Command::Submit(submission))
+    }
+
+    /// Takes a job back. When this returns, its log holds its terminal event.
+    pub(crate) async fn cancel(&self, entry: Arc<JobEntry>) -> Result<(), Refused> {
+        self.ask(|reply| Command::Cancel(entry, reply)).await
+    }
+
+    /// All pools as they are now.
+    pub(crate) async fn pools(&self) -> Result<Vec<PoolSummary>, Refused> {
+        self.ask(Command::Pools).await
+    }
+
+    /// Jobs ahead of a waiting job.
+    pub(crate) async fn position(&self, job: JobId) -> Result<Option<u32>, Refused> {
+        self.ask(|reply| Command::Position(job, reply)).await
+    }
+
+    /// Whether no job is alive and no slot is taken.
+    pub(crate) async fn is_idle(&self) -> bool {
+        self.ask(Command::IsIdle).await.unwrap_or(false)
+    }
+
+    /// Tells what happened.
+    pub(crate) fn tell(&self, event: Event) {
+        self.inbox.tell(event);
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Refused> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.ask(command(reply))?;
+        answer.await.map_err(|_gone| Refused)
+    }
+}
+
+impl SlotReturn for SchedulerHandle {
+    fn attempt_ended(&self, lease: LeaseId, outcome: Outcome) {
+        self.inbox.attempt_ended(lease, outcome);
+    }
+}
+
+/// What the scheduler works with.
+pub(crate) struct SchedulerParts {
+    pub(crate) core: Scheduler,
+    pub(crate) handle: SchedulerHandle,
+    pub(crate) clock: Clock,
+    pub(crate) jobs: Arc<Jobs>,
+    pub(crate) pools: Arc<Pools>,
+    pub(crate) dispatcher: Arc<Dispatcher>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) tracker: TaskTracker,
+}
+
+/// Runs until the process ends.
+pub(crate) async fn run(parts: SchedulerParts) {
+    let inbox = Arc::clone(&parts.handle.inbox);
+    let mut owner = Owner { parts, running: HashMap::new(), effects: Vec::new() };
+    let mut commands = Vec::new();
+    loop {
+        let due = owner.parts.core.next_due().map(|at| owner.parts.clock.instant(at));
+        tokio::select! {
+            biased;
+            () = inbox.take(&mut commands) => {}
+            () = sleep_until(due.unwrap_or_else(far_future)), if due.is_some() => {
+                commands.push(Command::Tell(Event::Tick));
+            }
+        }
+        for command in commands.drain(..) {
+            owner.handle(command);
+        }
+        owner.observe();
+    }
+}
+
+fn far_future() -> Instant {
+    Instant::now() + std::time::Duration::from_hours(24)
+}
+
+struct Owner {
+    parts: SchedulerParts,
+    /// What must be stopped to stop an attempt.
+    running: HashMap<LeaseId, Running>,
+    effects: Vec<Effect>,
+}
+
+/// An attempt that runs.
+struct Running {
+    task: AbortHandle,
+    pool: PoolId,
+}
+
+impl Owner {
+    fn handle(&mut self, command: Command) {
+        match command {
+            Command::Submit(submission) => self.submit(*submission),
+            Command::Cancel(entry, reply) => {
+                self.apply(Event::Cancel(entry.facts.id));
+                // Who asked may have gone; the job is canceled all the same.
+                reply.send(()).ok();
+            }
+            Command::Tell(event) => {
+                if let Event::AttemptEnded(lease, outcome) = &event
+                    && let Some(attempt) = self.running.remove(lease)
+                {
+                    self.parts.metrics.attempt_ended(&attempt.pool, *outcome);
+                }
+                self.apply(event);
+            }
+            Command::Pools(reply) => drop(reply.send(self.parts.core.pools())),
+            Command::Position(job, reply) => drop(reply.send(self.parts.core.queue_position(job))),
+            Command::IsIdle(reply) => drop(reply.send(self.parts.core.is_idle())),
+        }
+    }
+
+    fn submit(&mut self, submission: Submission) {
+        let Submission { job, entry, answer } = submission;
+        if let Some(known) = self.parts.jobs.find(job.id) {
+            drop(answer.send(Answer::Known(known)));
+            return;
+        }
+        let now = self.parts.clock.now();
+        let id = job.id;
+        let mut effects = std::mem::take(&mut self.effects);
+        effects.extend(self.parts.core.handle(now, Event::Submit(job)));
+        let mut answer = Some(answer);
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Accept(_, admission) => {
+                    entry.accepted(now, admission.clone());
+                    self.parts.jobs.insert(Arc::clone(&entry));
+                    self.parts.metrics.enqueued(&admission);
+                    send(&mut answer, Answer::Accepted(admission));
+                }
+                Effect::Reject(rejected, rejection) if rejected == id => {
+                    send(&mut answer, Answer::Rejected(rejection));
+                }
+                other => self.perform(other),
+            }
+        }
+        self.effects = effects;
+    }
+
+    fn apply(&mut self, event: Event) {
+        let now = self.parts.clock.now();
+        let mut effects = std::mem::take(&mut self.effects);
+        effects.extend(self.parts.core.handle(now, event));
+        for effect in effects.drain(..) {
+            self.perform(effect);
+        }
+        self.effects = effects;
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Dispatch(assignment) => self.dispatch(assignment),
+            Effect::Abort(lease) => {
+                if let Some(attempt) = self.running.get(&lease) {
+                    attempt.task.abort();
+                }
+            }
+            Effect::Finish(job, end) => self.finish(job, end),
+            Effect::Probe(pool, replica) => self.parts.pools.look_now(&pool, &replica),
+            // Only a submit is accepted or rejected, and that has its own path.
+            Effect::Accept(..) | Effect::Reject(..) => {}
+        }
+    }
+
+    fn dispatch(&mut self, assignment: Assignment) {
+        let guard = SlotGuard::new(assignment.lease, self.parts.handle.clone());
+        let Some(entry) = self.parts.jobs.find(assignment.job) else { return };
+        let (lease, pool) = (assignment.lease, assignment.pool.clone());
+        let attempt = Arc::clone(&self.parts.dispatcher).run(entry, assignment, guard);
+        let task = self.parts.tracker.spawn(attempt).abort_handle();
+        self.running.insert(lease, Running { task, pool });
+    }
+
+    fn finish(&mut self, job: JobId, end: JobEnd) {
+        let Some(entry) = self.parts.jobs.find(job) else { return };
+        let now = self.parts.clock.now();
+        let status = entry.ended(now, end);
+        let pool = status.admission.as_ref().map(|admission| admission.pool.clone());
+        let waiting = |pool| self.parts.core.waiting().find(|(id, _)| *id == pool).map(|(_, waiting)| waiting);
+        let depth = pool.as_ref().and_then(waiting).unwrap_or(0);
+        let tokens = entry.log.tokens();
+        entry.log.seal(&events::last(&status, end, tokens, depth));
+        self.parts.jobs.ended(&entry, now);
+        narrate::ended(&entry, &status, end, tokens);
+    }
+
+    /// Shows the queues as they are after a round.
+    fn observe(&self) {
+        for (pool, waiting) in self.parts.core.waiting() {
+            self.parts.metrics.queue_depth(pool, waiting);
+        }
+    }
+}
+
+fn send(answer: &mut Option<oneshot::Sender<Answer>>, what: Answer) {
+    if let Some(answer) = answer.take() {
+        // Who asked may have gone; an accepted job runs all the same.
+        drop(answer.send(what));
+    }
+}
+

@@ -1,0 +1,55 @@
+//! What handlers can reach: a few cheap handles, and each handler names the one that it uses.
+
+use std::sync::Arc;
+
+use auth_min::{LoopbackPolicy, TokenAuthority};
+use axum::extract::FromRef;
+use config_schema::Limits;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::Clock,
+    metrics::Metrics,
+    services::{Admission, Jobs, Pools, SchedulerHandle},
+};
+
+/// The handles.
+#[derive(Clone)]
+pub(crate) struct AppState {
+    pub(crate) admission: Admission,
+    pub(crate) scheduler: SchedulerHandle,
+    pub(crate) jobs: Arc<Jobs>,
+    pub(crate) pools: Arc<Pools>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Clock,
+    pub(crate) gate: Arc<GateRules>,
+}
+
+macro_rules! handle {
+    ($($field:ident: $handle:ty,)+) => {
+        $(impl FromRef<AppState> for $handle {
+            fn from_ref(state: &AppState) -> Self {
+                AppState::clone(state).$field
+            }
+        })+
+    };
+}
+
+handle! {
+    admission: Admission,
+    scheduler: SchedulerHandle,
+    jobs: Arc<Jobs>,
+    pools: Arc<Pools>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    gate: Arc<GateRules>,
+}
+
+/// What the gate checks by.
+pub(crate) struct GateRules {
+    pub(crate) limits: Limits,
+    pub(crate) authority: Option<TokenAuthority>,
+    pub(crate) loopback: LoopbackPolicy,
+    /// Set when the server goes down.
+    pub(crate) closing: CancellationToken,
+}

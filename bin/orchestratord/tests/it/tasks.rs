@@ -1,0 +1,126 @@
+//! A task from its submission to its result.
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::support::{TestApp, mock_task, text_of};
+
+#[tokio::test]
+async fn an_accepted_task_streams_to_its_end_and_keeps_its_result() {
+    let app = TestApp::start().await;
+    let response = app.post("/v2/tasks", &mock_task()).await;
+    assert_eq!(response.status(), StatusCode::ACCEPTED);
+    let location = response.headers()["location"].to_str().unwrap().to_owned();
+    let admission: Value = response.json().await.unwrap();
+    let id = admission["job_id"].as_str().unwrap();
+    assert_eq!(admission["task_id"], id);
+    assert_eq!(location, format!("/v2/tasks/{id}"));
+    assert_eq!(admission["queue_position"], 0);
+    assert_eq!(admission["predicted_start_ms"], 0);
+    assert_eq!(admission["streams"]["sse"], format!("/v2/tasks/{id}/events"));
+    assert_eq!(admission["preparation"]["steps"], json!([]));
+
+    let events = app.events(id).await;
+    let text = text_of(&events);
+    assert!(!text.is_empty());
+    //= ORCH-3029 type=test
+    let started = &events[0];
+    assert_eq!(started.name, "started");
+    for (field, value) in
+        [("job_id", json!(id)), ("queue_position", json!(0)), ("engine", json!("mock")), ("pool_id", json!("default")),
+         ("replica_id", json!("local/default")), ("kv_warmth", json!(false)), ("attempt", json!(1))]
+    {
+        assert_eq!(started.data[field], value, "{field}");
+    }
+    let end = &events.last().unwrap().data;
+    assert_eq!((&end["finish_reason"], &end["tokens_out"]), (&json!("length"), &json!(12)));
+    assert_eq!(end["decode_time_ms"], end["decode_ms"]);
+
+    let task = app.until_state(id, "completed").await;
+    assert_eq!(task["text"], text.as_str());
+    assert_eq!(task["usage"]["tokens_out"], 12);
+    assert_eq!(task["finish_reason"], "length");
+    assert_eq!(task["placement"]["pool_id"], "default");
+    for time in ["accepted_at", "started_at", "ended_at"] {
+        assert!(task[time].as_str().unwrap().ends_with('Z'), "{time}: {task}");
+    }
+    app.finish().await;
+}
+
+//= ORCH-3045 type=test
+#[tokio::test]
+async fn the_same_seed_gives_the_same_text() {
+    let app = TestApp::start().await;
+    let mut texts = Vec::new();
+    for seed in [7, 7, 8] {
+        let mut task = mock_task();
+        task["seed"] = json!(seed);
+        texts.push(text_of(&app.events(&app.submit(&task).await).await));
+    }
+    assert_eq!(texts[0], texts[1]);
+    assert_ne!(texts[0], texts[2]);
+    app.finish().await;
+}
+
+//= ORCH-3024 type=test
+#[tokio::test]
+async fn the_same_request_with_the_same_id_is_one_job_and_another_one_conflicts() {
+    let app = TestApp::start().await;
+    let mut task = mock_task();
+    task["task_id"] = json!("0190c0de-0000-7000-8000-000000000001");
+    let first = app.post("/v2/tasks", &task).await;
+    assert_eq!(first.status(), StatusCode::ACCEPTED);
+    let first: Value = first.json().await.unwrap();
+    let again = app.post("/v2/tasks", &task).await;
+    assert_eq!(again.status(), StatusCode::OK);
+    assert_eq!(again.json::<Value>().await.unwrap(), first);
+    task["prompt"] = json!("Something else.");
+    let other = app.post("/v2/tasks", &task).await;
+    assert_eq!(other.status(), StatusCode::CONFLICT);
+    assert_eq!(other.json::<Value>().await.unwrap()["code"], "TASK_ID_CONFLICT");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_refused_request_does_not_use_up_its_id() {
+    let app = TestApp::start().await;
+    let mut task = mock_task();
+    task["task_id"] = json!("0190c0de-0000-7000-8000-000000000002");
+    task["model_ref"] = json!("unknown");
+    assert_eq!(app.post("/v2/tasks", &task).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(app.get("/v2/tasks/0190c0de-0000-7000-8000-000000000002").await.status(), StatusCode::NOT_FOUND);
+    task["model_ref"] = json!("mock");
+    assert_eq!(app.post("/v2/tasks", &task).await.status(), StatusCode::ACCEPTED);
+    app.finish().await;
+}
+
+//= ORCH-3014 type=test
+#[tokio::test]
+async fn what_does_not_fit_the_context_is_refused_before_it_waits() {
+    let app = TestApp::with(&[("ORCHD_POOLS", "default=mock")]).await;
+    let ctx_max = app.get_json("/v2/pools/default/health").await["replicas"][0]["ctx_max"].as_u64().unwrap();
+    let mut task = mock_task();
+    task["prompt"] = json!("word ".repeat(usize::try_from(ctx_max).unwrap()));
+    let response = app.post("/v2/tasks", &task).await;
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    let body: Value = response.json().await.unwrap();
+    assert_eq!(body["code"], "INVALID_PARAMS");
+    assert!(body["message"].as_str().unwrap().contains(&ctx_max.to_string()), "{body}");
+    let mut task = mock_task();
+    task["ctx"] = json!(ctx_max + 1);
+    assert_eq!(app.post("/v2/tasks", &task).await.status(), StatusCode::BAD_REQUEST);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn an_unknown_task_is_not_found() {
+    let app = TestApp::start().await;
+    for id in ["0190c0de-0000-7000-8000-000000000009", "x", "..%2f..%2fetc%2fpasswd", "%00"] {
+        for path in [format!("/v2/tasks/{id}"), format!("/v2/tasks/{id}/events")] {
+            let response = app.get(&path).await;
+            assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
+        }
+        assert_eq!(app.cancel(id).await, StatusCode::NOT_FOUND, "{id}");
+    }
+    app.finish().await;
+}

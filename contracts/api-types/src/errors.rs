@@ -1,0 +1,121 @@
+//! Errors: one envelope and one closed list of codes.
+
+use serde::{Deserialize, Serialize};
+
+/// What went wrong, for programs. The list is closed; a code never changes its meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ErrorCode {
+    /// The request is malformed or asks for more than there is.
+    InvalidParams,
+    /// The deadline cannot be met, or has passed.
+    DeadlineUnmet,
+    /// No credential came with the request.
+    MissingToken,
+    /// The credential is wrong.
+    BadToken,
+    /// There is no such thing.
+    NotFound,
+    /// The thing is there, but not this way of asking for it.
+    MethodNotAllowed,
+    /// The id is taken by another request.
+    TaskIdConflict,
+    /// The job ended before.
+    JobEnded,
+    /// The stream is past its retention.
+    StreamExpired,
+    /// The body is larger than allowed.
+    PayloadTooLarge,
+    /// The body did not arrive in time.
+    RequestTimeout,
+    /// The body is not JSON, or is encoded.
+    UnsupportedMediaType,
+    /// The `Host` header is missing, doubled or foreign.
+    BadHost,
+    /// The queue is full.
+    AdmissionReject,
+    /// The queue is full and nothing may be dropped; or this job was dropped.
+    QueueFullDropLru,
+    /// The pool is not Ready.
+    PoolUnready,
+    /// There is no pool, or it cannot be reached, or may not run this.
+    PoolUnavailable,
+    /// No pool serves the model.
+    ModelNotAvailable,
+    /// The node named is not there.
+    NodeUnavailable,
+    /// The engine took too long.
+    DecodeTimeout,
+    /// The engine was lost.
+    WorkerReset,
+    /// Anything else.
+    Internal,
+}
+
+impl ErrorCode {
+    /// Its name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidParams => "INVALID_PARAMS",
+            Self::DeadlineUnmet => "DEADLINE_UNMET",
+            Self::MissingToken => "MISSING_TOKEN",
+            Self::BadToken => "BAD_TOKEN",
+            Self::NotFound => "NOT_FOUND",
+            Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
+            Self::TaskIdConflict => "TASK_ID_CONFLICT",
+            Self::JobEnded => "JOB_ENDED",
+            Self::StreamExpired => "STREAM_EXPIRED",
+            Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
+            Self::RequestTimeout => "REQUEST_TIMEOUT",
+            Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
+            Self::BadHost => "BAD_HOST",
+            Self::AdmissionReject => "ADMISSION_REJECT",
+            Self::QueueFullDropLru => "QUEUE_FULL_DROP_LRU",
+            Self::PoolUnready => "POOL_UNREADY",
+            Self::PoolUnavailable => "POOL_UNAVAILABLE",
+            Self::ModelNotAvailable => "MODEL_NOT_AVAILABLE",
+            Self::NodeUnavailable => "NODE_UNAVAILABLE",
+            Self::DecodeTimeout => "DECODE_TIMEOUT",
+            Self::WorkerReset => "WORKER_RESET",
+            Self::Internal => "INTERNAL",
+        }
+    }
+}
+
+/// The body of every answer that is an error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// What went wrong, for programs.
+    pub code: ErrorCode,
+    /// What went wrong, for people. Names the field, where one is at fault.
+    pub message: String,
+    /// Whether the same request may succeed later.
+    pub retriable: bool,
+    /// When trying again makes sense.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+    /// The engine that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    /// The pool that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool_id: Option<String>,
+    /// The full-queue policy that refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_label: Option<String>,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_reads_the_same_as_text_and_in_json() {
+        for code in [ErrorCode::InvalidParams, ErrorCode::QueueFullDropLru, ErrorCode::WorkerReset] {
+            assert_eq!(serde_json::to_string(&code).unwrap(), format!("\"{}\"", code.as_str()));
+        }
+    }
+}

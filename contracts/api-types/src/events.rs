@@ -1,0 +1,103 @@
+//! What is in the `data` of a stream's events. Tokens are written by hand and have no type here:
+//! `{"t": text, "i": index}`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::errors::ErrorCode;
+
+/// `started`: an engine has the job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartedEvent {
+    /// The job.
+    pub job_id: String,
+    /// Jobs ahead of it when it was admitted.
+    pub queue_position: u32,
+    /// When it was predicted to start, from its admission.
+    pub predicted_start_ms: u64,
+    /// The engine's kind.
+    pub engine: String,
+    /// The engine's version, where it tells one.
+    pub engine_version: Option<String>,
+    /// The pool.
+    pub pool_id: String,
+    /// The engine within the pool.
+    pub replica_id: String,
+    /// Whether the engine had the session's context.
+    pub kv_warmth: bool,
+    /// 1, or more when engines were lost before they sent a token.
+    pub attempt: u32,
+}
+
+/// `metrics`: numbers about the job and its queue.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MetricsEvent {
+    /// Jobs that wait in the pool.
+    pub queue_depth: u32,
+    /// From admission to dispatch.
+    pub queue_wait_ms: u64,
+    /// From dispatch to the first token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_token_ms: Option<u64>,
+    /// Whether the engine had the prompt's beginning in its cache.
+    pub kv_warmth: bool,
+    /// Prompt tokens that came from the engine's cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_cached: Option<u32>,
+}
+
+/// Why a stream ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// The model ended its text, or a stop text was met.
+    Stop,
+    /// The token limit was reached.
+    Length,
+    /// The client took the job back.
+    Canceled,
+}
+
+/// `end`: the last event of a job that did not fail.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EndEvent {
+    /// Tokens of the prompt, by the engine's count.
+    pub tokens_in: u32,
+    /// Tokens generated, by the engine's count.
+    pub tokens_out: u32,
+    /// Milliseconds of generation.
+    pub decode_time_ms: u64,
+    /// The same, under its short name.
+    pub decode_ms: u64,
+    /// Why it ended.
+    pub finish_reason: FinishReason,
+    /// Present and true when the client took the job back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canceled: Option<bool>,
+    /// What is odd about the text, such as `invalid_utf8`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// `error`: the last event of a job that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorEvent {
+    /// What went wrong, for programs.
+    pub code: ErrorCode,
+    /// What went wrong, for people.
+    pub message: String,
+    /// Whether the same task may succeed later.
+    pub retriable: bool,
+    /// When trying again makes sense.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+    /// The engine that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    /// The pool that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool_id: Option<String>,
+    /// Replicas that were tried.
+    pub attempts: u32,
+    /// Tokens that were sent before.
+    pub tokens_out: u32,
+}

@@ -1,0 +1,22 @@
+//! The client-facing wire, and nothing else: what clients send and what they get.
+//!
+//! These types decide nothing and know no other crate. The server translates between them and its own
+//! nouns in one place, so that neither side can bend the other by accident. Fields follow the public
+//! contract; a request may carry unknown fields, which are ignored.
+#![warn(missing_docs)]
+
+mod errors;
+mod events;
+mod pools;
+mod tasks;
+
+pub use errors::{ErrorBody, ErrorCode};
+pub use events::{EndEvent, ErrorEvent, FinishReason, MetricsEvent, StartedEvent};
+pub use pools::{CapabilitiesView, EngineView, PoolHealth, PoolList, PoolMetrics, PoolView, ReplicaView};
+pub use tasks::{
+    Admission, CreateTask, Determinism, Durability, Engine, Placement, PlacementMode, PlacementView,
+    Preparation, Priority, Stop, Streams, TaskState, TaskView, UsageView, Workload,
+};
+
+/// The version of the public API.
+pub const API_VERSION: &str = "2.0.0";

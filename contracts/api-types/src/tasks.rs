@@ -1,0 +1,284 @@
+//! Tasks: what a client asks for, and what it is told about it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{errors::ErrorBody, events::FinishReason};
+
+/// `POST /v2/tasks`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CreateTask {
+    /// The id that the client chose for the job: a UUID.
+    pub task_id: Option<String>,
+    /// The session it belongs to: a UUID.
+    pub session_id: Option<String>,
+    /// The kind of work.
+    #[serde(default)]
+    pub workload: Workload,
+    /// The model, by any name that a pool knows it by.
+    pub model_ref: String,
+    /// The engine, if it matters.
+    pub engine: Option<Engine>,
+    /// The text to go on from.
+    pub prompt: Option<String>,
+    /// Tokens of context to be had.
+    pub ctx: Option<i64>,
+    /// No more tokens than these.
+    pub max_tokens: Option<i64>,
+    /// Who waits for it.
+    #[serde(default)]
+    pub priority: Priority,
+    /// Milliseconds from admission after which the answer is worth nothing.
+    pub deadline_ms: Option<i64>,
+    /// The seed of the engine's random numbers.
+    pub seed: Option<i64>,
+    /// Softmax temperature; 0 is greedy.
+    pub temperature: Option<f64>,
+    /// Nucleus sampling's probability mass.
+    pub top_p: Option<f64>,
+    /// How many most likely tokens are kept.
+    pub top_k: Option<i64>,
+    /// Texts that end the answer.
+    pub stop: Option<Stop>,
+    /// Whether the same request must give the same tokens.
+    #[serde(default)]
+    pub determinism: Determinism,
+    /// Where it may run.
+    pub placement: Option<Placement>,
+    /// What must be on disk before the 202.
+    pub durability: Option<Durability>,
+}
+
+/// The kind of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Workload {
+    /// Text goes on.
+    #[default]
+    Completion,
+    /// Text becomes a vector.
+    Embedding,
+    /// Texts are put in order.
+    Rerank,
+}
+
+/// An engine's kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Engine {
+    /// llama.cpp's server.
+    Llamacpp,
+    /// vLLM.
+    Vllm,
+    /// Text Generation Inference.
+    Tgi,
+    /// Triton; not supported.
+    Triton,
+    /// The built-in engine without a model.
+    Mock,
+}
+
+/// Who waits for the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// A person.
+    #[default]
+    Interactive,
+    /// A program that has time.
+    Batch,
+}
+
+/// Whether the same request must give the same tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Determinism {
+    /// A seed is always sent.
+    #[default]
+    Strict,
+    /// The engine may choose.
+    BestEffort,
+}
+
+/// What must be on disk before the 202.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// The job.
+    Fsync,
+    /// Nothing.
+    Memory,
+}
+
+/// One stop text, or several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Stop {
+    /// One.
+    One(String),
+    /// Several.
+    Many(Vec<String>),
+}
+
+/// Where a task may run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    /// How binding the rest is.
+    #[serde(default)]
+    pub mode: PlacementMode,
+    /// The only pool, with mode `pin`.
+    pub pin_pool_id: Option<String>,
+    /// The only node, with mode `pin`.
+    pub node_id: Option<String>,
+    /// Pools to be taken first.
+    #[serde(default)]
+    pub prefer_pools: Vec<String>,
+    /// Pools never to be taken.
+    #[serde(default)]
+    pub avoid_pools: Vec<String>,
+    /// The device mask that is needed, as in "0,1".
+    pub require_device_mask: Option<String>,
+    /// Whether a pool that is not preferred may be taken.
+    pub allow_fallback: Option<bool>,
+}
+
+/// How binding a placement is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlacementMode {
+    /// There or nowhere.
+    Pin,
+    /// There first.
+    Prefer,
+    /// Anywhere.
+    #[default]
+    Auto,
+}
+
+/// The body of the 202.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admission {
+    /// The job.
+    pub job_id: String,
+    /// The same id, under the request's name for it.
+    pub task_id: String,
+    /// Jobs ahead of it, over both classes; 0 is next.
+    pub queue_position: u32,
+    /// When it will probably start.
+    pub predicted_start_ms: u64,
+    /// When it will have started with a probability of 90 %.
+    pub predicted_start_p90_ms: u64,
+    /// How long to wait before asking for the next one.
+    pub backoff_ms: u64,
+    /// Where its events are.
+    pub streams: Streams,
+    /// What is still to be done before it can start.
+    pub preparation: Preparation,
+}
+
+/// Where a job's events are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Streams {
+    /// The stream.
+    pub sse: String,
+    /// The stream with explanations.
+    pub sse_verbose: String,
+}
+
+/// What is to be done before a job can start.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preparation {
+    /// The steps, in order.
+    pub steps: Vec<String>,
+}
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskState {
+    /// It waits.
+    Queued,
+    /// It has an engine.
+    Running,
+    /// It ended well.
+    Completed,
+    /// Its client took it back.
+    Canceled,
+    /// It failed.
+    Failed,
+}
+
+/// `GET /v2/tasks/{id}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskView {
+    /// The job.
+    pub job_id: String,
+    /// The same id, under the request's name for it.
+    pub task_id: String,
+    /// The session it belongs to.
+    pub session_id: String,
+    /// Where it stands.
+    pub state: TaskState,
+    /// The model that was asked for.
+    pub model_ref: String,
+    /// Who waits for it.
+    pub priority: Priority,
+    /// Jobs ahead of it now, while it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_position: Option<u32>,
+    /// Jobs ahead of it when it was admitted.
+    pub queue_position_at_admission: u32,
+    /// When it was predicted to start, from its admission.
+    pub predicted_start_ms: u64,
+    /// When it was admitted, in RFC 3339.
+    pub accepted_at: String,
+    /// When it was dispatched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+    /// Where it runs or ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub placement: Option<PlacementView>,
+    /// Replicas that were tried.
+    pub attempts: u32,
+    /// The whole text, once it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// What the engine counted, once it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<UsageView>,
+    /// Why it ended, unless it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<FinishReason>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorBody>,
+}
+
+/// Where a job runs or ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacementView {
+    /// The pool.
+    pub pool_id: String,
+    /// The engine within the pool.
+    pub replica_id: String,
+    /// The engine's kind.
+    pub engine: String,
+    /// The engine's version, where it tells one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine_version: Option<String>,
+}
+
+/// Token counts.
+#[expect(clippy::struct_field_names, reason = "the public contract names these fields")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageView {
+    /// Tokens of the prompt.
+    pub tokens_in: u32,
+    /// Tokens generated.
+    pub tokens_out: u32,
+    /// Prompt tokens that came from the engine's cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_cached: Option<u32>,
+}

@@ -1,0 +1,138 @@
+//! The configuration as the program uses it: typed, complete, checked.
+//!
+//! Each part of the program takes only its own struct of these, so that a reader sees from a signature
+//! which settings can change its behaviour.
+
+use std::{net::SocketAddr, time::Duration};
+
+use url::Url;
+
+use crate::{
+    hosts::HostRule,
+    kind::{AdmissionPolicy, EngineKind, GpuPolicy, LogFormat, LoopbackRule, PlacementKind, ProxyTrust},
+    secret::Secret,
+};
+
+/// Everything that the operator decides.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the server listens.
+    pub bind_addr: SocketAddr,
+    /// The engines that it uses; never empty.
+    pub pools: Vec<PoolConfig>,
+    /// No pool was configured, so [`Config::pools`] is one in-process mock, which the start must say.
+    pub mock_by_default: bool,
+    /// The queues.
+    pub admission: AdmissionConfig,
+    /// How a replica is chosen.
+    pub placement: PlacementKind,
+    /// Which devices may be used at all.
+    pub gpu_policy: GpuPolicy,
+    /// Who may speak to the server.
+    pub auth: AuthConfig,
+    /// What is logged, and how.
+    pub log: LogConfig,
+    /// What one client may take.
+    pub limits: Limits,
+    /// How long an engine may take.
+    pub engine: EngineConfig,
+    /// How jobs are tried and kept.
+    pub jobs: JobsConfig,
+    /// How long running jobs may go on after the signal to stop.
+    pub shutdown_grace: Duration,
+}
+
+/// One engine that already runs, or the mock.
+#[derive(Debug, Clone)]
+pub struct PoolConfig {
+    /// Its name: `[a-z0-9][a-z0-9._-]{0,63}`, unique.
+    pub id: String,
+    /// What speaks there.
+    pub engine: EngineKind,
+    /// Where; present exactly when the engine is not the mock.
+    pub endpoint: Option<Url>,
+    /// The model that it serves; asked from the engine when absent.
+    pub model: Option<String>,
+    /// How many streams it takes at once; asked from the engine when absent.
+    pub slots: Option<u32>,
+    /// The longest context; asked from the engine when absent.
+    pub ctx_max: Option<u32>,
+    /// `cpu`, or device numbers such as `0,1`; taken at the operator's word.
+    pub device: Option<String>,
+    /// The engine's own bearer token.
+    pub api_key: Option<Secret>,
+}
+
+/// The queues.
+#[derive(Debug, Clone)]
+pub struct AdmissionConfig {
+    /// Jobs that may wait per pool, both classes together.
+    pub capacity: u32,
+    /// What happens to one more.
+    pub policy: AdmissionPolicy,
+}
+
+/// Who may speak to the server.
+#[derive(Debug, Clone)]
+pub struct AuthConfig {
+    /// The token; without one the server listens on loopback only.
+    pub token: Option<Secret>,
+    /// Whether peers on this machine need it.
+    pub loopback: LoopbackRule,
+    /// Whether a proxy in front is vouched for.
+    pub proxy: ProxyTrust,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// Directives such as `info` or `info,orchestratord=debug`; read by the subscriber.
+    pub filter: String,
+    /// The shape of a line; when absent, pretty on a terminal and JSON elsewhere.
+    pub format: Option<LogFormat>,
+}
+
+/// What one client, or all together, may take.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// The largest request body.
+    pub body_bytes_max: usize,
+    /// The largest request head.
+    pub header_bytes_max: usize,
+    /// How long a request head may take to arrive.
+    pub header_timeout: Duration,
+    /// How long a request body may take to arrive.
+    pub body_timeout: Duration,
+    /// How many connections may be open.
+    pub connections_max: usize,
+    /// The names under which the server answers.
+    pub hosts: HostRule,
+}
+
+/// How long an engine may take.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// For a connection to stand.
+    pub connect_timeout: Duration,
+    /// For the first token.
+    pub first_token_timeout: Duration,
+    /// Between two tokens.
+    pub idle_timeout: Duration,
+    /// For a whole job.
+    pub wall_timeout: Duration,
+    /// Between two looks at its health.
+    pub health_interval: Duration,
+}
+
+/// How jobs are tried and kept.
+#[derive(Debug, Clone)]
+pub struct JobsConfig {
+    /// How many engines may be tried before the first token.
+    pub max_attempts: u32,
+    /// How long an ended job can be read.
+    pub retention: Duration,
+    /// How many ended jobs are kept.
+    pub retained_max: usize,
+    /// How many bytes the kept jobs may take.
+    pub retained_bytes_max: usize,
+}

@@ -1,0 +1,187 @@
+//! A configuration in the making: what the layers have said so far.
+//!
+//! Some settings cannot be settled one by one: the token may be in a file, the host names follow from
+//! the bind address, the pools from there being none. The draft holds what was said until all is said.
+
+use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use crate::{
+    config::{AdmissionConfig, AuthConfig, Config, EngineConfig, JobsConfig, Limits, LogConfig, PoolConfig},
+    fault::{Fault, Problem, Source},
+    hosts::HostRule,
+    kind::{AdmissionPolicy, EngineKind, GpuPolicy, LoopbackRule, PlacementKind, ProxyTrust},
+    layers::Open,
+    secret::Secret,
+    setting::{Preset, Setting},
+    table::SETTINGS,
+};
+
+enum TokenPlace {
+    Inline(Secret),
+    File(PathBuf),
+}
+
+/// What was said, and by whom.
+pub(crate) struct Draft {
+    pub(crate) config: Config,
+    pub(crate) hosts: Option<HostRule>,
+    token: Option<TokenPlace>,
+    said_by: HashMap<&'static str, Source>,
+    /// Settings with a fault: a rule over them would judge a value that nobody wrote.
+    unsound: Vec<&'static str>,
+    faults: Vec<Fault>,
+}
+
+/// Puts a value where it belongs, once it has been read.
+pub(crate) fn put<T>(place: &mut T, value: Result<T, Problem>) -> Result<(), Vec<Problem>> {
+    *place = value?;
+    Ok(())
+}
+
+impl Draft {
+    /// The defaults of the table and nothing else.
+    pub(crate) fn with_defaults() -> Self {
+        let mut draft = Self {
+            config: blank(),
+            hosts: None,
+            token: None,
+            said_by: HashMap::new(),
+            unsound: Vec::new(),
+            faults: Vec::new(),
+        };
+        for setting in SETTINGS {
+            if let Preset::Value(text) = setting.preset {
+                draft.say(setting, text, Source::Default(setting.key));
+            }
+        }
+        draft
+    }
+
+    /// Takes `text` as the value of `setting`, over whatever was said before.
+    pub(crate) fn say(&mut self, setting: &Setting, text: &str, source: Source) {
+        let outcome = (setting.apply)(self, text);
+        self.note(setting.key, source, outcome);
+    }
+
+    /// Takes the pools of the file, which are tables and not text.
+    pub(crate) fn say_pools(&mut self, pools: Result<Vec<PoolConfig>, Vec<Problem>>, source: Source) {
+        let outcome = pools.map(|pools| self.config.pools = pools);
+        self.note("pools", source, outcome);
+    }
+
+    fn note(&mut self, key: &'static str, source: Source, outcome: Result<(), Vec<Problem>>) {
+        match outcome {
+            Ok(()) => drop(self.said_by.insert(key, source)),
+            Err(problems) => {
+                self.unsound.push(key);
+                self.faults.extend(problems.into_iter().map(|problem| problem.into_fault(source.clone())));
+            }
+        }
+    }
+
+    pub(crate) fn token_inline(&mut self, token: Result<Secret, Problem>) -> Result<(), Vec<Problem>> {
+        self.token = Some(TokenPlace::Inline(token?));
+        Ok(())
+    }
+
+    pub(crate) fn token_file(&mut self, path: Result<String, Problem>) -> Result<(), Vec<Problem>> {
+        self.token = Some(TokenPlace::File(path?.into()));
+        Ok(())
+    }
+
+    /// Settles what depends on several settings, and gives the configuration if there is no fault.
+    pub(crate) fn settle(mut self, open: Open<'_>) -> Result<Config, Vec<Fault>> {
+        self.settle_token(open);
+        self.config.limits.hosts =
+            self.hosts.take().unwrap_or_else(|| HostRule::for_bind(self.config.bind_addr));
+        if self.config.pools.is_empty() {
+            self.config.pools = vec![default_pool()];
+            self.config.mock_by_default = true;
+        }
+        self.check_bind();
+        if self.faults.is_empty() { Ok(self.config) } else { Err(self.faults) }
+    }
+
+    fn settle_token(&mut self, open: Open<'_>) {
+        let token = match self.token.take() {
+            None => return,
+            Some(TokenPlace::Inline(secret)) => Ok(secret),
+            Some(TokenPlace::File(path)) => open(&path)
+                .map_err(|error| Problem::new(format!("cannot be read: {error}")))
+                .and_then(|text| Secret::token(text.trim_end_matches(['\r', '\n']))),
+        };
+        let outcome = put(&mut self.config.auth.token, token.map(Some));
+        let source = self.said_by.get("api_token_file").cloned().unwrap_or(Source::Default("api_token_file"));
+        self.note("api_token_file", source, outcome);
+    }
+
+    //= AUTH-1004
+    fn check_bind(&mut self) {
+        let judged = ["bind_addr", "api_token", "api_token_file"];
+        if self.unsound.iter().any(|key| judged.contains(key)) {
+            return;
+        }
+        let addr = self.config.bind_addr;
+        if addr.ip().to_canonical().is_loopback() || self.config.auth.token.is_some() {
+            return;
+        }
+        let what = format!("{addr} can be reached from other machines, and no token is set");
+        let hint = "set LLORCH_API_TOKEN or api_token_file, or listen on 127.0.0.1";
+        let source = self.said_by.get("bind_addr").cloned().unwrap_or(Source::Default("bind_addr"));
+        self.fault(source, Problem::new(what).hint(hint));
+    }
+
+    pub(crate) fn fault(&mut self, source: Source, problem: Problem) {
+        self.faults.push(problem.into_fault(source));
+    }
+}
+
+/// What serves when nobody named an engine.
+fn default_pool() -> PoolConfig {
+    PoolConfig {
+        id: "default".to_owned(),
+        engine: EngineKind::Mock,
+        endpoint: None,
+        model: Some("mock".to_owned()),
+        slots: None,
+        ctx_max: None,
+        device: None,
+        api_key: None,
+    }
+}
+
+/// A frame for the table to fill. Every value here is replaced by its default, which a test proves.
+fn blank() -> Config {
+    Config {
+        bind_addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+        pools: Vec::new(),
+        mock_by_default: false,
+        admission: AdmissionConfig { capacity: 0, policy: AdmissionPolicy::Reject },
+        placement: PlacementKind::LeastLoaded,
+        gpu_policy: GpuPolicy::VramOnly,
+        auth: AuthConfig { token: None, loopback: LoopbackRule::TokenNeeded, proxy: ProxyTrust::Withheld },
+        log: LogConfig { filter: String::new(), format: None },
+        limits: Limits {
+            body_bytes_max: 0,
+            header_bytes_max: 0,
+            header_timeout: Duration::ZERO,
+            body_timeout: Duration::ZERO,
+            connections_max: 0,
+            hosts: HostRule::Only(Vec::new()),
+        },
+        engine: EngineConfig {
+            connect_timeout: Duration::ZERO,
+            first_token_timeout: Duration::ZERO,
+            idle_timeout: Duration::ZERO,
+            wall_timeout: Duration::ZERO,
+            health_interval: Duration::ZERO,
+        },
+        jobs: JobsConfig {
+            max_attempts: 0,
+            retention: Duration::ZERO,
+            retained_max: 0,
+            retained_bytes_max: 0,
+        },
+        shutdown_grace: Duration::ZERO,
+    }
+}

@@ -1,0 +1,100 @@
+//! Reading the file: TOML text to keys and values, with every key known or refused.
+//!
+//! A key that nobody reads is a wish that is not met; the operator finds out in the worst moment. So
+//! an unknown key stops the start, whatever it says.
+
+use toml::{Table, Value};
+
+use crate::{
+    draft::Draft,
+    fault::{Problem, Source},
+    pool,
+    setting::Setting,
+    suggest::nearest,
+    table::SETTINGS,
+};
+
+/// Says to `draft` what the file says.
+pub(crate) fn read(draft: &mut Draft, text: &str) {
+    match text.parse::<Table>() {
+        Ok(table) => {
+            walk(draft, &table, "");
+            refuse_two_tokens(draft, &table);
+        }
+        Err(error) => {
+            let (line, column) = position(text, error.span().map_or(0, |span| span.start));
+            // The parser's full text quotes the line, and the line may hold the token.
+            let what = error.message().lines().next().unwrap_or("is not TOML").to_owned();
+            draft.fault(Source::FileText { line, column }, Problem::new(what));
+        }
+    }
+}
+
+fn walk(draft: &mut Draft, table: &Table, prefix: &str) {
+    for (name, value) in table {
+        let key = format!("{prefix}{name}");
+        let source = Source::File(key.clone());
+        let setting = SETTINGS.iter().find(|setting| setting.is_in_file() && setting.key == key);
+        match (setting, value) {
+            (Some(setting), Value::Array(pools)) if setting.key == "pools" => {
+                draft.say_pools(pool::from_tables(pools), source);
+            }
+            (Some(setting), _) => match as_text(setting, value) {
+                Ok(text) => draft.say(setting, &text, source),
+                Err(problem) => draft.fault(source, problem),
+            },
+            (None, Value::Table(inner)) if is_heading(&key) => walk(draft, inner, &format!("{key}.")),
+            (None, _) => draft.fault(source, unknown(&key)),
+        }
+    }
+}
+
+fn is_heading(key: &str) -> bool {
+    SETTINGS.iter().any(|setting| setting.key.split_once('.').is_some_and(|(heading, _)| heading == key))
+}
+
+fn as_text(setting: &Setting, value: &Value) -> Result<String, Problem> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Integer(number) => Ok(number.to_string()),
+        Value::Float(number) => Ok(number.to_string()),
+        Value::Boolean(truth) => Ok(truth.to_string()),
+        Value::Array(items) if setting.is_list() => items
+            .iter()
+            .map(Value::as_str)
+            .collect::<Option<Vec<_>>>()
+            .map(|items| items.join(","))
+            .ok_or_else(|| Problem::new("is a list with something other than strings in it")),
+        Value::Array(_) | Value::Table(_) | Value::Datetime(_) => {
+            Err(Problem::new(format!("is not one value; write {}", setting.syntax)))
+        }
+    }
+}
+
+fn unknown(key: &str) -> Problem {
+    if is_heading(key) {
+        return Problem::new(format!("is a heading; write [{key}] and its settings below"));
+    }
+    let problem = Problem::new("is not a setting");
+    let keys = SETTINGS.iter().filter(|setting| setting.is_in_file()).map(|setting| setting.key);
+    let headings =
+        SETTINGS.iter().filter_map(|setting| setting.key.split_once('.')).map(|(heading, _)| heading);
+    match nearest(key, keys.chain(headings)) {
+        Some(near) => problem.hint(format!("did you mean {near}?")),
+        None => problem.hint("--help lists the settings"),
+    }
+}
+
+fn refuse_two_tokens(draft: &mut Draft, table: &Table) {
+    if table.contains_key("api_token") && table.contains_key("api_token_file") {
+        let problem = Problem::new("is given beside api_token; one of the two must go");
+        draft.fault(Source::File("api_token_file".to_owned()), problem);
+    }
+}
+
+/// Line and column of a byte, both from 1.
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let column = before.rsplit('\n').next().unwrap_or(before).chars().count() + 1;
+    (before.matches('\n').count() + 1, column)
+}

@@ -1,0 +1,142 @@
+//! The closed choices, each with the words by which files and logs know it.
+//!
+//! They are this crate's own types: the core has twins of some, and the composition root translates,
+//! so that neither a file's spelling reaches the core nor the core's needs change the file.
+
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// A word that names none of the choices.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("is not one of {}", .allowed.join(", "))]
+pub struct UnknownWord {
+    /// The words that there are.
+    pub allowed: &'static [&'static str],
+}
+
+/// What every closed choice offers to the table of settings.
+pub(crate) trait Choice: FromStr<Err = UnknownWord> {
+    const WORDS: &'static [&'static str];
+}
+
+macro_rules! kind {
+    ($(#[$doc:meta])* $name:ident { $($(#[$of:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$of])* $variant,)+
+        }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// Its word in files, flags and logs.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+        }
+
+        impl Choice for $name {
+            const WORDS: &'static [&'static str] = &[$($word),+];
+        }
+
+        impl FromStr for $name {
+            type Err = UnknownWord;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err(UnknownWord { allowed: Self::WORDS }),
+                }
+            }
+        }
+    };
+}
+
+kind! {
+    /// What speaks at the other end of a pool.
+    EngineKind {
+        /// A llama.cpp server.
+        Llamacpp = "llamacpp",
+        /// The in-process double, for trying things out.
+        Mock = "mock",
+    }
+}
+kind! {
+    /// What happens to a job that comes when the queue is full.
+    AdmissionPolicy {
+        /// It is refused.
+        Reject = "reject",
+        /// The oldest queued batch job makes room.
+        DropLru = "drop-lru",
+    }
+}
+kind! {
+    /// How a replica is chosen.
+    PlacementKind {
+        /// The one with the most free slots.
+        LeastLoaded = "least-loaded",
+        /// One after the other.
+        RoundRobin = "round-robin",
+    }
+}
+kind! {
+    /// Which devices may be used at all.
+    GpuPolicy {
+        /// Nothing is placed on a pool that says `cpu`.
+        VramOnly = "vram-only",
+        /// CPU pools are used too: for development.
+        AllowCpu = "allow-cpu",
+    }
+}
+kind! {
+    /// The shape of a log line.
+    LogFormat {
+        /// One flat JSON object.
+        Json = "json",
+        /// For eyes.
+        Pretty = "pretty",
+    }
+}
+kind! {
+    /// Whether peers on this machine need the token. The words are those of `AUTH_OPTIONAL`.
+    LoopbackRule {
+        /// They need it like everyone.
+        TokenNeeded = "false",
+        /// They may leave it out.
+        TokenOptional = "true",
+    }
+}
+kind! {
+    /// Whether the operator vouches for a proxy. The words are those of `TRUST_PROXY_AUTH`.
+    ProxyTrust {
+        /// No.
+        Withheld = "false",
+        /// Yes.
+        Given = "true",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_choice_is_read_back_from_its_word() {
+        for engine in EngineKind::ALL {
+            assert_eq!(engine.as_str().parse(), Ok(*engine));
+        }
+        for policy in AdmissionPolicy::ALL {
+            assert_eq!(policy.as_str().parse(), Ok(*policy));
+        }
+    }
+
+    #[test]
+    fn a_word_in_another_case_is_another_word() {
+        let unknown = "LLAMACPP".parse::<EngineKind>().unwrap_err();
+        assert_eq!(unknown.to_string(), "is not one of llamacpp, mock");
+    }
+}

@@ -1,0 +1,38 @@
+//! Typed configuration: every setting, its name, default, range and meaning.
+//!
+//! One table, [`SETTINGS`], is the source of the flags, the environment names, the keys of the file, the
+//! defaults and the help, so that they cannot drift apart. [`Config::resolve`] lays the layers over
+//! each other (flags over environment over file over default), reports every fault at once, and says
+//! for each where it was written and what was probably meant.
+//!
+//! Invariant: a [`Config`] exists only when every given value, overridden ones included, was valid.
+//! Invariant: no secret appears in `Debug`, in `Display` or in a [`Fault`].
+//! It reads no file and no environment: the caller hands in what is there, and a way to open files.
+#![warn(missing_docs)]
+
+mod config;
+mod draft;
+mod fault;
+mod file;
+mod hosts;
+mod kind;
+mod layers;
+mod pool;
+mod secret;
+mod setting;
+mod suggest;
+mod table;
+mod value;
+
+pub use config::{
+    AdmissionConfig, AuthConfig, Config, EngineConfig, JobsConfig, Limits, LogConfig, PoolConfig,
+};
+pub use fault::{Fault, Source};
+pub use hosts::HostRule;
+pub use kind::{
+    AdmissionPolicy, EngineKind, GpuPolicy, LogFormat, LoopbackRule, PlacementKind, ProxyTrust, UnknownWord,
+};
+pub use layers::Layers;
+pub use secret::Secret;
+pub use setting::{Preset, Reach, Setting};
+pub use table::SETTINGS;

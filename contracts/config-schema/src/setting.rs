@@ -1,0 +1,68 @@
+//! One row of the table of settings.
+
+use crate::{draft::Draft, fault::Problem};
+
+/// Where a setting may be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// As a flag, in the environment and in the file.
+    Everywhere,
+    /// Not as a flag, because every user of the machine can read the command lines of its processes.
+    NoFlag,
+    /// Not in the file, because it says which file.
+    NoFile,
+}
+
+/// What holds when nobody says anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset {
+    /// This value, in the setting's own syntax.
+    Value(&'static str),
+    /// Nothing, or what follows from elsewhere; these words say so in the help.
+    Derived(&'static str),
+}
+
+/// One setting: all of its names, its syntax, its default and its meaning.
+#[derive(Debug)]
+pub struct Setting {
+    /// Its key in the file, dotted.
+    pub key: &'static str,
+    /// Its environment variable.
+    pub env: &'static str,
+    /// Where it may be written.
+    pub reach: Reach,
+    /// How its value looks; a list ends in `,...`.
+    pub syntax: &'static str,
+    /// Its default.
+    pub preset: Preset,
+    /// One line for the help.
+    pub meaning: &'static str,
+    /// Reads a value into the draft; `&str` is the text from any layer.
+    pub(crate) apply: fn(&mut Draft, &str) -> Result<(), Vec<Problem>>,
+}
+
+impl Setting {
+    /// Its flag without dashes in front, when it has one.
+    pub fn flag(&self) -> Option<String> {
+        (self.reach != Reach::NoFlag).then(|| self.key.replace(['.', '_'], "-"))
+    }
+
+    /// The heading under which the help shows it.
+    pub fn group(&self) -> &'static str {
+        self.key.split_once('.').map_or("server", |(group, _)| group)
+    }
+
+    pub(crate) fn is_in_file(&self) -> bool {
+        self.reach != Reach::NoFile
+    }
+
+    pub(crate) fn is_list(&self) -> bool {
+        self.syntax.ends_with(",...")
+    }
+
+    /// An empty variable usually means "not set" (compose files do that). An empty token does not: it
+    /// is a secret that failed to arrive, and going on without one would open the server.
+    pub(crate) fn empty_is_unset(&self) -> bool {
+        !self.key.starts_with("api_token")
+    }
+}

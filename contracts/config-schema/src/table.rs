@@ -1,0 +1,104 @@
+//! The table of settings: flags, environment names, file keys, defaults and help all come from here.
+//!
+//! A new setting is a row here, a field in `config.rs`, and a pair of values in the row tests.
+
+use std::ops::RangeInclusive;
+
+use crate::{
+    draft::{Draft, put},
+    hosts::HostRule,
+    pool,
+    secret::Secret,
+    setting::{Preset, Reach, Setting},
+    value::{addr, choice, count, line, millis, size},
+};
+
+const MINUTE_MS: u64 = 60_000;
+const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
+/// For what should take seconds.
+const SHORT: RangeInclusive<u64> = 1..=10 * MINUTE_MS;
+/// For what may take hours.
+const LONG: RangeInclusive<u64> = 1..=7 * DAY_MS;
+
+/// A row of the usual kind: writable everywhere, with a plain default.
+const fn row(names: [&'static str; 4], default: &'static str, apply: Apply) -> Setting {
+    let [key, env, syntax, meaning] = names;
+    Setting { key, env, reach: Reach::Everywhere, syntax, preset: Preset::Value(default), meaning, apply }
+}
+
+/// A row whose default is nothing, or follows from elsewhere.
+const fn derived(names: [&'static str; 4], reach: Reach, said: &'static str, apply: Apply) -> Setting {
+    let [key, env, syntax, meaning] = names;
+    Setting { key, env, reach, syntax, preset: Preset::Derived(said), meaning, apply }
+}
+
+type Apply = fn(&mut Draft, &str) -> Result<(), Vec<crate::fault::Problem>>;
+
+/// Every setting that works, in the order of the help.
+#[rustfmt::skip] // A table is read in columns: names, default, reader.
+pub static SETTINGS: &[Setting] = &[
+    derived(["config", "ORCHD_CONFIG", "FILE", "The configuration file, in TOML"],
+        Reach::NoFile, "none", |_, _| Ok(())),
+    row(["bind_addr", "ORCHD_BIND_ADDR", "IP:PORT", "Where to listen; an address that others reach needs a token"],
+        "127.0.0.1:8080", |draft, text| put(&mut draft.config.bind_addr, addr(text))),
+    derived(["pools", "ORCHD_POOLS", "ID=ENGINE+URL,...", "Engines that already run, e.g. default=llamacpp+http://127.0.0.1:8081"],
+        Reach::Everywhere, "one mock pool", |draft, text| pool::from_list(text).map(|pools| draft.config.pools = pools)),
+    row(["gpu_policy", "ORCHD_GPU_POLICY", "vram-only|allow-cpu", "Whether pools on the CPU may be used; allow-cpu is for development"],
+        "vram-only", |draft, text| put(&mut draft.config.gpu_policy, choice(text))),
+    derived(["api_token", "LLORCH_API_TOKEN", "TOKEN", "The token that clients must show, at least 32 characters"],
+        Reach::NoFlag, "none", |draft, text| draft.token_inline(Secret::token(text))),
+    derived(["api_token_file", "LLORCH_API_TOKEN_FILE", "FILE", "A file that holds the token"],
+        Reach::Everywhere, "none", |draft, text| draft.token_file(line(text))),
+    row(["shutdown_grace_ms", "ORCHD_SHUTDOWN_GRACE_MS", "MS", "How long running jobs may go on after the signal to stop"],
+        "8000", |draft, text| put(&mut draft.config.shutdown_grace, millis(text, 0..=DAY_MS))),
+
+    row(["auth.optional", "AUTH_OPTIONAL", "true|false", "Lets direct peers on this machine in without the token"],
+        "false", |draft, text| put(&mut draft.config.auth.loopback, choice(text))),
+    row(["auth.trust_proxy", "TRUST_PROXY_AUTH", "true|false", "Vouches for a proxy on this machine: what it forwards counts as local"],
+        "false", |draft, text| put(&mut draft.config.auth.proxy, choice(text))),
+
+    row(["admission.capacity", "ORCHD_ADMISSION_CAPACITY", "JOBS", "How many jobs may wait per pool, both classes together"],
+        "100", |draft, text| put(&mut draft.config.admission.capacity, count(text, 1..=1_000_000))),
+    row(["admission.policy", "ORCHD_ADMISSION_POLICY", "reject|drop-lru", "What happens to one job more"],
+        "reject", |draft, text| put(&mut draft.config.admission.policy, choice(text))),
+    row(["placement.strategy", "ORCHD_PLACEMENT_STRATEGY", "least-loaded|round-robin", "How a replica is chosen"],
+        "least-loaded", |draft, text| put(&mut draft.config.placement, choice(text))),
+
+    row(["jobs.max_attempts", "ORCHD_JOBS_MAX_ATTEMPTS", "N", "How many engines may be tried before the first token"],
+        "2", |draft, text| put(&mut draft.config.jobs.max_attempts, count(text, 1..=5))),
+    row(["jobs.retention_ms", "ORCHD_JOBS_RETENTION_MS", "MS", "How long an ended job can be read"],
+        "3600000", |draft, text| put(&mut draft.config.jobs.retention, millis(text, LONG))),
+    row(["jobs.retained_max", "ORCHD_JOBS_RETAINED_MAX", "JOBS", "How many ended jobs are kept"],
+        "100000", |draft, text| put(&mut draft.config.jobs.retained_max, size(text, 1..=10_000_000))),
+    row(["jobs.retained_bytes_max", "ORCHD_JOBS_RETAINED_BYTES_MAX", "BYTES", "How many bytes the kept jobs may take"],
+        "268435456", |draft, text| put(&mut draft.config.jobs.retained_bytes_max, size(text, 65_536..=1 << 40))),
+
+    row(["engine.connect_timeout_ms", "ORCHD_ENGINE_CONNECT_TIMEOUT_MS", "MS", "How long a connection to an engine may take"],
+        "2000", |draft, text| put(&mut draft.config.engine.connect_timeout, millis(text, SHORT))),
+    row(["engine.first_token_timeout_ms", "ORCHD_ENGINE_FIRST_TOKEN_TIMEOUT_MS", "MS", "How long the first token may take"],
+        "120000", |draft, text| put(&mut draft.config.engine.first_token_timeout, millis(text, LONG))),
+    row(["engine.idle_timeout_ms", "ORCHD_ENGINE_IDLE_TIMEOUT_MS", "MS", "How long an engine may be silent between tokens"],
+        "30000", |draft, text| put(&mut draft.config.engine.idle_timeout, millis(text, LONG))),
+    row(["engine.wall_timeout_ms", "ORCHD_ENGINE_WALL_TIMEOUT_MS", "MS", "How long a job may run as a whole"],
+        "3600000", |draft, text| put(&mut draft.config.engine.wall_timeout, millis(text, LONG))),
+    row(["engine.health_interval_ms", "ORCHD_ENGINE_HEALTH_INTERVAL_MS", "MS", "The time between two looks at an engine's health"],
+        "2000", |draft, text| put(&mut draft.config.engine.health_interval, millis(text, 50..=60 * MINUTE_MS))),
+
+    row(["limits.body_bytes_max", "ORCHD_BODY_BYTES_MAX", "BYTES", "The largest request body"],
+        "2097152", |draft, text| put(&mut draft.config.limits.body_bytes_max, size(text, 1_024..=1 << 30))),
+    row(["limits.header_bytes_max", "ORCHD_LIMITS_HEADER_BYTES_MAX", "BYTES", "The largest request head"],
+        "16384", |draft, text| put(&mut draft.config.limits.header_bytes_max, size(text, 8_192..=1 << 20))),
+    row(["limits.header_timeout_ms", "ORCHD_LIMITS_HEADER_TIMEOUT_MS", "MS", "How long a request head may take to arrive"],
+        "5000", |draft, text| put(&mut draft.config.limits.header_timeout, millis(text, SHORT))),
+    row(["limits.body_timeout_ms", "ORCHD_LIMITS_BODY_TIMEOUT_MS", "MS", "How long a request body may take to arrive"],
+        "30000", |draft, text| put(&mut draft.config.limits.body_timeout, millis(text, SHORT))),
+    row(["limits.connections_max", "ORCHD_LIMITS_CONNECTIONS_MAX", "N", "How many connections may be open"],
+        "12000", |draft, text| put(&mut draft.config.limits.connections_max, size(text, 1..=1_000_000))),
+    derived(["limits.hosts", "ORCHD_LIMITS_HOSTS", "HOST,...", "The Host names that are answered; * for any"],
+        Reach::Everywhere, "the loopback names on a loopback bind, else any", |draft, text| HostRule::parse(text).map(|rule| draft.hosts = Some(rule))),
+
+    row(["log.filter", "RUST_LOG", "DIRECTIVES", "What is logged, e.g. info,orchestratord=debug"],
+        "info", |draft, text| put(&mut draft.config.log.filter, line(text))),
+    derived(["log.format", "ORCHD_LOG_FORMAT", "json|pretty", "The shape of a log line"],
+        Reach::Everywhere, "pretty on a terminal, else json", |draft, text| put(&mut draft.config.log.format, choice(text).map(Some))),
+];

@@ -1,0 +1,94 @@
+//! Reading one value from text: numbers in a range, durations, choices, addresses.
+
+use std::{net::SocketAddr, ops::RangeInclusive, time::Duration};
+
+use crate::{fault::Problem, kind::Choice, suggest::nearest};
+
+/// How much of a wrong value is repeated to the operator.
+const SHOWN_CHARS_MAX: usize = 60;
+
+/// A value as a message may repeat it: short, on one line, without control characters.
+pub(crate) fn shown(text: &str) -> String {
+    let mut cut: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+    if cut.len() < text.len() {
+        cut.push('…');
+    }
+    format!("`{}`", cut.escape_debug())
+}
+
+pub(crate) fn whole(text: &str, range: RangeInclusive<u64>) -> Result<u64, Problem> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|number| digits && range.contains(number)).ok_or_else(|| {
+        Problem::new(format!(
+            "{} is not a whole number from {} to {}",
+            shown(text),
+            range.start(),
+            range.end()
+        ))
+    })
+}
+
+pub(crate) fn count(text: &str, range: RangeInclusive<u32>) -> Result<u32, Problem> {
+    let wide = u64::from(*range.start())..=u64::from(*range.end());
+    // The range has the width of the type, so the conversion cannot fail after it.
+    whole(text, wide).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+pub(crate) fn size(text: &str, range: RangeInclusive<u64>) -> Result<usize, Problem> {
+    let number = whole(text, range)?;
+    usize::try_from(number).map_err(|_wide| Problem::new("is larger than this machine's memory can be"))
+}
+
+pub(crate) fn millis(text: &str, range: RangeInclusive<u64>) -> Result<Duration, Problem> {
+    whole(text, range).map(Duration::from_millis)
+}
+
+pub(crate) fn choice<T: Choice>(text: &str) -> Result<T, Problem> {
+    text.parse().map_err(|unknown| {
+        let problem = Problem::new(format!("{} {unknown}", shown(text)));
+        let lower = text.to_lowercase();
+        match nearest(&lower, T::WORDS.iter().copied()) {
+            Some(word) => problem.hint(format!("did you mean {word}?")),
+            None => problem,
+        }
+    })
+}
+
+pub(crate) fn addr(text: &str) -> Result<SocketAddr, Problem> {
+    text.parse().map_err(|_not_one| {
+        Problem::new(format!("{} is not an IP address with a port", shown(text)))
+            .hint("write it like 127.0.0.1:8080 or [::1]:8080")
+    })
+}
+
+/// A text that fits on a line.
+pub(crate) fn line(text: &str) -> Result<String, Problem> {
+    if text.trim().is_empty() {
+        return Err(Problem::new("is empty"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Problem::new(format!("{} holds a control character", shown(text))));
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_digits_in_range_are_a_whole_number() {
+        assert_eq!(whole("5", 1..=5).unwrap(), 5);
+        for wrong in ["", "0", "6", "-1", "+5", "5.0", " 5", "5e0", "٥", "99999999999999999999999"] {
+            assert!(whole(wrong, 1..=5).is_err(), "{wrong:?}");
+        }
+        assert_eq!(count("4294967295", 0..=u32::MAX).unwrap(), u32::MAX);
+        assert!(count("4294967296", 0..=u32::MAX).is_err());
+    }
+
+    #[test]
+    fn a_wrong_value_is_repeated_short_and_on_one_line() {
+        let long = shown(&format!("a\n\u{1b}[31m{}", "x".repeat(500)));
+        assert!(long.chars().count() < 80 && !long.chars().any(char::is_control), "{long}");
+    }
+}

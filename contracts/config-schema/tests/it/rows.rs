@@ -1,0 +1,172 @@
+//! Every row of the table: a good value takes effect in each layer, a bad one is refused in each.
+
+use std::collections::BTreeSet;
+
+use config_schema::{Config, Preset, Reach, SETTINGS, Setting};
+
+use crate::Written;
+
+/// A row's key, a good value that is not the default, how the whole configuration then shows it, and a
+/// bad value.
+type Sample = (&'static str, &'static str, &'static str, &'static str);
+
+const SAMPLES: &[Sample] = &[
+    ("bind_addr", "[::1]:9000", "bind_addr: [::1]:9000", "localhost:8080"),
+    ("pools", "a=llamacpp+http://127.0.0.1:81", "id: \"a\"", "a=llamacpp"),
+    ("gpu_policy", "allow-cpu", "gpu_policy: AllowCpu", "cpu"),
+    (
+        "api_token",
+        "0123456789abcdef0123456789abcdef",
+        "token: Some((hidden))",
+        "0123456789abcdef0123456789abcde",
+    ),
+    ("api_token_file", "/token", "token: Some((hidden))", "/nowhere"),
+    ("shutdown_grace_ms", "0", "shutdown_grace: 0ns", "-1"),
+    ("auth.optional", "true", "loopback: TokenOptional", "yes"),
+    ("auth.trust_proxy", "true", "proxy: Given", "1"),
+    ("admission.capacity", "1000000", "capacity: 1000000", "1000001"),
+    ("admission.policy", "drop-lru", "policy: DropLru", "drop"),
+    ("placement.strategy", "round-robin", "placement: RoundRobin", "random"),
+    ("jobs.max_attempts", "5", "max_attempts: 5", "6"),
+    ("jobs.retention_ms", "1", "retention: 1ms", "0"),
+    ("jobs.retained_max", "7", "retained_max: 7", "0"),
+    ("jobs.retained_bytes_max", "65536", "retained_bytes_max: 65536", "65535"),
+    ("engine.connect_timeout_ms", "7", "connect_timeout: 7ms", "2s"),
+    ("engine.first_token_timeout_ms", "7", "first_token_timeout: 7ms", "0"),
+    ("engine.idle_timeout_ms", "7", "idle_timeout: 7ms", "0"),
+    ("engine.wall_timeout_ms", "7", "wall_timeout: 7ms", "0"),
+    ("engine.health_interval_ms", "50", "health_interval: 50ms", "49"),
+    ("limits.body_bytes_max", "1024", "body_bytes_max: 1024", "1023"),
+    ("limits.header_bytes_max", "8192", "header_bytes_max: 8192", "8191"),
+    ("limits.header_timeout_ms", "7", "header_timeout: 7ms", "0"),
+    ("limits.body_timeout_ms", "7", "body_timeout: 7ms", "0"),
+    ("limits.connections_max", "1", "connections_max: 1,", "0"),
+    ("limits.hosts", "llm.example.org", "hosts: Only([\"llm.example.org\"])", "llm.example.org:80"),
+    ("log.filter", "warn", "filter: \"warn\"", " "),
+    ("log.format", "json", "format: Some(Json)", "xml"),
+];
+
+const TOKEN: &str = "a token file of an operator has no blanks";
+
+fn setting(key: &str) -> &'static Setting {
+    SETTINGS.iter().find(|setting| setting.key == key).unwrap()
+}
+
+fn written() -> Written {
+    Written::default().token(&TOKEN.replace(' ', "-"))
+}
+
+/// The three ways to write `value`, as far as the setting has them.
+fn ways(setting: &Setting, value: &str) -> Vec<Written> {
+    let mut ways = vec![written().env(setting.env, value)];
+    if setting.reach != Reach::NoFile {
+        ways.push(written().toml(&format!("{} = '{value}'", setting.key)));
+    }
+    ways.extend(setting.flag().map(|flag| written().flag(&flag, value)));
+    ways
+}
+
+#[test]
+fn every_row_has_a_sample() {
+    let sampled: BTreeSet<_> = SAMPLES.iter().map(|sample| sample.0).collect();
+    let rows: BTreeSet<_> = SETTINGS.iter().map(|row| row.key).filter(|key| *key != "config").collect();
+    assert_eq!(sampled, rows);
+}
+
+#[test]
+fn a_good_value_takes_effect_in_each_layer() {
+    let default = format!("{:?}", Written::default().config());
+    for (key, good, shown, _) in SAMPLES {
+        assert!(!default.contains(shown), "{key}: {good} is the default");
+        for way in ways(setting(key), good) {
+            let config = format!("{:?}", way.config());
+            assert!(config.contains(shown), "{key}: {way:?} gives {config}");
+        }
+    }
+}
+
+#[test]
+fn a_bad_value_is_refused_in_each_layer_and_its_place_is_named() {
+    for (key, _, _, bad) in SAMPLES {
+        let setting = setting(key);
+        for way in ways(setting, bad) {
+            let fault = way.fault();
+            let places = [
+                format!("environment {}: ", setting.env),
+                format!("file key {key}: "),
+                format!("flag --{}: ", setting.flag().unwrap_or_default()),
+            ];
+            assert!(places.iter().any(|place| fault.starts_with(place)), "{fault}");
+        }
+    }
+}
+
+#[test]
+fn a_number_may_be_written_as_a_number() {
+    let config = Written::default().toml("admission.capacity = 4_000\nauth.optional = true").config();
+    assert_eq!(config.admission.capacity, 4_000);
+}
+
+#[test]
+fn the_defaults_of_the_table_are_those_that_the_operator_was_promised() {
+    let config = Written::default().config();
+    assert_eq!(config.bind_addr.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.admission.capacity, 100);
+    assert!(config.auth.token.is_none());
+    assert_eq!(config.log.filter, "info");
+    assert_eq!(config.limits.body_bytes_max, 2_097_152);
+    assert_eq!(config.jobs.max_attempts, 2);
+    assert_eq!(config.engine.first_token_timeout.as_secs(), 120);
+    // The frame under the defaults is all zeros, so a zero is a row that is missing.
+    let shown = format!("{config:?}");
+    assert!(!shown.contains(": 0ns") && !shown.contains(": 0,") && !shown.contains(": 0 "), "{shown}");
+}
+
+#[test]
+fn names_are_unique_and_follow_one_pattern() {
+    let unique = |names: Vec<String>| {
+        let set: BTreeSet<_> = names.iter().cloned().collect();
+        assert_eq!(set.len(), names.len(), "{names:?}");
+    };
+    unique(SETTINGS.iter().map(|row| row.key.to_owned()).collect());
+    unique(SETTINGS.iter().map(|row| row.env.to_owned()).collect());
+    unique(SETTINGS.iter().filter_map(Setting::flag).collect());
+    for row in SETTINGS {
+        assert!(row.meaning.len() <= 90 && !row.meaning.ends_with('.'), "{}", row.meaning);
+        if let Preset::Value(text) = row.preset {
+            assert!(!text.is_empty(), "{}", row.key);
+        }
+    }
+}
+
+//= AUTH-1007 type=test
+#[test]
+fn a_secret_has_no_flag_and_is_never_repeated() {
+    let (token, flag) = (setting("api_token"), "api-token");
+    assert_eq!(token.flag(), None);
+    let secret = "hunter2hunter2";
+    let attempts = [
+        written().flag(flag, secret),
+        written().env(token.env, secret),
+        written().env(token.env, &format!("{secret}\u{e9}{}", "a".repeat(32))),
+        written().toml(&format!("api_token = '{secret}'")),
+        written().toml(&format!("api_token = '{secret}\n")),
+        written().toml(&format!("api_token = {secret}")),
+        written().toml(&format!("api_token = ['{secret}']")),
+        written()
+            .toml(&format!("[[pools]]\nid = 'a'\nengine = 'llamacpp'\nendpoint = 'http://u:{secret}@h'")),
+        written().toml(&format!("[[pools]]\nid = 'a'\nengine = 'mock'\napi_key = '{secret}'")),
+        written().env("ORCHD_POOLS", &format!("a=llamacpp+http://u:{secret}@h:1")),
+        written().env("ORCHD_POOLS", &format!("a=http://u:{secret}@h:1")),
+        written().token(secret).env("LLORCH_API_TOKEN_FILE", "/token"),
+    ];
+    for attempt in attempts {
+        let faults = attempt.faults().join("\n");
+        assert!(!faults.contains(secret), "{faults}");
+    }
+    let fault = written().flag(flag, secret).fault();
+    assert!(fault.contains("LLORCH_API_TOKEN"), "{fault}");
+    let config: Config = written().env(token.env, &"s".repeat(40)).config();
+    assert!(!format!("{config:#?}").contains("sss"));
+    assert_eq!(config.auth.token.unwrap().reveal(), "s".repeat(40));
+}

@@ -1,0 +1,29 @@
+//! What an adapter says of its engine.
+
+/// What a kind of engine can do, known without asking it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The engine's name in requests, labels and configuration.
+    pub engine: &'static str,
+    /// The kinds of work that its adapter can hand to it.
+    pub workloads: &'static [&'static str],
+    /// Whether the same seed, parameters and version give the same tokens.
+    pub deterministic: bool,
+}
+
+/// What an engine answered when it was asked how it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EngineReport {
+    /// The engine's version, as it names itself.
+    pub version: Option<String>,
+    /// Every name by which a request may call the loaded model: id, alias, path, file name.
+    pub models: Vec<String>,
+    /// How many streams it serves at once.
+    pub slots_total: Option<u32>,
+    /// How many of those are busy now, whoever uses them.
+    pub slots_busy: Option<u32>,
+    /// Tokens of context that one stream has.
+    pub ctx_max: Option<u32>,
+    /// Free GPU memory, where the engine tells it.
+    pub vram_free_bytes: Option<u64>,
+}

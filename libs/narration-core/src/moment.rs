@@ -1,0 +1,109 @@
+//! The closed words that a narration may use.
+//!
+//! They mirror the core's reasons without depending on it: the shell translates, and a reason that the
+//! core gains does not compile until somebody has chosen a phrase for it.
+
+/// Who waits for the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// A person.
+    Interactive,
+    /// A program that has time.
+    Batch,
+}
+
+/// Why a job is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// There is no pool at all.
+    NoPool,
+    /// No pool is called like the pin.
+    UnknownPin,
+    /// No pool serves the model.
+    NoSuchModel,
+    /// No pool has room for so much context.
+    Context,
+    /// The policy or the request rules out every device.
+    Device,
+    /// No pool is Ready yet.
+    Unready,
+    /// The pool cannot be reached.
+    Unreachable,
+    /// The job would start after its deadline.
+    Deadline,
+    /// The queue is full.
+    QueueFull,
+    /// The queue is full, and nothing in it may be dropped.
+    NothingToDrop,
+    /// Another job has this id.
+    DuplicateId,
+    /// The server is going down.
+    ShuttingDown,
+}
+
+impl Refusal {
+    pub(crate) const fn phrase(self) -> &'static str {
+        match self {
+            Self::NoPool => "there is no pool",
+            Self::UnknownPin => "the pinned pool is unknown",
+            Self::NoSuchModel => "no pool serves the model",
+            Self::Context => "it does not fit the context",
+            Self::Device => "no allowed device serves it",
+            Self::Unready => "no pool is ready",
+            Self::Unreachable => "the pool is unreachable",
+            Self::Deadline => "its deadline is too near",
+            Self::QueueFull => "the queue is full",
+            Self::NothingToDrop => "the queue is full of equals",
+            Self::DuplicateId => "its id is in use",
+            Self::ShuttingDown => "the server is shutting down",
+        }
+    }
+}
+
+/// How a stream ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Ending {
+    /// The engine came to its own end.
+    Stop,
+    /// The most tokens that the client wanted are there.
+    Length,
+    /// The client took the job back.
+    Canceled,
+    /// The deadline passed.
+    DeadlinePassed,
+    /// A newcomer took the job's place in a full queue.
+    Dropped,
+    /// The engine was lost.
+    EngineLost,
+    /// The engine went silent, or took too long as a whole.
+    TimedOut,
+    /// The engine refused the request.
+    Refused,
+    /// The server is going down.
+    ShuttingDown,
+}
+
+impl Ending {
+    pub(crate) const fn phrase(self) -> &'static str {
+        match self {
+            Self::Stop => "the engine is done",
+            Self::Length => "the token limit is reached",
+            Self::Canceled => "the client cancels",
+            Self::DeadlinePassed => "the deadline passes",
+            Self::Dropped => "a newer job takes its place",
+            Self::EngineLost => "the engine is lost",
+            Self::TimedOut => "the engine takes too long",
+            Self::Refused => "the engine refuses it",
+            Self::ShuttingDown => "the server shuts down",
+        }
+    }
+}
+
+/// Where a job stands when its client takes it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// It waits.
+    Queued,
+    /// It holds a slot.
+    Running,
+}

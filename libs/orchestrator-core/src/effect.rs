@@ -1,0 +1,99 @@
+//! What the shell must do: the only way out of the scheduler.
+
+use std::time::Duration;
+
+use crate::{
+    ids::{JobId, LeaseId, PoolId, ReplicaId},
+    job::JobEnd,
+};
+
+/// Something to be done, in the order in which it was said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Answer the client: the job is accepted.
+    Accept(JobId, Admission),
+    /// Answer the client: the job is not accepted, and leaves no trace.
+    Reject(JobId, Rejection),
+    /// Start an attempt.
+    Dispatch(Assignment),
+    /// Close the connection of an attempt, then report its end.
+    Abort(LeaseId),
+    /// Write the terminal event of a job. Said exactly once per accepted job.
+    Finish(JobId, JobEnd),
+    /// Look at this replica now: something went wrong with it.
+    Probe(PoolId, ReplicaId),
+}
+
+/// What an accepted client is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// The pool whose queue or slot it got.
+    pub pool: PoolId,
+    /// Jobs ahead of it, over both classes; 0 is next.
+    pub queue_position: u32,
+    /// When it will probably start.
+    pub predicted_start: Duration,
+    /// When it will have started with a probability of 90 %.
+    pub predicted_start_p90: Duration,
+}
+
+/// An attempt to be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assignment {
+    /// The job.
+    pub job: JobId,
+    /// The slot that it holds, given back by [`crate::Event::AttemptEnded`].
+    pub lease: LeaseId,
+    /// The pool that runs it.
+    pub pool: PoolId,
+    /// The engine that runs it.
+    pub replica: ReplicaId,
+    /// 1 for the first attempt. One that met a busy engine does not count.
+    pub attempt: u32,
+}
+
+/// What a refused client is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// Why.
+    pub reason: RejectReason,
+    /// The pool that it is about, where there is one.
+    pub pool: Option<PoolId>,
+    /// When trying again makes sense, from what was measured.
+    pub retry_after: Option<Duration>,
+}
+
+/// Why a job is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RejectReason {
+    /// There is no pool at all.
+    NoPool,
+    /// No pool is called like the pin.
+    UnknownPin,
+    /// No pool serves this model under the request's conditions.
+    NoSuchModel,
+    /// The model is served, but never with so much context.
+    Context {
+        /// The most that there is.
+        limit: u32,
+    },
+    /// The model is served, but only on devices that the request or the policy rules out.
+    Device,
+    /// What could serve it has never been Ready.
+    Unready,
+    /// What could serve it was Ready and is not reachable now.
+    Unreachable,
+    /// It would start only after its deadline.
+    Deadline {
+        /// When it would start.
+        predicted_start: Duration,
+    },
+    /// The queue is full.
+    QueueFull,
+    /// The queue is full, and holds nothing that may be dropped for this job.
+    NothingToDrop,
+    /// A live job has this id.
+    DuplicateId,
+    /// The server is going down.
+    ShuttingDown,
+}

@@ -1,0 +1,56 @@
+//! What may happen: the only way into the scheduler.
+
+use std::time::Duration;
+
+use crate::{
+    ids::{JobId, LeaseId, PoolId, ReplicaId},
+    job::NewJob,
+    pool::ReplicaView,
+};
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A client asks for a job.
+    Submit(NewJob),
+    /// A client takes a job back.
+    Cancel(JobId),
+    /// A dispatched attempt is over and its connection is closed. Sent exactly once per lease.
+    AttemptEnded(LeaseId, Outcome),
+    /// A replica was looked at, for the first time or again.
+    ReplicaSeen(ReplicaView),
+    /// A replica no longer exists. Its running jobs are stopped.
+    ReplicaGone(PoolId, ReplicaId),
+    /// Time passed; deadlines are due.
+    Tick,
+    /// The server is going down: nothing new, nothing waits any longer.
+    Shutdown,
+    /// The server will not wait any longer for what still runs.
+    StopRunning,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The engine finished.
+    Completed,
+    /// The attempt was stopped because the scheduler said so.
+    Aborted,
+    /// The engine, or the way to it, died.
+    Lost {
+        /// Tokens that readers may have seen.
+        tokens_out: u32,
+    },
+    /// Nothing came in time. Before the first token this is a loss.
+    TimedOut {
+        /// Tokens that readers may have seen.
+        tokens_out: u32,
+    },
+    /// The engine had no room after all.
+    Busy {
+        /// What it asked us to wait.
+        retry_after: Option<Duration>,
+    },
+    /// The engine says that the request is wrong.
+    Refused,
+}

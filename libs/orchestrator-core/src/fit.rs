@@ -1,0 +1,118 @@
+//! Which replicas may run which job, apart from whether they have room now.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::{
+    ids::{PoolId, ReplicaId},
+    pool::{Device, ReplicaView},
+    scheduler::GpuPolicy,
+};
+
+/// What a job asks of the replica that runs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requirements {
+    /// One of the names by which the replica knows its model.
+    pub model: Arc<str>,
+    /// The engine, if the client chose one.
+    pub engine: Option<Arc<str>>,
+    /// Tokens of context: prompt estimate and `max_tokens` together, or what the client named.
+    pub ctx: u32,
+    /// The only pool that may run it.
+    pub pin_pool: Option<PoolId>,
+    /// Pools to be taken first.
+    pub prefer_pools: Vec<PoolId>,
+    /// Pools that never run it.
+    pub avoid_pools: Vec<PoolId>,
+    /// The device mask that the replica must have.
+    pub device_mask: Option<Arc<str>>,
+}
+
+impl Requirements {
+    /// Any replica that serves `model` with `ctx` tokens of context.
+    pub fn of(model: impl Into<Arc<str>>, ctx: u32) -> Self {
+        Self {
+            model: model.into(),
+            engine: None,
+            ctx,
+            pin_pool: None,
+            prefer_pools: Vec::new(),
+            avoid_pools: Vec::new(),
+            device_mask: None,
+        }
+    }
+}
+
+/// Why a replica may not run a job. Ordered: a later one came nearer to fitting.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Error)]
+pub enum Misfit {
+    /// The job is pinned to another pool.
+    #[error("the job is pinned to another pool")]
+    PinnedElsewhere,
+    /// The replica serves another model.
+    #[error("it serves another model")]
+    Model,
+    /// The replica is another engine.
+    #[error("it is another engine")]
+    Engine,
+    /// The client ruled this pool out.
+    #[error("the request avoids this pool")]
+    Avoided,
+    /// The replica runs on other devices.
+    #[error("it has another device mask")]
+    DeviceMask,
+    /// The replica runs on a CPU and the policy forbids that.
+    #[error("it runs on a CPU, and the policy is vram-only")]
+    CpuForbidden,
+    /// The job needs more context than the replica has.
+    #[error("it has {limit} tokens of context")]
+    Context {
+        /// What the replica has.
+        limit: u32,
+    },
+    /// The job was tried here and the engine was lost.
+    #[error("it was tried and lost")]
+    Tried,
+}
+
+/// A replica on which a job was lost. Two pools may call their replicas by the same name.
+pub(crate) type Tried = (PoolId, ReplicaId);
+
+/// Whether `replica` may run a job with these requirements.
+pub(crate) fn check(
+    requirements: &Requirements,
+    tried: &[Tried],
+    replica: &ReplicaView,
+    gpu: GpuPolicy,
+) -> Result<(), Misfit> {
+    if requirements.pin_pool.as_ref().is_some_and(|pin| *pin != replica.pool) {
+        return Err(Misfit::PinnedElsewhere);
+    }
+    if !replica.models.iter().any(|model| **model == *requirements.model) {
+        return Err(Misfit::Model);
+    }
+    if requirements.engine.as_ref().is_some_and(|engine| **engine != *replica.engine) {
+        return Err(Misfit::Engine);
+    }
+    if requirements.avoid_pools.contains(&replica.pool) {
+        return Err(Misfit::Avoided);
+    }
+    if let Some(mask) = &requirements.device_mask
+        && !replica.device.has_mask(mask)
+    {
+        return Err(Misfit::DeviceMask);
+    }
+    if replica.device == Device::Cpu && gpu == GpuPolicy::VramOnly {
+        return Err(Misfit::CpuForbidden);
+    }
+    if let Some(limit) = replica.ctx_max
+        && requirements.ctx > limit
+    {
+        return Err(Misfit::Context { limit });
+    }
+    if tried.iter().any(|(pool, name)| *name == replica.replica && *pool == replica.pool) {
+        return Err(Misfit::Tried);
+    }
+    Ok(())
+}

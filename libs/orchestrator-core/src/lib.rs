@@ -1,0 +1,37 @@
+//! The pure heart: which job runs where, and when, as one function of time and event.
+//!
+//! [`Scheduler::handle`] takes what happened and the time at which it happened, and returns what the
+//! shell must do. It has no clock, no socket, no runtime and no serializer, so that a run can be
+//! repeated from its list of events, and so that everything that is hard here (order, bounds,
+//! deadlines, cancel, loss of an engine) is a test of one function, run by the million.
+//!
+//! Invariant: no effect depends on anything but the events handled so far.
+//! Invariant: an accepted job ends exactly once; after its end no effect names it.
+//! Invariant: a slot is taken by a lease and freed only by that lease's own end.
+#![warn(missing_docs)]
+
+mod effect;
+mod estimate;
+mod event;
+mod fit;
+mod ids;
+mod job;
+mod lease;
+mod placement;
+mod pool;
+mod queue;
+mod scheduler;
+mod time;
+
+#[cfg(feature = "sim")]
+pub mod sim;
+
+pub use effect::{Admission, Assignment, Effect, RejectReason, Rejection};
+pub use event::{Event, Outcome};
+pub use fit::{Misfit, Requirements};
+pub use ids::{JobId, LeaseId, PoolId, ReplicaId};
+pub use job::{FailReason, IllegalStep, JobEnd, JobState, JobStep, NewJob, Priority};
+pub use placement::PlacementKind;
+pub use pool::{Device, PoolSummary, Readiness, ReplicaSummary, ReplicaView};
+pub use scheduler::{AdmissionPolicy, GpuPolicy, Rules, Scheduler};
+pub use time::Timestamp;

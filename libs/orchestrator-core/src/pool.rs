@@ -1,0 +1,180 @@
+//! Pools and replicas as the scheduler sees them: what was last heard, and which slots are in use.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    estimate::{Load, ServiceTimes},
+    ids::{PoolId, ReplicaId},
+    job::Priority,
+    queue::Line,
+    time::Timestamp,
+};
+
+/// Where an engine computes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Device {
+    /// Nobody said; the operator's word that it is a GPU is taken.
+    Unstated,
+    /// On the CPU.
+    Cpu,
+    /// On these GPUs, as in "0,1".
+    Mask(Arc<str>),
+}
+
+impl Device {
+    pub(crate) fn has_mask(&self, wanted: &str) -> bool {
+        match self {
+            Self::Unstated => false,
+            Self::Cpu => wanted == "cpu",
+            Self::Mask(mask) => **mask == *wanted,
+        }
+    }
+}
+
+/// Whether a replica may get work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// It has never answered.
+    Unseen,
+    /// It serves.
+    Ready,
+    /// It serves what it has, and takes nothing new.
+    Draining,
+    /// It answered once and does not answer now.
+    Unreachable,
+}
+
+/// A replica as it was last seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaView {
+    /// The pool it belongs to.
+    pub pool: PoolId,
+    /// Its name in the pool.
+    pub replica: ReplicaId,
+    /// Its engine's name.
+    pub engine: Arc<str>,
+    /// Every name by which a request may call its model.
+    pub models: Vec<Arc<str>>,
+    /// How many streams it serves at once.
+    pub slots: u32,
+    /// Tokens of context of one stream; `None` when nobody said.
+    pub ctx_max: Option<u32>,
+    /// Free GPU memory; `None` when nobody said.
+    pub vram_free_bytes: Option<u64>,
+    /// Where it computes.
+    pub device: Device,
+    /// Whether it may get work.
+    pub readiness: Readiness,
+}
+
+impl ReplicaView {
+    /// Whether the same jobs fit `other`, room aside.
+    pub(crate) fn serves_like(&self, other: &Self) -> bool {
+        self.models == other.models
+            && self.engine == other.engine
+            && self.ctx_max == other.ctx_max
+            && self.device == other.device
+    }
+}
+
+/// Where a replica stands in the scheduler's tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ReplicaKey {
+    pub(crate) pool: usize,
+    pub(crate) replica: usize,
+}
+
+/// Whether a replica is there, as far as streams and probes have shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    Here,
+    /// A stream of it broke: nothing new goes there until it was looked at again.
+    Suspect,
+    /// It is gone; its place is kept until its last lease ends.
+    Gone,
+}
+
+/// A replica and the slots of it that are in use.
+#[derive(Debug)]
+pub(crate) struct Replica {
+    pub(crate) view: ReplicaView,
+    /// Live leases. May exceed `view.slots` for a while when a replica comes back smaller.
+    pub(crate) used: u32,
+    /// It said that it is busy: nothing new before this.
+    pub(crate) rests_until: Timestamp,
+    pub(crate) presence: Presence,
+}
+
+impl Replica {
+    pub(crate) fn exists(&self) -> bool {
+        self.presence != Presence::Gone
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.exists() && self.view.readiness == Readiness::Ready
+    }
+
+    pub(crate) fn has_room(&self, now: Timestamp) -> bool {
+        self.is_ready()
+            && self.presence == Presence::Here
+            && self.used < self.view.slots
+            && self.rests_until <= now
+    }
+}
+
+/// A pool: its replicas, its two lines of waiting jobs, and what was measured of it.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    pub(crate) id: PoolId,
+    pub(crate) replicas: Vec<Replica>,
+    pub(crate) lines: [Line; 2],
+    pub(crate) times: ServiceTimes,
+}
+
+impl Pool {
+    pub(crate) fn new(id: PoolId) -> Self {
+        Self { id, replicas: Vec::new(), lines: Default::default(), times: ServiceTimes::default() }
+    }
+
+    pub(crate) fn exists(&self) -> bool {
+        self.replicas.iter().any(Replica::exists)
+    }
+
+    /// Jobs that wait, over both classes.
+    pub(crate) fn waiting(&self) -> u32 {
+        self.lines.iter().map(|line| line.len).sum()
+    }
+
+    /// Jobs that would be served before a newcomer of this class.
+    pub(crate) fn ahead(&self, priority: Priority) -> u32 {
+        match priority {
+            Priority::Interactive => self.lines[0].len,
+            Priority::Batch => self.waiting(),
+        }
+    }
+
+    pub(crate) fn load(&self, ahead: u32, oldest_running: Duration) -> Load {
+        let ready = self.replicas.iter().filter(|replica| replica.is_ready());
+        Load { slots: ready.map(|replica| replica.view.slots).sum(), ahead, oldest_running }
+    }
+}
+
+/// A pool, told to the outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolSummary {
+    /// Its name.
+    pub pool: PoolId,
+    /// Waiting jobs per class, interactive first.
+    pub waiting: [u32; 2],
+    /// Its replicas, in the order in which they were first seen.
+    pub replicas: Vec<ReplicaSummary>,
+}
+
+/// A replica, told to the outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaSummary {
+    /// What was last seen of it.
+    pub view: ReplicaView,
+    /// Slots in use by this orchestrator.
+    pub slots_used: u32,
+}

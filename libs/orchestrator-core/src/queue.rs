@@ -1,0 +1,234 @@
+//! Live jobs, and the lines in which they wait.
+//!
+//! Every live job has one place in a table. A line is a doubly linked list through those places, so
+//! that joining it, leaving it from the front and leaving it from the middle cost the same few
+//! writes, however long it is. Ids are found by hashing; the hash map is never iterated, so its
+//! random order can decide nothing.
+
+use std::{
+    collections::HashMap,
+    ops::{Index, IndexMut},
+};
+
+use crate::{
+    fit::Tried,
+    ids::JobId,
+    job::{JobState, NewJob},
+};
+
+/// Where a job stands in the table.
+pub(crate) type Place = u32;
+
+/// A live job.
+#[derive(Debug)]
+pub(crate) struct JobRecord {
+    pub(crate) job: NewJob,
+    pub(crate) state: JobState,
+    /// Its rank by acceptance. A job that waits again keeps it.
+    pub(crate) rank: u64,
+    /// The pool in whose line it waits or waited.
+    pub(crate) pool: usize,
+    pub(crate) attempts: u32,
+    /// Replicas on which it was lost.
+    pub(crate) tried: Vec<Tried>,
+    before: Option<Place>,
+    behind: Option<Place>,
+}
+
+/// A first-in-first-out line of places.
+#[derive(Debug, Default)]
+pub(crate) struct Line {
+    front: Option<Place>,
+    back: Option<Place>,
+    pub(crate) len: u32,
+}
+
+impl Line {
+    pub(crate) fn front(&self) -> Option<Place> {
+        self.front
+    }
+}
+
+/// The table of live jobs.
+#[derive(Debug, Default)]
+pub(crate) struct Jobs {
+    places: Vec<Option<JobRecord>>,
+    free: Vec<Place>,
+    by_id: HashMap<JobId, Place>,
+    ranks: u64,
+}
+
+impl Jobs {
+    pub(crate) fn insert(&mut self, job: NewJob, pool: usize) -> Place {
+        self.ranks += 1;
+        let id = job.id;
+        let record = JobRecord {
+            job,
+            state: JobState::Queued,
+            rank: self.ranks,
+            pool,
+            attempts: 0,
+            tried: Vec::new(),
+            before: None,
+            behind: None,
+        };
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            Place::try_from(self.places.len() - 1).unwrap_or(Place::MAX)
+        });
+        self.places[place as usize] = Some(record);
+        self.by_id.insert(id, place);
+        place
+    }
+
+    /// Takes a job out of the table. It must stand in no line.
+    pub(crate) fn remove(&mut self, place: Place) -> Option<JobRecord> {
+        let record = self.places.get_mut(place as usize)?.take()?;
+        self.by_id.remove(&record.job.id);
+        self.free.push(place);
+        Some(record)
+    }
+
+    pub(crate) fn find(&self, id: JobId) -> Option<Place> {
+        self.by_id.get(&id).copied()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// All places in use, in the order of the table.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Place> {
+        (0..).zip(&self.places).filter(|(_, record)| record.is_some()).map(|(place, _)| place)
+    }
+
+    /// The line from its front.
+    pub(crate) fn in_line<'a>(&'a self, line: &Line) -> impl Iterator<Item = Place> + use<'a> {
+        std::iter::successors(line.front, |place| self[*place].behind)
+    }
+
+    /// Puts a job into its line: at the back, or, when it waits again, at its old rank.
+    pub(crate) fn join(&mut self, line: &mut Line, place: Place) {
+        let rank = self[place].rank;
+        let mut before = line.back;
+        while let Some(other) = before
+            && self[other].rank > rank
+        {
+            before = self[other].before;
+        }
+        let behind = match before {
+            Some(other) => self[other].behind,
+            None => line.front,
+        };
+        self[place].before = before;
+        self[place].behind = behind;
+        match before {
+            Some(other) => self[other].behind = Some(place),
+            None => line.front = Some(place),
+        }
+        match behind {
+            Some(other) => self[other].before = Some(place),
+            None => line.back = Some(place),
+        }
+        line.len += 1;
+    }
+
+    /// Takes a job out of its line, wherever it stands in it.
+    pub(crate) fn leave(&mut self, line: &mut Line, place: Place) {
+        let (before, behind) = (self[place].before.take(), self[place].behind.take());
+        match before {
+            Some(other) => self[other].behind = behind,
+            None => line.front = behind,
+        }
+        match behind {
+            Some(other) => self[other].before = before,
+            None => line.back = before,
+        }
+        line.len -= 1;
+    }
+}
+
+// A place is only ever held by a line, a lease or the id map, and all three are cleared before the
+// place is given up; a wrong one is a bug in this crate, and going on with it would be worse.
+impl Index<Place> for Jobs {
+    type Output = JobRecord;
+    fn index(&self, place: Place) -> &JobRecord {
+        match &self.places[place as usize] {
+            Some(record) => record,
+            None => unreachable!("place {place} holds no job"),
+        }
+    }
+}
+
+impl IndexMut<Place> for Jobs {
+    fn index_mut(&mut self, place: Place) -> &mut JobRecord {
+        match &mut self.places[place as usize] {
+            Some(record) => record,
+            None => unreachable!("place {place} holds no job"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{fit::Requirements, job::Priority};
+
+    fn jobs(count: u128) -> (Jobs, Line) {
+        let (mut jobs, mut line) = (Jobs::default(), Line::default());
+        for number in 0..count {
+            let job = NewJob {
+                id: JobId::from_u128(number),
+                priority: Priority::Batch,
+                requirements: Requirements::of("m", 1),
+                deadline: None,
+                max_attempts: 1,
+            };
+            let place = jobs.insert(job, 0);
+            jobs.join(&mut line, place);
+        }
+        (jobs, line)
+    }
+
+    fn order(jobs: &Jobs, line: &Line) -> Vec<u128> {
+        jobs.in_line(line).map(|place| jobs[place].job.id.as_u128()).collect()
+    }
+
+    #[test]
+    fn a_line_keeps_its_order_when_jobs_leave_from_anywhere() {
+        let (mut jobs, mut line) = jobs(5);
+        for number in [0, 4, 2] {
+            let place = jobs.find(JobId::from_u128(number)).unwrap();
+            jobs.leave(&mut line, place);
+        }
+        assert_eq!(order(&jobs, &line), [1, 3]);
+        assert_eq!(line.len, 2);
+    }
+
+    #[test]
+    fn a_job_that_waits_again_gets_its_old_place() {
+        let (mut jobs, mut line) = jobs(5);
+        for number in [1, 0, 3] {
+            let place = jobs.find(JobId::from_u128(number)).unwrap();
+            jobs.leave(&mut line, place);
+        }
+        for number in [3, 0, 1] {
+            let place = jobs.find(JobId::from_u128(number)).unwrap();
+            jobs.join(&mut line, place);
+        }
+        assert_eq!(order(&jobs, &line), [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn places_are_used_again() {
+        let (mut jobs, mut line) = jobs(3);
+        for number in 0..3 {
+            let place = jobs.find(JobId::from_u128(number)).unwrap();
+            jobs.leave(&mut line, place);
+            jobs.remove(place);
+        }
+        assert_eq!((jobs.len(), jobs.places.len(), line.front()), (0, 3, None));
+        let (front, back) = (line.front, line.back);
+        assert_eq!((front, back), (None, None));
+    }
+}

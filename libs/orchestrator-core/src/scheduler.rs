@@ -1,0 +1,141 @@
+//! The scheduler: state, and the one function that moves it.
+//!
+//! The parts: [`admit`] decides whether a job comes in, [`place`] which job gets which slot, [`end`]
+//! what happens when something is over, [`audit`] what must hold after every step.
+
+mod admit;
+mod audit;
+mod end;
+mod place;
+mod views;
+
+use std::{collections::BTreeSet, vec::Drain};
+
+use crate::{
+    effect::Effect,
+    event::Event,
+    ids::JobId,
+    lease::Leases,
+    placement::{Placement, PlacementKind},
+    pool::{Pool, ReplicaKey},
+    queue::Jobs,
+    time::Timestamp,
+};
+
+/// What to do with a newcomer when the queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AdmissionPolicy {
+    /// Turn it away.
+    #[default]
+    Reject,
+    /// Let the oldest waiting batch job make room; an interactive one only for an interactive one.
+    DropLru,
+}
+
+/// Whether engines may compute on a CPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GpuPolicy {
+    /// Never.
+    #[default]
+    VramOnly,
+    /// For development.
+    AllowCpu,
+}
+
+/// What the operator decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// Waiting jobs of one pool, both classes together.
+    pub capacity: u32,
+    /// What happens at that bound.
+    pub policy: AdmissionPolicy,
+    /// How replicas are chosen.
+    pub placement: PlacementKind,
+    /// Where engines may compute.
+    pub gpu: GpuPolicy,
+}
+
+/// What is due at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Deadline(JobId),
+    Rested(ReplicaKey),
+}
+
+/// Whether jobs still come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    Closing,
+}
+
+/// All pools, all live jobs, all slots in use.
+#[derive(Debug)]
+pub struct Scheduler {
+    rules: Rules,
+    phase: Phase,
+    pools: Vec<Pool>,
+    jobs: Jobs,
+    leases: Leases,
+    placement: Placement,
+    due: BTreeSet<(Timestamp, Due)>,
+    effects: Vec<Effect>,
+}
+
+impl Scheduler {
+    /// An empty scheduler.
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            phase: Phase::Open,
+            pools: Vec::new(),
+            jobs: Jobs::default(),
+            leases: Leases::default(),
+            placement: Placement::new(rules.placement),
+            due: BTreeSet::new(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// Applies one event at `now`, and returns what must be done, in order.
+    ///
+    /// `now` must not go backwards. What was due before `now` happens first, so that nothing is
+    /// dispatched at or after its deadline, however late the tick comes.
+    pub fn handle(&mut self, now: Timestamp, event: Event) -> Drain<'_, Effect> {
+        self.settle_due(now);
+        match event {
+            Event::Submit(job) => self.submit(now, job),
+            Event::Cancel(job) => self.cancel(now, job),
+            Event::AttemptEnded(lease, outcome) => self.attempt_ended(now, lease, outcome),
+            Event::ReplicaSeen(view) => self.replica_seen(now, view),
+            Event::ReplicaGone(pool, replica) => self.replica_gone(now, &pool, &replica),
+            Event::Tick => {}
+            Event::Shutdown => self.shut_down(now),
+            Event::StopRunning => self.stop_running(now),
+        }
+        self.effects.drain(..)
+    }
+
+    /// When the next tick is due, if nothing else happens before.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    fn settle_due(&mut self, now: Timestamp) {
+        // Every deadline comes first: a replica that is rested for a while already must not be given
+        // a job whose deadline has passed since.
+        let mut rested = Vec::new();
+        while let Some((at, due)) = self.due.first().copied()
+            && at <= now
+        {
+            self.due.pop_first();
+            match due {
+                Due::Deadline(job) => self.deadline_passed(now, job),
+                Due::Rested(key) => rested.push(key),
+            }
+        }
+        for key in rested {
+            self.fill(now, key);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What must hold after every step, as one function for the simulator and the tests.
+
+use super::Scheduler;
+use crate::{fit, job::JobState, pool::ReplicaKey, time::Timestamp};
+
+impl Scheduler {
+    /// Checks the whole state. Costs as much as there are jobs; not for production.
+    ///
+    /// # Errors
+    /// A sentence that names the broken invariant (ids as in `.specs/10_core.md`).
+    pub fn audit(&self, now: Timestamp) -> Result<(), String> {
+        self.audit_lines()?;
+        self.audit_slots()?;
+        self.audit_deadlines(now)?;
+        self.audit_work_conserving(now)
+    }
+
+    fn audit_lines(&self) -> Result<(), String> {
+        let mut waiting = 0;
+        for (index, pool) in self.pools.iter().enumerate() {
+            for (class, line) in pool.lines.iter().enumerate() {
+                let places: Vec<_> = self.jobs.in_line(line).collect();
+                waiting += places.len();
+                if places.len() != line.len as usize {
+                    return Err(format!("Q2: a line of {} counts {} jobs", pool.id, line.len));
+                }
+                if !places.is_sorted_by_key(|place| self.jobs[*place].rank) {
+                    return Err(format!("Q2: a line of {} is out of order", pool.id));
+                }
+                for place in places {
+                    let record = &self.jobs[place];
+                    let right = record.pool == index && record.job.priority.index() == class;
+                    if !right || record.state != JobState::Queued {
+                        return Err(format!("T6: job {} stands in a wrong line", record.job.id));
+                    }
+                }
+            }
+        }
+        let queued = self.jobs.all().filter(|place| self.jobs[*place].state == JobState::Queued);
+        if queued.count() == waiting { Ok(()) } else { Err("T6: a queued job is in no line".to_owned()) }
+    }
+
+    fn audit_slots(&self) -> Result<(), String> {
+        for (pool, each) in self.pools.iter().enumerate() {
+            for (replica, it) in each.replicas.iter().enumerate() {
+                let key = ReplicaKey { pool, replica };
+                let leased = self.leases.iter().filter(|(_, lease)| lease.replica == key).count();
+                if leased != it.used as usize {
+                    return Err(format!("P2: {} has {leased} leases, counts {}", it.view.replica, it.used));
+                }
+            }
+        }
+        for place in self.jobs.all() {
+            let record = &self.jobs[place];
+            if let JobState::Running(lease) = record.state
+                && !self.leases.is_live(lease)
+            {
+                return Err(format!("P2: job {} runs without a slot", record.job.id));
+            }
+        }
+        Ok(())
+    }
+
+    fn audit_deadlines(&self, now: Timestamp) -> Result<(), String> {
+        for place in self.jobs.all() {
+            let record = &self.jobs[place];
+            if record.job.deadline.is_some_and(|deadline| deadline <= now) {
+                return Err(format!("Q5: job {} outlives its deadline", record.job.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// No replica has room while a job waits that it may run.
+    fn audit_work_conserving(&self, now: Timestamp) -> Result<(), String> {
+        let idle: Vec<_> =
+            self.pools.iter().flat_map(|pool| &pool.replicas).filter(|it| it.has_room(now)).collect();
+        if idle.is_empty() {
+            return Ok(());
+        }
+        let lines = self.pools.iter().flat_map(|pool| &pool.lines);
+        for place in lines.flat_map(|line| self.jobs.in_line(line)) {
+            let record = &self.jobs[place];
+            for replica in &idle {
+                let (job, gpu) = (&record.job.requirements, self.rules.gpu);
+                if fit::check(job, &record.tried, &replica.view, gpu).is_ok() {
+                    let name = &replica.view.replica;
+                    return Err(format!("Q: {name} is idle while job {} waits for it", record.job.id));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! What is heard of replicas, and what is told of pools and jobs.
+
+use super::Scheduler;
+use crate::{
+    ids::{JobId, PoolId, ReplicaId},
+    job::{FailReason, JobEnd, JobState, Priority},
+    pool::{Pool, PoolSummary, Presence, Replica, ReplicaKey, ReplicaSummary, ReplicaView},
+    queue::Place,
+    time::Timestamp,
+};
+
+impl Scheduler {
+    pub(super) fn replica_seen(&mut self, now: Timestamp, view: ReplicaView) {
+        let pool = self.pool_index(&view.pool).unwrap_or_else(|| {
+            self.pools.push(Pool::new(view.pool.clone()));
+            self.pools.len() - 1
+        });
+        let replicas = &mut self.pools[pool].replicas;
+        let known = replicas.iter().position(|it| it.view.replica == view.replica);
+        // A replica that left and whose last attempt has ended leaves its place to a new one.
+        let place = known.or_else(|| replicas.iter().position(|it| !it.exists() && it.used == 0));
+        let mut serves_other_jobs = false;
+        let replica = match place {
+            Some(index) => {
+                let replica = &mut replicas[index];
+                serves_other_jobs = !replica.view.serves_like(&view);
+                if !replica.exists() {
+                    // What a replica that left had asked for does not bind its successor.
+                    replica.rests_until = Timestamp::default();
+                }
+                replica.view = view;
+                replica.presence = Presence::Here;
+                index
+            }
+            None => {
+                replicas.push(Replica {
+                    view,
+                    used: 0,
+                    rests_until: Timestamp::default(),
+                    presence: Presence::Here,
+                });
+                replicas.len() - 1
+            }
+        };
+        self.fill(now, ReplicaKey { pool, replica });
+        if serves_other_jobs {
+            self.end_stranded();
+        }
+    }
+
+    pub(super) fn replica_gone(&mut self, _now: Timestamp, pool: &PoolId, replica: &ReplicaId) {
+        let Some(pool) = self.pool_index(pool) else { return };
+        let replicas = &mut self.pools[pool].replicas;
+        let Some(index) = replicas.iter().position(|it| it.exists() && it.view.replica == *replica) else {
+            return;
+        };
+        replicas[index].presence = Presence::Gone;
+        let key = ReplicaKey { pool, replica: index };
+        let running: Vec<_> = self
+            .leases
+            .iter()
+            .filter(|(_, lease)| lease.replica == key)
+            .filter_map(|(id, lease)| {
+                let place = self.jobs.find(lease.job)?;
+                (self.jobs[place].state == JobState::Running(id)).then_some(place)
+            })
+            .collect();
+        for place in running {
+            self.finish(place, JobEnd::Failed(FailReason::EngineLost));
+        }
+        self.end_stranded();
+    }
+
+    /// A job that was lost once waits only as long as there is somewhere else to go.
+    fn end_stranded(&mut self) {
+        let waits = |place: &Place| self.jobs[*place].state == JobState::Queued;
+        let stranded: Vec<_> =
+            self.jobs.all().filter(waits).filter(|place| self.is_stranded(*place)).collect();
+        for place in stranded {
+            self.finish(place, JobEnd::Failed(FailReason::EngineLost));
+        }
+    }
+
+    fn pool_index(&self, id: &PoolId) -> Option<usize> {
+        self.pools.iter().position(|pool| pool.id == *id)
+    }
+
+    /// All pools that exist, in the order in which they were first seen.
+    pub fn pools(&self) -> Vec<PoolSummary> {
+        self.pools.iter().filter(|pool| pool.exists()).map(summary).collect()
+    }
+
+    /// How many jobs wait in each pool that exists.
+    pub fn waiting(&self) -> impl Iterator<Item = (&PoolId, u32)> {
+        self.pools.iter().filter(|pool| pool.exists()).map(|pool| (&pool.id, pool.waiting()))
+    }
+
+    /// Jobs ahead of a waiting job, over both classes; `None` when it does not wait.
+    pub fn queue_position(&self, job: JobId) -> Option<u32> {
+        let record = &self.jobs[self.jobs.find(job)?];
+        if record.state != JobState::Queued {
+            return None;
+        }
+        let pool = &self.pools[record.pool];
+        let earlier = match record.job.priority {
+            Priority::Interactive => 0,
+            Priority::Batch => pool.lines[0].len,
+        };
+        let line = &pool.lines[record.job.priority.index()];
+        let ahead = self.jobs.in_line(line).take_while(|place| self.jobs[*place].job.id != job).count();
+        Some(earlier + u32::try_from(ahead).unwrap_or(u32::MAX))
+    }
+
+    /// Whether no job is alive and no slot is taken.
+    pub fn is_idle(&self) -> bool {
+        self.jobs.len() == 0 && self.leases.len() == 0
+    }
+}
+
+fn summary(pool: &Pool) -> PoolSummary {
+    let replicas = pool.replicas.iter().filter(|replica| replica.exists());
+    PoolSummary {
+        pool: pool.id.clone(),
+        waiting: [pool.lines[0].len, pool.lines[1].len],
+        replicas: replicas.map(|it| ReplicaSummary { view: it.view.clone(), slots_used: it.used }).collect(),
+    }
+}

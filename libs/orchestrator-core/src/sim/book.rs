@@ -1,0 +1,249 @@
+//! A second, naive set of books, kept from events and effects alone.
+//!
+//! The checks compare what the scheduler does with what these books allow. They share no code and no
+//! data structure with the scheduler (lists are scanned, fitting is decided anew), so that one
+//! mistake is not made twice.
+
+use crate::{
+    AdmissionPolicy, Device, GpuPolicy, JobId, LeaseId, NewJob, PoolId, Priority, Readiness, ReplicaId,
+    ReplicaView, Requirements, Rules, Timestamp,
+};
+
+/// Whether a replica is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    Here,
+    /// An attempt broke on it, and it was not looked at since.
+    Suspect,
+    Gone,
+}
+
+/// What is known of one replica. It is never struck out: its name stands for it.
+#[derive(Debug)]
+pub(super) struct ReplicaNote {
+    pub(super) view: ReplicaView,
+    /// Its pool, as an index.
+    pub(super) pool: usize,
+    pub(super) presence: Presence,
+    pub(super) rests_until: Timestamp,
+    pub(super) used: u32,
+}
+
+impl ReplicaNote {
+    pub(super) fn is_here(&self) -> bool {
+        self.presence != Presence::Gone
+    }
+
+    pub(super) fn serves(&self) -> bool {
+        self.is_here() && self.view.readiness == Readiness::Ready
+    }
+
+    /// Whether one more attempt may start here now.
+    pub(super) fn is_open(&self, now: Timestamp) -> bool {
+        let trusted = self.serves() && self.presence == Presence::Here;
+        trusted && now >= self.rests_until && self.used < self.view.slots
+    }
+}
+
+/// Where a live job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// In the line of this pool.
+    Waiting(usize),
+    /// With this slot.
+    Running(LeaseId),
+}
+
+/// What is known of one live job.
+#[derive(Debug)]
+pub(super) struct JobNote {
+    pub(super) job: NewJob,
+    pub(super) standing: Standing,
+    /// Replicas on which it was lost.
+    pub(super) tried: Vec<usize>,
+}
+
+impl JobNote {
+    pub(super) fn line(&self) -> Option<usize> {
+        match self.standing {
+            Standing::Waiting(line) => Some(line),
+            Standing::Running(_) => None,
+        }
+    }
+}
+
+/// What is known of one slot in use.
+#[derive(Debug)]
+pub(super) struct LeaseNote {
+    pub(super) id: LeaseId,
+    pub(super) job: JobId,
+    pub(super) replica: usize,
+    pub(super) aborted: bool,
+}
+
+/// The books.
+#[derive(Debug)]
+pub(super) struct Book {
+    pub(super) rules: Rules,
+    pub(super) closing: bool,
+    pub(super) pools: Vec<PoolId>,
+    pub(super) replicas: Vec<ReplicaNote>,
+    /// Live jobs in the order in which they were accepted.
+    pub(super) live: Vec<JobNote>,
+    pub(super) leases: Vec<LeaseNote>,
+    pub(super) newest_lease: Option<LeaseId>,
+    pub(super) accepted: u64,
+    pub(super) ended: u64,
+}
+
+impl Book {
+    pub(super) fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            closing: false,
+            pools: Vec::new(),
+            replicas: Vec::new(),
+            live: Vec::new(),
+            leases: Vec::new(),
+            newest_lease: None,
+            accepted: 0,
+            ended: 0,
+        }
+    }
+
+    pub(super) fn find(&self, id: JobId) -> Option<usize> {
+        self.live.iter().position(|note| note.job.id == id)
+    }
+
+    pub(super) fn find_running(&self, lease: LeaseId) -> Option<usize> {
+        self.live.iter().position(|note| note.standing == Standing::Running(lease))
+    }
+
+    pub(super) fn find_lease(&self, id: LeaseId) -> Option<usize> {
+        self.leases.iter().position(|lease| lease.id == id)
+    }
+
+    pub(super) fn find_pool(&self, id: &PoolId) -> Option<usize> {
+        self.pools.iter().position(|pool| pool == id)
+    }
+
+    pub(super) fn find_replica(&self, pool: &PoolId, replica: &ReplicaId) -> Option<usize> {
+        self.replicas.iter().position(|it| it.view.replica == *replica && it.view.pool == *pool)
+    }
+
+    /// Takes in a view, and says which replica it is about.
+    pub(super) fn see(&mut self, view: &ReplicaView) -> usize {
+        let pool = self.find_pool(&view.pool).unwrap_or_else(|| {
+            self.pools.push(view.pool.clone());
+            self.pools.len() - 1
+        });
+        if let Some(index) = self.find_replica(&view.pool, &view.replica) {
+            let note = &mut self.replicas[index];
+            if !note.is_here() {
+                note.rests_until = Timestamp::default();
+            }
+            note.view.clone_from(view);
+            note.presence = Presence::Here;
+            return index;
+        }
+        let rests_until = Timestamp::default();
+        let view = view.clone();
+        self.replicas.push(ReplicaNote { view, pool, presence: Presence::Here, rests_until, used: 0 });
+        self.replicas.len() - 1
+    }
+
+    /// Whether the job may run on the replica, room aside.
+    pub(super) fn suits(&self, job: &Requirements, tried: &[usize], replica: usize) -> bool {
+        !tried.contains(&replica) && hurdle(job, &self.replicas[replica].view, self.rules.gpu) == Hurdle::None
+    }
+
+    pub(super) fn suits_note(&self, note: &JobNote, replica: usize) -> bool {
+        self.suits(&note.job.requirements, &note.tried, replica)
+    }
+
+    /// Whether a job that was lost before has nowhere left to go.
+    pub(super) fn is_stranded(&self, note: &JobNote) -> bool {
+        let somewhere = |index: usize| self.replicas[index].is_here() && self.suits_note(note, index);
+        !note.tried.is_empty() && !(0..self.replicas.len()).any(somewhere)
+    }
+
+    /// Waiting jobs in the line of a pool, oldest first.
+    pub(super) fn in_line(&self, pool: usize) -> impl Iterator<Item = &JobNote> {
+        self.live.iter().filter(move |note| note.line() == Some(pool))
+    }
+
+    pub(super) fn waiting(&self, pool: usize) -> usize {
+        self.in_line(pool).count()
+    }
+
+    /// Jobs that stand before one of this class that would join the line now.
+    pub(super) fn ahead(&self, pool: usize, priority: Priority) -> usize {
+        self.in_line(pool).filter(|note| note.job.priority <= priority).count()
+    }
+
+    /// The job that a full queue gives up for a newcomer of this class.
+    pub(super) fn victim(&self, pool: usize, newcomer: Priority) -> Option<JobId> {
+        if self.rules.policy == AdmissionPolicy::Reject {
+            return None;
+        }
+        let oldest =
+            |class| self.in_line(pool).find(|note| note.job.priority == class).map(|note| note.job.id);
+        oldest(Priority::Batch).or_else(|| match newcomer {
+            Priority::Interactive => oldest(Priority::Interactive),
+            Priority::Batch => None,
+        })
+    }
+
+    /// Whether the scheduler must do something by itself between these moments.
+    pub(super) fn is_due(&self, last: Timestamp, now: Timestamp) -> bool {
+        self.live.iter().any(|note| note.job.deadline.is_some_and(|deadline| deadline <= now))
+            || self.replicas.iter().any(|it| it.rests_until > last && it.rests_until <= now)
+    }
+}
+
+/// What keeps a job from a replica, in the order in which it is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Hurdle {
+    Pin,
+    Model,
+    Engine,
+    Avoided,
+    Mask,
+    Cpu,
+    Context(u32),
+    None,
+}
+
+/// The first hurdle between a job and a replica. Decided anew here, on purpose.
+pub(super) fn hurdle(job: &Requirements, at: &ReplicaView, gpu: GpuPolicy) -> Hurdle {
+    match &job.pin_pool {
+        Some(pin) if at.pool.as_str() != pin.as_str() => return Hurdle::Pin,
+        _ => {}
+    }
+    if !at.models.contains(&job.model) {
+        return Hurdle::Model;
+    }
+    match &job.engine {
+        Some(engine) if at.engine != *engine => return Hurdle::Engine,
+        _ => {}
+    }
+    if job.avoid_pools.contains(&at.pool) {
+        return Hurdle::Avoided;
+    }
+    let on = match &at.device {
+        Device::Unstated => None,
+        Device::Cpu => Some("cpu"),
+        Device::Mask(mask) => Some(&**mask),
+    };
+    match &job.device_mask {
+        Some(mask) if on != Some(&**mask) => return Hurdle::Mask,
+        _ => {}
+    }
+    if on == Some("cpu") && gpu == GpuPolicy::VramOnly {
+        return Hurdle::Cpu;
+    }
+    match at.ctx_max {
+        Some(limit) if limit < job.ctx => Hurdle::Context(limit),
+        _ => Hurdle::None,
+    }
+}

@@ -1,0 +1,180 @@
+//! A checker that accepts everything finds nothing: here the scheduler's true effects are falsified,
+//! one lie at a time, and each lie must be called by the right name.
+
+use std::{sync::Arc, time::Duration};
+
+use super::*;
+use crate::{
+    AdmissionPolicy, Assignment, Device, GpuPolicy, NewJob, Outcome, PlacementKind, Priority, Readiness,
+    ReplicaView, Requirements,
+};
+
+const NOW: Timestamp = Timestamp::from_micros(1_000_000);
+
+fn job(number: u128, priority: Priority) -> NewJob {
+    let requirements = Requirements::of("m", 1);
+    NewJob { id: JobId::from_u128(number), priority, requirements, deadline: None, max_attempts: 2 }
+}
+
+fn submit(number: u128) -> Event {
+    Event::Submit(job(number, Priority::Interactive))
+}
+
+fn batch(number: u128) -> Event {
+    Event::Submit(job(number, Priority::Batch))
+}
+
+fn replica(name: &str, readiness: Readiness) -> ReplicaView {
+    ReplicaView {
+        pool: PoolId::new("p"),
+        replica: ReplicaId::new(name),
+        engine: Arc::from("llamacpp"),
+        models: vec![Arc::from("m")],
+        slots: 1,
+        ctx_max: None,
+        vram_free_bytes: None,
+        device: Device::Unstated,
+        readiness,
+    }
+}
+
+fn lease(number: u64) -> LeaseId {
+    LeaseId(number)
+}
+
+/// One Ready replica with one slot, one draining, and room for two waiting jobs.
+fn watched(policy: AdmissionPolicy, events: &[Event]) -> Checked {
+    let (placement, gpu) = (PlacementKind::LeastLoaded, GpuPolicy::VramOnly);
+    let mut checked = Checked::new(Rules { capacity: 2, policy, placement, gpu }, 1);
+    let seen = [replica("r0", Readiness::Ready), replica("r1", Readiness::Draining)].map(Event::ReplicaSeen);
+    for event in seen.iter().chain(events) {
+        checked.handle(NOW, event.clone()).unwrap();
+    }
+    checked
+}
+
+fn start(number: u128, lease: LeaseId, replica: &str, attempt: u32) -> Effect {
+    let (pool, replica) = (PoolId::new("p"), ReplicaId::new(replica));
+    Effect::Dispatch(Assignment { job: JobId::from_u128(number), lease, pool, replica, attempt })
+}
+
+fn finish(number: u128, end: JobEnd) -> Effect {
+    Effect::Finish(JobId::from_u128(number), end)
+}
+
+/// The invariant that is said to be broken when the effects of `event` are replaced by `lie`.
+fn called(mut checked: Checked, event: Event, lie: &[Effect]) -> &'static str {
+    called_at(NOW, &mut checked, event, |effects| *effects = lie.to_vec())
+}
+
+fn called_at(
+    now: Timestamp,
+    checked: &mut Checked,
+    event: Event,
+    tamper: impl FnOnce(&mut Vec<Effect>),
+) -> &'static str {
+    checked.effects.clear();
+    checked.step_as_told(now, event, tamper).unwrap_err().invariant
+}
+
+const REJECT: AdmissionPolicy = AdmissionPolicy::Reject;
+const DROP: AdmissionPolicy = AdmissionPolicy::DropLru;
+
+#[test]
+fn a_lie_about_starting_is_called() {
+    let end = || Event::AttemptEnded(lease(1), Outcome::Completed);
+    let ended = || finish(1, JobEnd::Completed);
+    let three = [submit(1), batch(2), submit(3)];
+    let lies = [
+        ("Q3", vec![ended(), start(2, lease(2), "r0", 1)]),
+        ("P1", vec![ended(), start(3, lease(2), "r1", 1)]),
+        ("C4", vec![ended(), start(3, lease(1), "r0", 1)]),
+        ("X1", vec![ended(), start(3, lease(2), "r0", 2)]),
+        ("P2", vec![ended(), start(3, lease(2), "r0", 1), start(2, lease(3), "r0", 1)]),
+        ("T4", vec![ended(), start(1, lease(2), "r0", 1)]),
+        ("T4", vec![ended(), start(9, lease(2), "r0", 1)]),
+        ("T2", vec![ended(), ended()]),
+        ("Q8", vec![ended()]),
+        ("X3", vec![start(3, lease(2), "r0", 1)]),
+    ];
+    for (invariant, lie) in lies {
+        assert_eq!(called(watched(REJECT, &three), end(), &lie), invariant, "{lie:?}");
+    }
+    let same_class = watched(REJECT, &[submit(1), batch(2), batch(3)]);
+    assert_eq!(called(same_class, end(), &[ended(), start(3, lease(2), "r0", 1)]), "Q2");
+}
+
+#[test]
+fn a_lie_about_a_cancel_is_called() {
+    let cancel = |number| Event::Cancel(JobId::from_u128(number));
+    let world = || watched(REJECT, &[submit(1), submit(2)]);
+    assert_eq!(called(world(), cancel(1), &[]), "C1");
+    assert_eq!(called(world(), cancel(1), &[finish(1, JobEnd::Canceled)]), "C1");
+    assert_eq!(called(world(), cancel(1), &[Effect::Abort(lease(1))]), "T4");
+    assert_eq!(called(world(), cancel(1), &[finish(1, JobEnd::Completed)]), "T7");
+    assert_eq!(called(world(), cancel(2), &[Effect::Abort(lease(7)), finish(2, JobEnd::Canceled)]), "C4");
+    let freed = [Effect::Abort(lease(1)), finish(1, JobEnd::Canceled), start(2, lease(2), "r0", 1)];
+    assert_eq!(called(world(), cancel(1), &freed), "P2");
+    let twice = watched(REJECT, &[submit(1), cancel(1)]);
+    assert_eq!(called(twice, cancel(1), &[Effect::Abort(lease(1))]), "C5");
+}
+
+#[test]
+fn a_lie_about_an_admission_is_called() {
+    let full = |policy| watched(policy, &[submit(1), batch(2), batch(3)]);
+    let admission = |queue_position| Admission {
+        pool: PoolId::new("p"),
+        queue_position,
+        predicted_start: Duration::ZERO,
+        predicted_start_p90: Duration::ZERO,
+    };
+    let accept = |number, position| Effect::Accept(JobId::from_u128(number), admission(position));
+    let dropped = JobEnd::Failed(FailReason::Dropped);
+    assert_eq!(called(full(REJECT), submit(4), &[accept(4, 0)]), "Q1");
+    assert_eq!(called(full(REJECT), submit(4), &[finish(2, dropped), accept(4, 0)]), "Q7");
+    assert_eq!(called(full(DROP), submit(4), &[finish(3, dropped), accept(4, 0)]), "Q4");
+    assert_eq!(called(full(DROP), submit(4), &[finish(1, dropped), accept(4, 0)]), "Q4");
+    assert_eq!(called(full(DROP), submit(4), &[accept(4, 0), finish(2, dropped)]), "Q7");
+    assert_eq!(called(full(DROP), submit(4), &[finish(2, dropped), accept(4, 1)]), "Q6");
+    assert_eq!(called(full(DROP), submit(4), &[]), "Q7");
+    assert_eq!(called(full(DROP), submit(3), &[accept(3, 0)]), "Q7");
+    assert_eq!(called(full(DROP), Event::Tick, &[accept(4, 0)]), "T5");
+}
+
+#[test]
+fn a_lie_about_a_deadline_is_called() {
+    let mut late = job(2, Priority::Interactive);
+    late.deadline = Some(NOW + Duration::from_secs(1));
+    let mut checked = watched(REJECT, &[submit(1), Event::Submit(late)]);
+    let then = NOW + Duration::from_secs(1);
+    assert_eq!(called_at(then, &mut checked, Event::Tick, Vec::clear), "Q5");
+}
+
+#[test]
+fn a_lie_about_a_lost_engine_is_called() {
+    let world = || {
+        let ready = Event::ReplicaSeen(replica("r1", Readiness::Ready));
+        watched(REJECT, &[submit(1), ready, submit(2), submit(3)])
+    };
+    let lost = |tokens_out| Event::AttemptEnded(lease(1), Outcome::Lost { tokens_out });
+    let probe = Effect::Probe(PoolId::new("p"), ReplicaId::new("r0"));
+    let engine_lost = JobEnd::Failed(FailReason::EngineLost);
+    assert_eq!(called(world(), lost(0), &[]), "N1");
+    assert_eq!(called(world(), lost(0), &[probe.clone(), finish(1, engine_lost)]), "T7");
+    assert_eq!(called(world(), lost(0), &[probe.clone(), start(1, lease(3), "r0", 2)]), "P1");
+    assert_eq!(called(world(), lost(5), &[probe]), "X3");
+}
+
+#[test]
+fn the_truth_is_accepted_and_told_in_order() {
+    let mut checked = watched(DROP, &[submit(1)]);
+    for number in 2..60 {
+        checked.handle(NOW, batch(number)).unwrap();
+    }
+    let recent = checked.recent();
+    assert_eq!(recent.len(), KEPT);
+    let last = recent.last().unwrap();
+    assert!(last.contains(&JobId::from_u128(59).to_string()), "{last}");
+    let first = recent.first().unwrap();
+    assert!(first.contains(&JobId::from_u128(30).to_string()), "{first}");
+}

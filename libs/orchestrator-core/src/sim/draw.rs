@@ -1,0 +1,186 @@
+//! What a random world is made of, and what happens in it.
+
+use std::{sync::Arc, time::Duration};
+
+use super::random::Random;
+use crate::{
+    AdmissionPolicy, Device, GpuPolicy, JobId, NewJob, Outcome, PlacementKind, PoolId, Priority, Readiness,
+    ReplicaId, ReplicaView, Requirements, Rules, Timestamp,
+};
+
+/// How busy the clients are.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Mood {
+    Even,
+    Burst,
+    Lull,
+}
+
+impl Mood {
+    pub(super) fn draw(random: &mut Random) -> Self {
+        [Self::Even, Self::Burst, Self::Lull][random.weighted(&[6, 2, 3])]
+    }
+
+    /// How often a job comes, and how often an attempt ends.
+    pub(super) fn weights(self) -> [u64; 2] {
+        match self {
+            Self::Even => [400, 380],
+            Self::Burst => [700, 150],
+            Self::Lull => [80, 500],
+        }
+    }
+}
+
+/// What does not change while a world lives.
+#[derive(Debug)]
+pub(super) struct Map {
+    pub(super) rules: Rules,
+    /// Each replica at its best.
+    pub(super) homes: Vec<ReplicaView>,
+    pools: Vec<PoolId>,
+    models: Vec<Arc<str>>,
+    engines: [Arc<str>; 2],
+    /// How many attempts in a hundred go wrong.
+    faults: u64,
+}
+
+impl Map {
+    pub(super) fn draw(random: &mut Random) -> Self {
+        let rules = Rules {
+            capacity: random.small(0, 20),
+            policy: [AdmissionPolicy::Reject, AdmissionPolicy::DropLru][random.index(2)],
+            placement: [PlacementKind::RoundRobin, PlacementKind::LeastLoaded][random.index(2)],
+            gpu: [GpuPolicy::VramOnly, GpuPolicy::AllowCpu][random.index(2)],
+        };
+        let count = random.between(1, 4);
+        let mut map = Self {
+            rules,
+            homes: Vec::new(),
+            pools: (0..count).map(|index| PoolId::new(format!("p{index}"))).collect(),
+            models: ["m0", "m1", "m2"].map(Arc::from).to_vec(),
+            engines: ["llamacpp", "vllm"].map(Arc::from),
+            faults: [0, 5, 20, 50][random.index(4)],
+        };
+        for pool in map.pools.clone() {
+            let (engine, device) = (Arc::clone(&map.engines[random.index(2)]), device(random));
+            let models = map.some_models(random);
+            // The names of replicas are the same in each pool, as they may be.
+            for replica in 0..random.between(1, 4) {
+                let view = ReplicaView {
+                    pool: pool.clone(),
+                    replica: ReplicaId::new(format!("r{replica}")),
+                    engine: Arc::clone(&engine),
+                    models: models.clone(),
+                    slots: if random.chance(80) { random.small(1, 3) } else { random.small(4, 12) },
+                    ctx_max: random.chance(60).then(|| random.small(1, 8) * 1024),
+                    vram_free_bytes: random.chance(70).then_some(1 << 30),
+                    device: device.clone(),
+                    readiness: Readiness::Ready,
+                };
+                map.homes.push(view);
+            }
+        }
+        map
+    }
+
+    fn some_models(&self, random: &mut Random) -> Vec<Arc<str>> {
+        let mut models = self.models.clone();
+        models.rotate_left(random.weighted(&[6, 2, 1]));
+        models.truncate(1 + random.index(2));
+        models
+    }
+
+    pub(super) fn job(&self, random: &mut Random, now: Timestamp, id: JobId) -> NewJob {
+        let priority = Priority::ALL[random.index(2)];
+        let requirements = self.requirements(random);
+        let deadline = match random.below(100) {
+            0 => Some(now),
+            1..20 => Some(now + Duration::from_millis(random.between(1, 400))),
+            20..35 => Some(now + Duration::from_millis(random.between(1, 20_000))),
+            _ => None,
+        };
+        NewJob { id, priority, requirements, deadline, max_attempts: random.small(1, 3) }
+    }
+
+    fn requirements(&self, random: &mut Random) -> Requirements {
+        let served = random.pick(&self.homes).and_then(|home| random.pick(&home.models));
+        let model = match random.below(100) {
+            0..2 => Arc::from("unheard-of"),
+            2..10 => Arc::clone(&self.models[random.index(3)]),
+            _ => Arc::clone(served.unwrap_or(&self.models[0])),
+        };
+        let mut wanted = Requirements::of(model, random.small(1, 2048));
+        if random.chance(50) {
+            return wanted;
+        }
+        if random.chance(4) {
+            wanted.ctx = 20_000;
+        }
+        if random.chance(20) {
+            wanted.pin_pool = random.pick(&self.pools).cloned();
+        }
+        if random.chance(2) {
+            wanted.pin_pool = Some(PoolId::new("nowhere"));
+        }
+        if random.chance(25) {
+            wanted.prefer_pools.extend(random.pick(&self.pools).cloned());
+        }
+        if random.chance(15) {
+            wanted.avoid_pools.extend(random.pick(&self.pools).cloned());
+        }
+        if random.chance(10) {
+            wanted.engine = random.pick(&self.engines).cloned();
+        }
+        if random.chance(10) {
+            wanted.device_mask = Some(Arc::from(["0", "0,1", "cpu"][random.index(3)]));
+        }
+        wanted
+    }
+
+    /// How an attempt ends.
+    pub(super) fn outcome(&self, random: &mut Random) -> Outcome {
+        if random.chance(self.faults) { fault(random) } else { Outcome::Completed }
+    }
+}
+
+/// How an attempt ends that was stopped: it usually says so; not always.
+pub(super) fn outcome_of_stopped(random: &mut Random) -> Outcome {
+    if random.chance(75) { Outcome::Aborted } else { fault(random) }
+}
+
+fn fault(random: &mut Random) -> Outcome {
+    let tokens_out = random.small(1, 500);
+    match random.weighted(&[4, 2, 2, 1, 3, 1, 1, 1]) {
+        0 => Outcome::Lost { tokens_out: 0 },
+        1 => Outcome::Lost { tokens_out },
+        2 => Outcome::TimedOut { tokens_out: 0 },
+        3 => Outcome::TimedOut { tokens_out },
+        4 => {
+            let retry_after = random.chance(60).then(|| Duration::from_millis(random.below(40_000)));
+            let at_once = random.chance(20).then_some(Duration::ZERO);
+            Outcome::Busy { retry_after: at_once.or(retry_after) }
+        }
+        5 => Outcome::Refused,
+        6 => Outcome::Aborted,
+        _ => Outcome::Completed,
+    }
+}
+
+fn device(random: &mut Random) -> Device {
+    match random.weighted(&[4, 1, 3, 1]) {
+        0 => Device::Unstated,
+        1 => Device::Cpu,
+        2 => Device::Mask(Arc::from("0")),
+        _ => Device::Mask(Arc::from("0,1")),
+    }
+}
+
+/// Mostly Ready.
+pub(super) fn readiness(random: &mut Random) -> Readiness {
+    match random.weighted(&[84, 4, 6, 6]) {
+        0 => Readiness::Ready,
+        1 => Readiness::Unseen,
+        2 => Readiness::Draining,
+        _ => Readiness::Unreachable,
+    }
+}

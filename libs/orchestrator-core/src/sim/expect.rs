@@ -1,0 +1,233 @@
+//! What an event demands, worked out from the books before the scheduler's answer is looked at.
+//!
+//! [`expect`] also enters the event itself into the books; what the scheduler answers is entered by
+//! the checks, effect by effect.
+
+use std::time::Duration;
+
+use super::{
+    book::{Book, Hurdle, JobNote, Presence, Standing, hurdle},
+    rare::{Rare, Tally},
+};
+use crate::{Event, FailReason, JobEnd, JobId, LeaseId, NewJob, Outcome, Readiness, RejectReason, Timestamp};
+
+/// How long a busy replica rests: unsaid, at least, at most.
+const REST: [Duration; 3] = [Duration::from_secs(1), Duration::from_millis(100), Duration::from_secs(30)];
+
+/// What must come of an event.
+#[derive(Debug, Default)]
+pub(super) struct Expectation {
+    /// Jobs that must end, and how. Each is struck out when it does.
+    pub(super) ends: Vec<(JobId, JobEnd)>,
+    /// The invariant that is broken when one of them does not end.
+    pub(super) ends_by: &'static str,
+    /// The replica that must be probed.
+    pub(super) probe: Option<usize>,
+    /// Whether only time passed.
+    pub(super) is_tick: bool,
+    /// A job that waits again since this event.
+    pub(super) again: Option<JobId>,
+    /// The newcomer.
+    pub(super) submitted: Option<NewJob>,
+    /// What must become of it.
+    pub(super) verdict: Option<Verdict>,
+}
+
+/// What must become of a newcomer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It does not come in, whatever the load is.
+    Refuse(RejectReason),
+    /// There is room for it now.
+    Start,
+    /// It waits in the line of one of these pools, if it may.
+    Wait(Vec<usize>),
+}
+
+/// Enters an event, and says what must come of it.
+pub(super) fn expect(book: &mut Book, tally: &mut Tally, now: Timestamp, event: &Event) -> Expectation {
+    let mut expected = Expectation { ends_by: "T2", ..Expectation::default() };
+    match event {
+        Event::Submit(job) => {
+            expected.verdict = Some(verdict(book, now, job));
+            expected.submitted = Some(job.clone());
+        }
+        Event::Tick => {
+            expected.is_tick = true;
+            expected.ends_by = "Q5";
+            let late = |note: &JobNote| note.job.deadline.is_some_and(|deadline| deadline <= now);
+            if book.live.iter().any(|note| late(note) && note.line().is_none()) {
+                tally.reach(Rare::DeadlineWhileRunning);
+            }
+            expected.ends = ends(book, JobEnd::Failed(FailReason::DeadlinePassed), late);
+        }
+        Event::Cancel(id) => {
+            expected.ends_by = "C1";
+            expected.ends = ends(book, JobEnd::Canceled, |note| note.job.id == *id);
+            let held = book.leases.iter().any(|lease| lease.job == *id && lease.aborted);
+            tally.reach_if(expected.ends.is_empty() && held, Rare::CancelWhileAborting);
+        }
+        Event::AttemptEnded(lease, outcome) => {
+            expected.ends_by = "X3";
+            attempt_ended(book, tally, now, (*lease, *outcome), &mut expected);
+        }
+        Event::ReplicaSeen(view) => {
+            let replica = book.see(view);
+            if book.replicas[replica].used > view.slots {
+                tally.reach(Rare::ShrunkBelowUse);
+            }
+            expected.ends = ends(book, LOST, |note| note.line().is_some() && book.is_stranded(note));
+            tally.reach_if(!expected.ends.is_empty(), Rare::StrandedByChange);
+        }
+        Event::ReplicaGone(pool, replica) => {
+            if let Some(replica) = book.find_replica(pool, replica) {
+                replica_gone(book, tally, replica, &mut expected);
+            }
+        }
+        Event::Shutdown => {
+            book.closing = true;
+            let waiting = |note: &JobNote| note.line().is_some();
+            let both = book.live.iter().any(waiting) && !book.live.iter().all(waiting);
+            tally.reach_if(both, Rare::ShutdownUnderLoad);
+            expected.ends = ends(book, CLOSING, waiting);
+        }
+        Event::StopRunning => {
+            book.closing = true;
+            expected.ends = ends(book, CLOSING, |_| true);
+        }
+    }
+    expected
+}
+
+const LOST: JobEnd = JobEnd::Failed(FailReason::EngineLost);
+const CLOSING: JobEnd = JobEnd::Failed(FailReason::ShuttingDown);
+
+fn ends(book: &Book, end: JobEnd, which: impl Fn(&JobNote) -> bool) -> Vec<(JobId, JobEnd)> {
+    book.live.iter().filter(|note| which(note)).map(|note| (note.job.id, end)).collect()
+}
+
+fn replica_gone(book: &mut Book, tally: &mut Tally, replica: usize, expected: &mut Expectation) {
+    book.replicas[replica].presence = Presence::Gone;
+    let on_it: Vec<LeaseId> =
+        book.leases.iter().filter(|lease| lease.replica == replica).map(|lease| lease.id).collect();
+    let runs_there = |note: &JobNote| match note.standing {
+        Standing::Running(lease) => on_it.contains(&lease),
+        Standing::Waiting(_) => false,
+    };
+    let stranded = |note: &JobNote| note.line().is_some() && book.is_stranded(note);
+    tally.reach_if(book.live.iter().any(stranded), Rare::StrandedByLoss);
+    expected.ends = ends(book, LOST, |note| runs_there(note) || stranded(note));
+}
+
+fn attempt_ended(
+    book: &mut Book,
+    tally: &mut Tally,
+    now: Timestamp,
+    (lease, outcome): (LeaseId, Outcome),
+    expected: &mut Expectation,
+) {
+    let Some(index) = book.find_lease(lease) else {
+        // Told twice: nothing may come of it.
+        return tally.reach(Rare::DuplicateEnd);
+    };
+    let lease_note = book.leases.swap_remove(index);
+    tally.reach_if(lease_note.aborted && outcome != Outcome::Aborted, Rare::EndWhileAborting);
+    let replica = &mut book.replicas[lease_note.replica];
+    replica.used = replica.used.saturating_sub(1);
+    match outcome {
+        Outcome::Lost { .. } | Outcome::TimedOut { .. } if replica.is_here() => {
+            replica.presence = Presence::Suspect;
+            expected.probe = Some(lease_note.replica);
+        }
+        Outcome::Busy { retry_after } => {
+            replica.rests_until = now + retry_after.unwrap_or(REST[0]).clamp(REST[1], REST[2]);
+            tally.reach(Rare::BusyRest);
+        }
+        _ => {}
+    }
+    tally.fault(outcome);
+    let Some(place) = book.find_running(lease) else { return };
+    match end_of_attempt(book, place, lease_note.replica, outcome) {
+        Some(end) => expected.ends.push((book.live[place].job.id, end)),
+        None => {
+            let line = book.replicas[lease_note.replica].pool;
+            book.live[place].standing = Standing::Waiting(line);
+            expected.again = Some(book.live[place].job.id);
+            let same_class = |note: &&JobNote| note.job.priority == book.live[place].job.priority;
+            let behind = book.live[place + 1..].iter().filter(same_class);
+            tally.reach_if(
+                behind.into_iter().any(|note| note.line() == Some(line)),
+                Rare::RequeueAheadOfOthers,
+            );
+        }
+    }
+}
+
+/// How the job ends with its attempt; `None` when it waits again.
+fn end_of_attempt(book: &mut Book, place: usize, replica: usize, outcome: Outcome) -> Option<JobEnd> {
+    let again = match outcome {
+        Outcome::Completed => return Some(JobEnd::Completed),
+        Outcome::Refused => return Some(JobEnd::Failed(FailReason::Refused)),
+        Outcome::Lost { tokens_out: 0 } | Outcome::TimedOut { tokens_out: 0 } => {
+            book.live[place].tried.push(replica);
+            book.live[place].tried.len() < book.live[place].job.max_attempts as usize
+        }
+        Outcome::TimedOut { .. } => return Some(JobEnd::Failed(FailReason::TimedOut)),
+        Outcome::Lost { .. } | Outcome::Aborted => return Some(LOST),
+        Outcome::Busy { .. } => true,
+    };
+    if !again || book.is_stranded(&book.live[place]) {
+        return Some(LOST);
+    }
+    book.closing.then_some(CLOSING)
+}
+
+fn verdict(book: &Book, now: Timestamp, job: &NewJob) -> Verdict {
+    if book.closing {
+        return Verdict::Refuse(RejectReason::ShuttingDown);
+    }
+    if book.find(job.id).is_some() {
+        return Verdict::Refuse(RejectReason::DuplicateId);
+    }
+    if job.deadline.is_some_and(|deadline| deadline <= now) {
+        return Verdict::Refuse(RejectReason::Deadline { predicted_start: Duration::ZERO });
+    }
+    let need = &job.requirements;
+    let suiting: Vec<usize> = (0..book.replicas.len())
+        .filter(|&index| book.replicas[index].is_here() && book.suits(need, &[], index))
+        .collect();
+    if suiting.is_empty() {
+        return Verdict::Refuse(why_nothing_suits(book, job));
+    }
+    let mut pools: Vec<usize> =
+        suiting.iter().filter(|&&it| book.replicas[it].serves()).map(|&it| book.replicas[it].pool).collect();
+    if pools.is_empty() {
+        let silent = |&index: &usize| book.replicas[index].view.readiness == Readiness::Unreachable;
+        let was_there = suiting.iter().any(silent);
+        let reason = if was_there { RejectReason::Unreachable } else { RejectReason::Unready };
+        return Verdict::Refuse(reason);
+    }
+    if suiting.iter().any(|&index| book.replicas[index].is_open(now)) {
+        return Verdict::Start;
+    }
+    pools.sort_unstable();
+    pools.dedup();
+    Verdict::Wait(pools)
+}
+
+fn why_nothing_suits(book: &Book, job: &NewJob) -> RejectReason {
+    let here = || book.replicas.iter().filter(|it| it.is_here());
+    if let Some(pin) = &job.requirements.pin_pool
+        && here().all(|it| it.view.pool != *pin)
+    {
+        return RejectReason::UnknownPin;
+    }
+    let nearest = here().map(|it| hurdle(&job.requirements, &it.view, book.rules.gpu)).max();
+    match nearest {
+        None => RejectReason::NoPool,
+        Some(Hurdle::Context(limit)) => RejectReason::Context { limit },
+        Some(Hurdle::Mask | Hurdle::Cpu) => RejectReason::Device,
+        Some(_) if here().any(|it| it.view.readiness == Readiness::Unseen) => RejectReason::Unready,
+        Some(_) => RejectReason::NoSuchModel,
+    }
+}

@@ -1,0 +1,6 @@
+//! The scheduler as a whole: by script, by model, by simulation.
+#![cfg(test)]
+
+mod model;
+mod scripts;
+mod sim;

@@ -1,0 +1,426 @@
+//! Stories in plain text, with the effects that each event must have, word for word.
+//!
+//! A line of a script is an event; the indented lines below it are its effects, all of them, in order.
+//! The scheduler is under watch while a script plays, so that each story also checks every invariant.
+
+use std::{collections::HashMap, fmt::Write, fs, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+
+use orchestrator_core::{
+    AdmissionPolicy, Device, Effect, Event, FailReason, GpuPolicy, JobEnd, JobId, LeaseId, NewJob, Outcome,
+    PlacementKind, PoolId, Priority, Readiness, RejectReason, ReplicaId, ReplicaView, Requirements, Rules,
+    Timestamp, sim::Checked,
+};
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/scripts")
+}
+
+/// Plays a script and holds every effect against what is written below its event.
+fn play(name: &str) {
+    let path = folder().join(name).with_extension("txt");
+    let script = fs::read_to_string(&path).unwrap();
+    let mut player = Player::new();
+    let mut told = String::new();
+    for (number, line) in script.lines().enumerate() {
+        let is_event = !line.is_empty() && !line.starts_with([' ', '#']);
+        if !line.starts_with(' ') {
+            writeln!(told, "{line}").unwrap();
+        }
+        if is_event {
+            let effects = player.line(line).unwrap_or_else(|what| panic!("{name}:{}: {what}", number + 1));
+            for effect in effects {
+                writeln!(told, "  {effect}").unwrap();
+            }
+        }
+    }
+    assert!(told == script, "{name} went otherwise:\n{told}");
+}
+
+struct Player {
+    checked: Checked,
+    now: Timestamp,
+    /// The leases of each job, in the order in which they were given.
+    leases: Vec<(JobId, LeaseId)>,
+}
+
+/// What follows the first words of a line, as `name=value`.
+struct Words<'a>(HashMap<&'a str, &'a str>);
+
+impl<'a> Words<'a> {
+    fn of(line: &'a str) -> (Vec<&'a str>, Self) {
+        let (named, plain): (Vec<&str>, Vec<&str>) =
+            line.split_whitespace().partition(|word| word.contains('='));
+        (plain, Self(named.into_iter().filter_map(|word| word.split_once('=')).collect()))
+    }
+
+    fn take(&mut self, name: &str) -> Option<&'a str> {
+        self.0.remove(name)
+    }
+
+    fn number<T: FromStr>(&mut self, name: &str) -> Option<T> {
+        self.take(name).map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+    }
+
+    fn pools(&mut self, name: &str) -> Vec<PoolId> {
+        self.take(name).map(|text| text.split('+').map(PoolId::new).collect()).unwrap_or_default()
+    }
+}
+
+impl Player {
+    fn new() -> Self {
+        Self {
+            checked: Checked::new(rules(&mut Words::of("").1), 1),
+            now: Timestamp::default(),
+            leases: vec![],
+        }
+    }
+
+    fn line(&mut self, line: &str) -> Result<Vec<String>, String> {
+        let (plain, mut words) = Words::of(line);
+        let event = match plain.as_slice() {
+            ["rules"] => {
+                self.checked = Checked::new(rules(&mut words), 1);
+                return if words.0.is_empty() { Ok(vec![]) } else { Err(format!("unknown: {:?}", words.0)) };
+            }
+            ["after", time] => {
+                self.now = self.now + duration(time);
+                Event::Tick
+            }
+            ["later", time] => {
+                self.now = self.now + duration(time);
+                return Ok(vec![]);
+            }
+            ["tick"] => Event::Tick,
+            ["seen", at, more @ ..] => Event::ReplicaSeen(view(at, more, &mut words)),
+            ["gone", at] => {
+                let (pool, replica) = place(at);
+                Event::ReplicaGone(pool, replica)
+            }
+            ["submit", id, more @ ..] => Event::Submit(self.job(id, more, &mut words)),
+            ["cancel", id] => Event::Cancel(job_id(id)),
+            ["end", lease, outcome @ ..] => {
+                Event::AttemptEnded(self.lease(lease), ending(outcome, &mut words))
+            }
+            ["shutdown"] => Event::Shutdown,
+            ["stop-running"] => Event::StopRunning,
+            _ => return Err(format!("no such event: {line}")),
+        };
+        if !words.0.is_empty() {
+            return Err(format!("unknown: {:?}", words.0));
+        }
+        let effects = self.checked.handle(self.now, event).map_err(|breach| breach.to_string())?;
+        let leases = &mut self.leases;
+        Ok(effects.iter().map(|effect| say(effect, leases)).collect())
+    }
+
+    fn job(&self, id: &str, class: &[&str], words: &mut Words<'_>) -> NewJob {
+        let mut requirements =
+            Requirements::of(words.take("model").unwrap_or("m"), words.number("ctx").unwrap_or(100));
+        requirements.engine = words.take("engine").map(Arc::from);
+        requirements.pin_pool = words.take("pin").map(PoolId::new);
+        requirements.prefer_pools = words.pools("prefer");
+        requirements.avoid_pools = words.pools("avoid");
+        requirements.device_mask = words.take("mask").map(Arc::from);
+        NewJob {
+            id: job_id(id),
+            priority: match class {
+                [] | ["interactive"] => Priority::Interactive,
+                ["batch"] => Priority::Batch,
+                other => panic!("no such class: {other:?}"),
+            },
+            requirements,
+            deadline: words.take("deadline").map(|text| self.now + duration(text)),
+            max_attempts: words.number("attempts").unwrap_or(2),
+        }
+    }
+
+    /// `3` is the newest lease of job 3, `3#1` its first one.
+    fn lease(&self, text: &str) -> LeaseId {
+        let (job, which) = text.split_once('#').unwrap_or((text, ""));
+        let of_job: Vec<LeaseId> =
+            self.leases.iter().filter(|(id, _)| *id == job_id(job)).map(|(_, lease)| *lease).collect();
+        match which {
+            "" => *of_job.last().unwrap(),
+            which => of_job[which.parse::<usize>().unwrap() - 1],
+        }
+    }
+}
+
+fn rules(words: &mut Words<'_>) -> Rules {
+    Rules {
+        capacity: words.number("capacity").unwrap_or(100),
+        policy: match words.take("policy") {
+            None | Some("reject") => AdmissionPolicy::Reject,
+            Some("drop-lru") => AdmissionPolicy::DropLru,
+            Some(other) => panic!("no such policy: {other}"),
+        },
+        placement: match words.take("placement") {
+            None | Some("least-loaded") => PlacementKind::LeastLoaded,
+            Some("round-robin") => PlacementKind::RoundRobin,
+            Some(other) => panic!("no such placement: {other}"),
+        },
+        gpu: match words.take("gpu") {
+            None | Some("vram-only") => GpuPolicy::VramOnly,
+            Some("allow-cpu") => GpuPolicy::AllowCpu,
+            Some(other) => panic!("no such policy: {other}"),
+        },
+    }
+}
+
+fn view(at: &str, readiness: &[&str], words: &mut Words<'_>) -> ReplicaView {
+    let (pool, replica) = place(at);
+    ReplicaView {
+        pool,
+        replica,
+        engine: Arc::from(words.take("engine").unwrap_or("llamacpp")),
+        models: words.take("models").unwrap_or("m").split('+').map(Arc::from).collect(),
+        slots: words.number("slots").unwrap_or(1),
+        ctx_max: words.number("ctx"),
+        vram_free_bytes: words.number("vram"),
+        device: match words.take("device") {
+            None => Device::Unstated,
+            Some("cpu") => Device::Cpu,
+            Some(mask) => Device::Mask(Arc::from(mask)),
+        },
+        readiness: match readiness {
+            [] | ["ready"] => Readiness::Ready,
+            ["unseen"] => Readiness::Unseen,
+            ["draining"] => Readiness::Draining,
+            ["unreachable"] => Readiness::Unreachable,
+            other => panic!("no such readiness: {other:?}"),
+        },
+    }
+}
+
+fn ending(outcome: &[&str], words: &mut Words<'_>) -> Outcome {
+    let tokens_out = words.number("tokens").unwrap_or(0);
+    match outcome {
+        ["completed"] => Outcome::Completed,
+        ["aborted"] => Outcome::Aborted,
+        ["lost"] => Outcome::Lost { tokens_out },
+        ["timed-out"] => Outcome::TimedOut { tokens_out },
+        ["busy"] => Outcome::Busy { retry_after: words.take("retry").map(duration) },
+        ["refused"] => Outcome::Refused,
+        other => panic!("no such outcome: {other:?}"),
+    }
+}
+
+fn place(at: &str) -> (PoolId, ReplicaId) {
+    let (pool, replica) = at.split_once('/').unwrap();
+    (PoolId::new(pool), ReplicaId::new(replica))
+}
+
+fn job_id(text: &str) -> JobId {
+    JobId::from_u128(text.parse().unwrap())
+}
+
+fn duration(text: &str) -> Duration {
+    match text.strip_suffix("ms") {
+        Some(ms) => Duration::from_millis(ms.parse().unwrap()),
+        None => Duration::from_secs(text.strip_suffix('s').unwrap().parse().unwrap()),
+    }
+}
+
+/// An effect in the words of a script.
+fn say(effect: &Effect, leases: &mut Vec<(JobId, LeaseId)>) -> String {
+    match effect {
+        Effect::Accept(job, it) => {
+            let (job, start) = (job.as_u128(), it.predicted_start);
+            format!("accept {job} pool={} position={} start={start:?}", it.pool, it.queue_position)
+        }
+        Effect::Reject(job, it) => {
+            let mut text = format!("reject {} {}", job.as_u128(), reason(&it.reason));
+            it.pool.iter().for_each(|pool| write!(text, " pool={pool}").unwrap());
+            it.retry_after.iter().for_each(|wait| write!(text, " retry={}s", wait.as_secs()).unwrap());
+            text
+        }
+        Effect::Dispatch(it) => {
+            leases.push((it.job, it.lease));
+            format!("start {} on {}/{} attempt={}", it.job.as_u128(), it.pool, it.replica, it.attempt)
+        }
+        Effect::Abort(lease) => {
+            let at = leases.iter().position(|(_, other)| other == lease).unwrap();
+            let job = leases[at].0;
+            let nth = leases[..=at].iter().filter(|(other, _)| *other == job).count();
+            format!("abort {}#{nth}", job.as_u128())
+        }
+        Effect::Finish(job, end) => format!("finish {} {}", job.as_u128(), end_name(*end)),
+        Effect::Probe(pool, replica) => format!("probe {pool}/{replica}"),
+    }
+}
+
+fn reason(reason: &RejectReason) -> String {
+    match reason {
+        RejectReason::NoPool => "no-pool".to_owned(),
+        RejectReason::UnknownPin => "unknown-pin".to_owned(),
+        RejectReason::NoSuchModel => "no-such-model".to_owned(),
+        RejectReason::Context { limit } => format!("context limit={limit}"),
+        RejectReason::Device => "device".to_owned(),
+        RejectReason::Unready => "unready".to_owned(),
+        RejectReason::Unreachable => "unreachable".to_owned(),
+        RejectReason::Deadline { predicted_start } => format!("deadline start={predicted_start:?}"),
+        RejectReason::QueueFull => "queue-full".to_owned(),
+        RejectReason::NothingToDrop => "nothing-to-drop".to_owned(),
+        RejectReason::DuplicateId => "duplicate-id".to_owned(),
+        RejectReason::ShuttingDown => "shutting-down".to_owned(),
+    }
+}
+
+fn end_name(end: JobEnd) -> &'static str {
+    match end {
+        JobEnd::Completed => "completed",
+        JobEnd::Canceled => "canceled",
+        JobEnd::Failed(FailReason::DeadlinePassed) => "deadline-passed",
+        JobEnd::Failed(FailReason::Dropped) => "dropped",
+        JobEnd::Failed(FailReason::EngineLost) => "engine-lost",
+        JobEnd::Failed(FailReason::TimedOut) => "timed-out",
+        JobEnd::Failed(FailReason::Refused) => "refused",
+        JobEnd::Failed(FailReason::ShuttingDown) => "shutting-down",
+    }
+}
+
+//= ORCH-3004 type=test
+#[test]
+fn interactive_jobs_go_first_and_each_class_is_first_in_first_out() {
+    play("order_of_classes");
+}
+
+//= ORCH-3004 type=test
+//= ORCH-3005 type=test
+//= ORCH-2007 type=test
+#[test]
+fn a_full_queue_turns_newcomers_away_and_tells_when_to_come_back() {
+    play("capacity");
+}
+
+//= ORCH-3005 type=test
+#[test]
+fn without_a_queue_a_job_starts_at_once_or_not_at_all() {
+    play("capacity_zero");
+}
+
+//= ORCH-3005 type=test
+#[test]
+fn a_full_queue_drops_its_oldest_batch_job_and_an_interactive_one_only_for_its_like() {
+    play("drop_lru");
+}
+
+//= ORCH-3017 type=test
+//= ORCH-3026 type=test
+#[test]
+fn a_cancel_is_final_and_frees_the_slot_only_when_the_engine_lets_go() {
+    play("cancel");
+}
+
+//= ORCH-3024 type=test
+#[test]
+fn a_live_job_keeps_its_id_to_itself() {
+    play("duplicate_id");
+}
+
+//= ORCH-3014 type=test
+#[test]
+fn a_deadline_binds_at_admission_in_the_queue_and_while_running() {
+    play("deadline");
+}
+
+#[test]
+fn a_job_lost_before_its_first_token_waits_at_its_old_rank_for_another_replica() {
+    play("retry");
+}
+
+#[test]
+fn a_job_has_as_many_attempts_as_allowed_and_none_after_a_token() {
+    play("retry_budget");
+}
+
+#[test]
+fn replicas_of_two_pools_may_have_the_same_name() {
+    play("retry_in_another_pool");
+}
+
+#[test]
+fn a_lost_job_ends_when_there_is_nowhere_left_to_go() {
+    play("stranded");
+}
+
+#[test]
+fn a_busy_replica_rests_and_costs_no_attempt() {
+    play("busy");
+}
+
+//= ORCH-3011 type=test
+//= ORCH-3014 type=test
+#[test]
+fn what_no_replica_can_serve_is_refused_before_the_queue() {
+    play("requirements");
+}
+
+//= ORCH-3011 type=test
+#[test]
+fn a_cpu_serves_only_where_it_is_allowed() {
+    play("cpu_policy");
+}
+
+//= ORCH-3008 type=test
+#[test]
+fn a_preferred_pool_comes_first_and_a_pin_binds() {
+    play("prefer");
+}
+
+//= ORCH-3004 type=test
+#[test]
+fn a_free_slot_takes_its_own_line_first_but_never_batch_before_interactive() {
+    play("steal");
+}
+
+//= ORCH-3010 type=test
+#[test]
+fn only_ready_replicas_get_work() {
+    play("readiness");
+}
+
+//= ORCH-3010 type=test
+#[test]
+fn a_replica_that_changes_size_is_filled_to_its_new_size() {
+    play("resize");
+}
+
+//= ORCH-3017 type=test
+#[test]
+fn a_replica_that_goes_ends_its_jobs_and_keeps_its_slots_until_they_let_go() {
+    play("gone");
+}
+
+#[test]
+fn a_shutdown_ends_what_waits_and_starts_nothing_more() {
+    play("shutdown");
+}
+
+//= ORCH-3017 type=test
+#[test]
+fn a_stop_ends_what_runs_and_gives_its_slots_back() {
+    play("stop_running");
+}
+
+#[test]
+fn round_robin_takes_each_replica_in_turn() {
+    play("round_robin");
+}
+
+//= ORCH-3008 type=test
+//= ORCH-3012 type=test
+#[test]
+fn the_least_loaded_replica_is_the_one_with_most_vram_then_fewest_streams_then_by_name() {
+    play("least_loaded");
+}
+
+#[test]
+fn every_script_is_played() {
+    let this_file = include_str!("scripts.rs");
+    for entry in fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        assert!(this_file.contains(&format!("play(\"{name}\");")), "nobody plays {name}");
+    }
+}

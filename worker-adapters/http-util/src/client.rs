@@ -1,0 +1,254 @@
+//! The client of one engine: small questions, and the opening of streams.
+
+use std::{fmt, future::poll_fn, sync::Arc, task::Poll, time::Duration};
+
+use adapter_api::AdapterError;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+use url::Url;
+
+use crate::{
+    redact::excerpt,
+    stream::{Dialect, EventStream},
+    transport::{IdleLines, Line, TransportError},
+};
+
+/// The most that is read of an answer which is not a stream.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// The most that is read of a refusal, and how long that may take.
+const REFUSAL_BYTES_MAX: usize = 64 * 1024;
+const REFUSAL_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// How long an engine may take.
+#[derive(Debug, Clone, Copy)]
+pub struct HttpTimeouts {
+    /// For a connection to stand.
+    pub connect: Duration,
+    /// For a small question to be answered whole.
+    pub question: Duration,
+    /// For the next byte of an open stream, pings included.
+    pub silence: Duration,
+}
+
+/// Why a stream did not open.
+#[derive(Debug)]
+pub enum StreamRefused {
+    /// Nothing that needs the dialect's knowledge.
+    Adapter(AdapterError),
+    /// The engine answered with an error of its own, which the dialect must read.
+    Status {
+        /// The status code.
+        status: u16,
+        /// Its `Retry-After`, when that was whole seconds.
+        retry_after: Option<Duration>,
+        /// What came with it, cut at 64 KiB.
+        body: Bytes,
+    },
+}
+
+/// One engine's address, its credential, and the connections to it.
+#[derive(Clone)]
+pub struct EngineHttp {
+    base: Url,
+    key: Option<HeaderValue>,
+    timeouts: HttpTimeouts,
+    questions: reqwest::Client,
+    idle: Arc<IdleLines>,
+}
+
+impl fmt::Debug for EngineHttp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineHttp").field("base", &self.base.as_str()).finish_non_exhaustive()
+    }
+}
+
+impl EngineHttp {
+    /// A client for the engine at `base`, an `http` URL that the operator gave.
+    ///
+    /// # Errors
+    /// When the URL has no host or another scheme, or the key cannot stand in a header.
+    pub fn new(base: Url, api_key: Option<&str>, timeouts: HttpTimeouts) -> Result<Self, String> {
+        if base.scheme() != "http" || base.host_str().is_none() {
+            return Err(format!("the endpoint must be an http:// URL with a host, not {}", base.scheme()));
+        }
+        let key = match api_key {
+            Some(key) => {
+                let mut value = HeaderValue::try_from(format!("Bearer {key}"))
+                    .map_err(|_invalid| "the API key holds a character that no header may hold".to_owned())?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+            None => None,
+        };
+        let questions = reqwest::Client::builder()
+            .connect_timeout(timeouts.connect)
+            .timeout(timeouts.question)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .tcp_nodelay(true)
+            .pool_max_idle_per_host(2)
+            .pool_idle_timeout(Duration::from_secs(4))
+            .build()
+            .map_err(|error| format!("the HTTP client could not be made: {error}"))?;
+        Ok(Self { base, key, timeouts, questions, idle: Arc::default() })
+    }
+
+    /// Asks a small question and reads its JSON answer.
+    pub async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, AdapterError> {
+        let body = self.get(path).await?;
+        serde_json::from_slice(&body)
+            .map_err(|_json| AdapterError::Protocol { what: format!("{path} answered no JSON that fits") })
+    }
+
+    /// Asks a small question and reads its answer, whatever it is.
+    pub async fn get(&self, path: &str) -> Result<Bytes, AdapterError> {
+        let mut request = self.questions.get(self.address(path));
+        if let Some(key) = &self.key {
+            request = request.header(header::AUTHORIZATION, key.clone());
+        }
+        let mut response = request.send().await.map_err(|error| unreachable(&error))?;
+        let status = response.status();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&error))? {
+            if body.len() + chunk.len() > BODY_BYTES_MAX {
+                return Err(AdapterError::Protocol { what: format!("{path} answered more than 1 MiB") });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        if status.is_success() {
+            return Ok(body.into());
+        }
+        let reason = format!("{path} answered {}: {}", status.as_u16(), excerpt(&body));
+        Err(AdapterError::Unreachable { reason })
+    }
+
+    /// Posts `body` to `path` and opens the event stream that answers it.
+    pub async fn stream<D: Dialect>(
+        &self,
+        path: &str,
+        body: Bytes,
+        headers: &[(HeaderName, HeaderValue)],
+        dialect: D,
+    ) -> Result<EventStream<D>, StreamRefused> {
+        let mut request = self.post(path, body, headers)?;
+        let (mut line, mut reused) = match self.idle.take().await {
+            Some(line) => (line, true),
+            None => (self.connect().await?, false),
+        };
+        let response = loop {
+            match line.send(request).await {
+                Ok(response) => break response,
+                // The engine had closed an idle connection; nothing was sent, so this is no second try.
+                Err(Some(unsent)) if reused => {
+                    request = unsent;
+                    (line, reused) = (self.connect().await?, false);
+                }
+                Err(_) => return Err(StreamRefused::Adapter(AdapterError::Lost)),
+            }
+        };
+        let (head, body) = response.into_parts();
+        if head.status.is_redirection() {
+            return Err(protocol("it answered with a redirect"));
+        }
+        if head.headers.contains_key(header::CONTENT_ENCODING) {
+            return Err(protocol("it compressed an answer that was asked for plain"));
+        }
+        if !head.status.is_success() || !is_event_stream(&head.headers) {
+            let status = head.status.as_u16();
+            let retry_after = retry_after(&head.headers);
+            let body = read_refusal(line, body).await;
+            return Err(StreamRefused::Status { status, retry_after, body });
+        }
+        Ok(EventStream::new(line, body, Arc::clone(&self.idle), dialect, self.timeouts.silence))
+    }
+
+    fn post(
+        &self,
+        path: &str,
+        body: Bytes,
+        headers: &[(HeaderName, HeaderValue)],
+    ) -> Result<Request<Full<Bytes>>, StreamRefused> {
+        let address = self.address(path);
+        let target = &address[url::Position::BeforePath..];
+        let host = &address[url::Position::BeforeHost..url::Position::AfterPort];
+        let mut request = Request::post(target)
+            .header(header::HOST, host)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::ACCEPT, "text/event-stream");
+        if let Some(key) = &self.key {
+            request = request.header(header::AUTHORIZATION, key);
+        }
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        request.body(Full::new(body)).map_err(|_invalid| protocol("its address cannot be asked for"))
+    }
+
+    async fn connect(&self) -> Result<Line, StreamRefused> {
+        let host = self.base.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let port = self.base.port_or_known_default().unwrap_or(80);
+        Line::open(host, port, self.timeouts.connect).await.map_err(|error: TransportError| {
+            StreamRefused::Adapter(AdapterError::Unreachable { reason: error.to_string() })
+        })
+    }
+
+    fn address(&self, path: &str) -> Url {
+        let mut address = self.base.clone();
+        let prefix = self.base.path().trim_end_matches('/');
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+        address.set_path(&format!("{prefix}{path}"));
+        address.set_query(query);
+        address
+    }
+}
+
+fn protocol(what: &str) -> StreamRefused {
+    StreamRefused::Adapter(AdapterError::Protocol { what: what.to_owned() })
+}
+
+/// The cause of a failed question, without its URL.
+fn unreachable(error: &reqwest::Error) -> AdapterError {
+    let reason = if error.is_timeout() {
+        "no answer in time"
+    } else if error.is_connect() {
+        "no connection"
+    } else {
+        "the connection broke"
+    };
+    AdapterError::Unreachable { reason: reason.to_owned() }
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|media| media.trim().eq_ignore_ascii_case("text/event-stream"))
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// Reads what came with a refusal, as far as it comes; the connection is not used again.
+async fn read_refusal(mut line: Line, mut body: Incoming) -> Bytes {
+    let mut read = Vec::new();
+    let all = poll_fn(|cx| {
+        while let Poll::Ready(data) = line.poll_data(&mut body, cx) {
+            match data {
+                Some(Ok(data)) if read.len() < REFUSAL_BYTES_MAX => read.extend_from_slice(&data),
+                _ => return Poll::Ready(()),
+            }
+        }
+        Poll::Pending
+    });
+    // A refusal that is slow to explain itself is still a refusal.
+    drop(timeout(REFUSAL_TIME_MAX, all).await);
+    read.truncate(REFUSAL_BYTES_MAX);
+    read.into()
+}

@@ -1,0 +1,79 @@
+//! llama.cpp's own HTTP server, spoken with in its native dialect.
+//!
+//! The native `/completion` route tells more than the compatible ones: its own token counts on every
+//! chunk, the cache hit, and why it stopped. See the README for the routes that are used.
+//!
+//! Invariant: a stream is only good if the engine said `"stop":true`; a clean end without it is a loss.
+#![warn(missing_docs)]
+
+mod dialect;
+mod probe;
+mod refusal;
+mod wire;
+
+use std::sync::Arc;
+
+use adapter_api::{
+    AdapterError, Capabilities, EngineReport, TokenStream, WorkOrder, WorkerAdapter,
+};
+use async_trait::async_trait;
+use http::{HeaderName, HeaderValue};
+use http_util::EngineHttp;
+
+pub use dialect::LlamaCppDialect;
+
+use crate::{probe::Probe, wire::CompletionRequest};
+
+const CAPABILITIES: Capabilities =
+    Capabilities { engine: "llamacpp", workloads: &["completion"], deterministic: true };
+
+/// One llama.cpp server.
+#[derive(Debug)]
+pub struct LlamaCpp {
+    http: EngineHttp,
+    probe: Probe,
+}
+
+impl LlamaCpp {
+    /// An adapter for the server that `http` reaches.
+    pub fn new(http: EngineHttp) -> Self {
+        Self { http, probe: Probe::default() }
+    }
+}
+
+#[async_trait]
+impl WorkerAdapter for LlamaCpp {
+    fn capabilities(&self) -> Capabilities {
+        CAPABILITIES
+    }
+
+    async fn probe(&self) -> Result<EngineReport, AdapterError> {
+        self.probe.look(&self.http).await
+    }
+
+    async fn submit(&self, order: Arc<WorkOrder>) -> Result<Box<dyn TokenStream>, AdapterError> {
+        let body = CompletionRequest::of(&order).to_json().into();
+        let headers = headers(&order);
+        let opened = self.http.stream("/completion", body, &headers, LlamaCppDialect::default()).await;
+        match opened {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(refused) => Err(refusal::error(refused)),
+        }
+    }
+}
+
+/// Names the work in the engine's world. Never `X-Conversation-Id`: with it, generation would survive
+/// the closing of the connection.
+fn headers(order: &WorkOrder) -> Vec<(HeaderName, HeaderValue)> {
+    let named = [
+        ("x-request-id", Some(&order.request_id)),
+        ("traceparent", order.traceparent.as_ref()),
+    ];
+    named
+        .into_iter()
+        .filter_map(|(name, value)| {
+            let value = HeaderValue::from_str(value?).ok()?;
+            Some((HeaderName::from_static(name), value))
+        })
+        .collect()
+}

@@ -1,0 +1,77 @@
+//! Looking at the engine: is it up, and what does it serve.
+//!
+//! What cannot change while the engine runs is asked once, and again after it was away. The rest is one
+//! small question, since an engine that is asked often frees abandoned slots late.
+
+use std::sync::Mutex;
+
+use adapter_api::{AdapterError, EngineReport};
+use http_util::EngineHttp;
+
+use crate::wire::{Models, Props, Slot};
+
+/// What was learnt from the engine while it is up.
+#[derive(Debug, Default)]
+pub(crate) struct Probe {
+    known: Mutex<Option<EngineReport>>,
+}
+
+impl Probe {
+    /// Asks the engine how it is.
+    pub(crate) async fn look(&self, http: &EngineHttp) -> Result<EngineReport, AdapterError> {
+        let report = self.ask(http).await;
+        self.remember(report.as_ref().ok());
+        report
+    }
+
+    async fn ask(&self, http: &EngineHttp) -> Result<EngineReport, AdapterError> {
+        http.get("/health").await?;
+        let known = self.known();
+        let mut report = match known {
+            Some(known) => known,
+            None => learn(http).await?,
+        };
+        report.slots_busy = busy(http).await;
+        Ok(report)
+    }
+
+    fn known(&self) -> Option<EngineReport> {
+        self.known.lock().map(|known| known.clone()).unwrap_or_default()
+    }
+
+    fn remember(&self, report: Option<&EngineReport>) {
+        if let Ok(mut known) = self.known.lock() {
+            *known = report.cloned();
+        }
+    }
+}
+
+async fn learn(http: &EngineHttp) -> Result<EngineReport, AdapterError> {
+    let props: Props = http.get_json("/props").await?;
+    let models: Models = http.get_json("/v1/models").await?;
+    let mut names: Vec<String> = Vec::new();
+    let told = models.data.into_iter().flat_map(|model| std::iter::once(model.id).chain(model.aliases));
+    for name in told.chain(props.model_alias).chain(props.model_path) {
+        // A model is known by its path, and by the last part of it.
+        let file = name.rsplit('/').next().unwrap_or_default().to_owned();
+        for name in [name, file] {
+            if !name.is_empty() && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    Ok(EngineReport {
+        version: props.build_info,
+        models: names,
+        slots_total: props.total_slots,
+        slots_busy: None,
+        ctx_max: props.default_generation_settings.and_then(|settings| settings.n_ctx),
+        vram_free_bytes: None,
+    })
+}
+
+/// Busy slots; unknown where the engine does not tell.
+async fn busy(http: &EngineHttp) -> Option<u32> {
+    let slots: Vec<Slot> = http.get_json("/slots").await.ok()?;
+    u32::try_from(slots.iter().filter(|slot| slot.is_processing).count()).ok()
+}

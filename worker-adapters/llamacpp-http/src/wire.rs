@@ -1,0 +1,174 @@
+//! llama.cpp's JSON, as far as it is used. Private to this crate.
+
+use std::{borrow::Cow, fmt};
+
+use adapter_api::WorkOrder;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error, Visitor},
+};
+
+/// `POST /completion`.
+#[derive(Debug, Serialize)]
+pub(crate) struct CompletionRequest<'a> {
+    prompt: &'a str,
+    n_predict: u32,
+    stream: bool,
+    cache_prompt: bool,
+    /// Seconds between signs of life; it is also how soon a stopping engine ends its streams.
+    sse_ping_interval: u32,
+    /// Trims the last event, which would repeat the whole prompt otherwise.
+    response_fields: [&'static str; 9],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_k: Option<u32>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    stop: &'a [String],
+}
+
+impl<'a> CompletionRequest<'a> {
+    pub(crate) fn of(order: &'a WorkOrder) -> Self {
+        Self {
+            prompt: order.prompt.expose(),
+            n_predict: order.max_tokens,
+            stream: true,
+            cache_prompt: true,
+            sse_ping_interval: 2,
+            response_fields: [
+                "index",
+                "content",
+                "stop",
+                "stop_type",
+                "tokens_predicted",
+                "tokens_evaluated",
+                "truncated",
+                "timings/cache_n",
+                "timings/predicted_ms",
+            ],
+            seed: order.sampling.seed,
+            temperature: order.sampling.temperature,
+            top_p: order.sampling.top_p,
+            top_k: order.sampling.top_k,
+            stop: &order.sampling.stop,
+        }
+    }
+
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        // Plain fields with string keys; JSON can say all of it.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// One event of a stream.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Chunk<'a> {
+    #[serde(default)]
+    pub(crate) index: u32,
+    #[serde(borrow, default)]
+    pub(crate) content: Bytes<'a>,
+    #[serde(default)]
+    pub(crate) stop: bool,
+    #[serde(borrow)]
+    pub(crate) stop_type: Option<Cow<'a, str>>,
+    #[serde(default)]
+    pub(crate) tokens_predicted: u32,
+    #[serde(default)]
+    pub(crate) tokens_evaluated: u32,
+    pub(crate) timings: Option<Timings>,
+    // A trimmed last event carries the two timings under their paths.
+    #[serde(rename = "timings/cache_n")]
+    pub(crate) cache_n: Option<i64>,
+    #[serde(rename = "timings/predicted_ms")]
+    pub(crate) predicted_ms: Option<f64>,
+    #[serde(borrow)]
+    pub(crate) error: Option<EngineError<'a>>,
+}
+
+/// Times of one piece of work.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Timings {
+    pub(crate) cache_n: Option<i64>,
+    pub(crate) predicted_ms: Option<f64>,
+}
+
+/// What an error says.
+#[derive(Debug, Deserialize)]
+pub(crate) struct EngineError<'a> {
+    #[serde(borrow, default)]
+    pub(crate) message: Cow<'a, str>,
+    #[serde(borrow, rename = "type", default)]
+    pub(crate) kind: Cow<'a, str>,
+}
+
+/// The body of an answer that is an error.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ErrorAnswer<'a> {
+    #[serde(borrow)]
+    pub(crate) error: EngineError<'a>,
+}
+
+/// A JSON string whose bytes need not be UTF-8: an engine may cut a character between two events.
+#[derive(Debug, Default)]
+pub(crate) struct Bytes<'a>(pub(crate) Cow<'a, [u8]>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Bytes<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct BytesVisitor;
+        impl<'de> Visitor<'de> for BytesVisitor {
+            type Value = Cow<'de, [u8]>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_borrowed_bytes<E: Error>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
+                Ok(Cow::Borrowed(bytes))
+            }
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+                Ok(Cow::Owned(bytes.to_vec()))
+            }
+        }
+        deserializer.deserialize_bytes(BytesVisitor).map(Self)
+    }
+}
+
+/// `GET /props`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Props {
+    pub(crate) total_slots: Option<u32>,
+    pub(crate) default_generation_settings: Option<GenerationSettings>,
+    pub(crate) model_path: Option<String>,
+    pub(crate) model_alias: Option<String>,
+    pub(crate) build_info: Option<String>,
+}
+
+/// The part of the settings that says how long a slot's context is.
+#[derive(Debug, Deserialize)]
+pub(crate) struct GenerationSettings {
+    pub(crate) n_ctx: Option<u32>,
+}
+
+/// `GET /v1/models`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Models {
+    #[serde(default)]
+    pub(crate) data: Vec<Model>,
+}
+
+/// One loaded model.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Model {
+    pub(crate) id: String,
+    #[serde(default)]
+    pub(crate) aliases: Vec<String>,
+}
+
+/// One entry of `GET /slots`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Slot {
+    #[serde(default)]
+    pub(crate) is_processing: bool,
+}

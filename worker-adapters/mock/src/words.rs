@@ -1,0 +1,44 @@
+//! The text of the mock: words that follow from a prompt and a seed.
+
+/// Plain words; 32 of them, so that five bits choose one.
+const WORDS: [&str; 32] = [
+    " the", " a", " small", " bright", " robot", " river", " walks", " sings", " under", " over", " old", " tree",
+    " bird", " finds", " keeps", " song", " door", " opens", " quiet", " morning", " counts", " waves", " hill",
+    " and", " then", " light", " house", " by", " sea", " friend", " waits", " home",
+];
+/// A sentence ends after so many words.
+const SENTENCE: u64 = 9;
+
+/// An endless text.
+#[derive(Debug, Clone)]
+pub(crate) struct Words {
+    state: u64,
+    count: u64,
+}
+
+impl Words {
+    /// The text for a prompt and a seed.
+    pub(crate) fn of(prompt: &str, seed: u64) -> Self {
+        // FNV-1a spreads the prompt over the state.
+        let hash = prompt.bytes().fold(0xCBF2_9CE4_8422_2325 ^ seed, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+        });
+        Self { state: hash, count: 0 }
+    }
+}
+
+impl Iterator for Words {
+    type Item = (&'static str, bool);
+
+    /// The next word, and whether a full stop follows it.
+    fn next(&mut self) -> Option<Self::Item> {
+        // SplitMix64: every state gives another well mixed number.
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        let index = usize::try_from(mixed >> 59).unwrap_or(0);
+        self.count += 1;
+        Some((WORDS[index], self.count.is_multiple_of(SENTENCE)))
+    }
+}

@@ -1,0 +1,118 @@
+//! The table of commands: name, one line of help, function.
+//!
+//! It is the only place that a new command must be written into.
+
+use anyhow::{Result, bail};
+
+use crate::{arch, bench, dev_loop, live, quickstart, setup, simulate, tidy, verdict::Verdict};
+
+struct Command {
+    name: &'static str,
+    summary: &'static str,
+    run: fn(&[String]) -> Result<Verdict>,
+}
+
+const COMMANDS: &[Command] = &[
+    Command {
+        name: "dev:loop",
+        summary: "every check that CI runs, stopping at the first failure",
+        run: dev_loop::run,
+    },
+    Command {
+        name: "arch",
+        summary: "which crate may depend on which, and which file may name what",
+        run: arch::run,
+    },
+    Command { name: "tidy", summary: "lengths of files and functions, docs, links, READMEs", run: tidy::run },
+    Command { name: "setup", summary: "get the real llama.cpp server and two small models", run: setup::run },
+    Command {
+        name: "quickstart",
+        summary: "see one task answered by the real engine; then try it yourself [--once]",
+        run: quickstart::run,
+    },
+    Command { name: "live", summary: "only the tests against the real engine", run: live::run },
+    Command {
+        name: "simulate",
+        summary: "run the scheduler's simulator [--events N] [--seed S]",
+        run: simulate::run,
+    },
+    Command {
+        name: "bench",
+        summary: "`bench relay [ARGS]`: measure the relay, release build",
+        run: bench::run,
+    },
+];
+
+/// Runs the command that the first argument names with the rest of the arguments.
+pub(crate) fn dispatch(arguments: &[String]) -> Result<Verdict> {
+    let Some((name, rest)) = arguments.split_first() else {
+        print_list();
+        return Ok(Verdict::Good);
+    };
+    if matches!(name.as_str(), "help" | "--help" | "-h") {
+        print_list();
+        return Ok(Verdict::Good);
+    }
+    match COMMANDS.iter().find(|command| command.name == name) {
+        Some(command) => (command.run)(rest),
+        None => bail!("{}", unknown(name)),
+    }
+}
+
+/// Refuses arguments for a command that takes none, so that a typing error is not lost in silence.
+pub(crate) fn no_arguments(command: &str, arguments: &[String]) -> Result<()> {
+    match arguments.first() {
+        None => Ok(()),
+        Some(argument) => bail!("`cargo xtask {command}` takes no argument, but got `{argument}`"),
+    }
+}
+
+fn print_list() {
+    println!("cargo xtask COMMAND");
+    for command in COMMANDS {
+        println!("  {:<11} {}", command.name, command.summary);
+    }
+}
+
+fn unknown(name: &str) -> String {
+    let nearest = COMMANDS
+        .iter()
+        .map(|command| (strsim::damerau_levenshtein(name, command.name), command.name))
+        .min()
+        .filter(|(distance, _)| *distance <= name.len() / 3 + 1);
+    match nearest {
+        Some((_, candidate)) => format!("there is no command `{name}`; did you mean `{candidate}`?"),
+        None => format!("there is no command `{name}`; `cargo xtask` prints the list"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mistyped_command_names_the_nearest_one() {
+        assert_eq!(unknown("quikstart"), "there is no command `quikstart`; did you mean `quickstart`?");
+        assert_eq!(unknown("devloop"), "there is no command `devloop`; did you mean `dev:loop`?");
+    }
+
+    #[test]
+    fn word_unlike_every_command_points_at_the_list() {
+        assert!(unknown("frobnicate-everything").contains("prints the list"));
+        assert!(unknown("nope").contains("prints the list"));
+    }
+
+    #[test]
+    fn argument_of_a_command_without_arguments_is_refused() {
+        let error = no_arguments("arch", &["--fix".to_owned()]).unwrap_err();
+        assert!(error.to_string().contains("`--fix`"), "{error}");
+    }
+
+    #[test]
+    fn names_of_commands_are_unique() {
+        let mut names: Vec<_> = COMMANDS.iter().map(|command| command.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), COMMANDS.len());
+    }
+}

@@ -1,0 +1,30 @@
+//! `live`: only the tests that drive the built server against the real engine.
+//!
+//! They also run in `dev:loop`; this is the short way while working on an adapter, with their output shown.
+
+use anyhow::Result;
+
+use crate::{commands, setup, verdict::Verdict, workspace};
+
+/// Gets the engine if need be, then runs the `live` test binary.
+pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
+    commands::no_arguments("live", arguments)?;
+    setup::ensure()?;
+    let mut cargo = workspace::cargo();
+    if workspace::has_subcommand("nextest") {
+        cargo.args(["nextest", "run", "-p", "orchestratord", "--test", "live", "--no-capture"]);
+    } else {
+        cargo.args([
+            "test",
+            "-p",
+            "orchestratord",
+            "--test",
+            "live",
+            "--",
+            "--nocapture",
+            "--test-threads=1",
+        ]);
+    }
+    workspace::run(&mut cargo)?;
+    Ok(Verdict::Good)
+}
