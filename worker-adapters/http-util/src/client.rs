@@ -134,20 +134,21 @@ impl EngineHttp {
         headers: &[(HeaderName, HeaderValue)],
         dialect: D,
     ) -> Result<EventStream<D>, StreamRefused> {
-        let mut request = self.post(path, body, headers)?;
-        let (mut line, mut reused) = match self.idle.take().await {
-            Some(line) => (line, true),
-            None => (self.connect().await?, false),
+        let request = || self.post(path, body.clone(), headers);
+        let lost = |_broken| StreamRefused::Adapter(AdapterError::Lost);
+        // An engine may close a connection just when it is used again (llama.cpp does so after every
+        // stream). Not a byte of an answer came then, so the same request goes out on a fresh one; an
+        // engine that really died refuses that.
+        let reused = match self.idle.take().await {
+            Some(mut line) => line.send(request()?).await.ok().map(|response| (line, response)),
+            None => None,
         };
-        let response = loop {
-            match line.send(request).await {
-                Ok(response) => break response,
-                // The engine had closed an idle connection; nothing was sent, so this is no second try.
-                Err(Some(unsent)) if reused => {
-                    request = unsent;
-                    (line, reused) = (self.connect().await?, false);
-                }
-                Err(_) => return Err(StreamRefused::Adapter(AdapterError::Lost)),
+        let (line, response) = match reused {
+            Some(answered) => answered,
+            None => {
+                let mut line = self.connect().await?;
+                let response = line.send(request()?).await.map_err(lost)?;
+                (line, response)
             }
         };
         let (head, body) = response.into_parts();

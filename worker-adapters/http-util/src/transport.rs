@@ -68,14 +68,12 @@ impl Line {
     }
 
     /// Sends a request and waits for the head of its answer.
-    ///
-    /// An error that carries the request back means that not a byte of it was sent.
     pub(crate) async fn send(
         &mut self,
         request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, Option<Request<Full<Bytes>>>> {
+    ) -> Result<Response<Incoming>, TransportError> {
         let Self { sender, driver, closed } = self;
-        let mut answer = pin!(sender.try_send_request(request));
+        let mut answer = pin!(sender.send_request(request));
         poll_fn(|cx| {
             if let Poll::Ready(result) = answer.as_mut().poll(cx) {
                 return Poll::Ready(result);
@@ -86,7 +84,7 @@ impl Line {
             answer.as_mut().poll(cx)
         })
         .await
-        .map_err(|mut error| error.take_message())
+        .map_err(|_hyper| TransportError::Broken)
     }
 
     /// The next bytes of `body`, `None` at its proper end.
