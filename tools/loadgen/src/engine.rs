@@ -123,14 +123,14 @@ async fn complete(stream: &mut TcpStream, engine: &Engine, tokens: Option<usize>
         last.extend_from_slice(&script::ending(tokens, start.elapsed()));
         return stream.write_all(&last).await;
     }
-    let mut sent = 0;
     stream.write_all(engine.script.up_to(0)).await?;
+    let mut sent = 0;
     while sent < tokens {
+        sleep_until(start + Duration::from_secs(1) * count(sent) / engine.pace).await;
         // After a late wake-up everything that is due goes out at once, so the pace holds on average.
-        let due = due_after(start.elapsed(), engine.pace).min(tokens);
+        let due = due_after(start.elapsed(), engine.pace).clamp(sent + 1, tokens);
         stream.write_all(engine.script.between(sent, due)).await?;
         sent = due;
-        sleep_until(start + Duration::from_secs(1) * count(sent) / engine.pace).await;
     }
     stream.write_all(&script::ending(tokens, start.elapsed())).await
 }

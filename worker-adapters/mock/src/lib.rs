@@ -6,6 +6,8 @@
 
 mod adapter;
 mod script;
+#[cfg(feature = "wire")]
+pub mod wire;
 mod words;
 
 pub use adapter::{MockAdapter, MockConfig, MockCounts};

@@ -108,7 +108,7 @@ async fn unknown_fields_are_ignored() {
 // H17
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_before_it_is_read() {
-    let app = TestApp::with(&[("ORCHD_LIMITS_BODY_BYTES_MAX", "65536")]).await;
+    let app = TestApp::with(&[("ORCHD_BODY_BYTES_MAX", "65536")]).await;
     let announced = app
         .raw(b"POST /v2/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 65537\r\nConnection: close\r\n\r\n")
         .await;

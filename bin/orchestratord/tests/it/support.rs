@@ -149,7 +149,9 @@ impl TestApp {
 
     /// Tells the server to stop and waits until it has.
     pub(crate) async fn stop(&mut self) {
-        drop(self.stop.take().map(|stop| stop.send(())));
+        if let Some(stop) = self.stop.take() {
+            stop.send(()).ok();
+        }
         timeout(PATIENCE, &mut self.served).await.expect("the server stops").unwrap().unwrap();
     }
 }

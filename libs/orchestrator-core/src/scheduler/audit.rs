@@ -85,7 +85,7 @@ impl Scheduler {
                 let (job, gpu) = (&record.job.requirements, self.rules.gpu);
                 if fit::check(job, &record.tried, &replica.view, gpu).is_ok() {
                     let name = &replica.view.replica;
-                    return Err(format!("Q: {name} is idle while job {} waits for it", record.job.id));
+                    return Err(format!("Q8: {name} is idle while job {} waits for it", record.job.id));
                 }
             }
         }

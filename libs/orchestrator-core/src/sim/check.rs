@@ -262,7 +262,7 @@ impl Step<'_> {
     fn probe(&mut self, pool: &PoolId, replica: &ReplicaId) -> Checks {
         let index = self.book.find_replica(pool, replica);
         let asked = self.expected.probe.take();
-        hold(asked.is_some() && asked == index, "N1", || format!("{pool}/{replica} is probed for nothing"))
+        hold(asked.is_some() && asked == index, "P8", || format!("{pool}/{replica} is probed for nothing"))
     }
 
     fn nothing_left_out(&self) -> Checks {
@@ -272,6 +272,6 @@ impl Step<'_> {
         if let Some((job, end)) = self.expected.ends.first() {
             return breach(self.expected.ends_by, format!("job {job} does not end ({end:?})"));
         }
-        hold(self.expected.probe.is_none(), "N1", || "a replica that was lost is not probed".to_owned())
+        hold(self.expected.probe.is_none(), "P8", || "a replica that was lost is not probed".to_owned())
     }
 }

@@ -92,7 +92,7 @@ impl World {
             effects.collect::<Vec<_>>()
         });
         let effects = self.checked.handle(self.now, event)?;
-        hold(shadow.is_none_or(|shadow| shadow == effects), "Q7", || {
+        hold(shadow.is_none_or(|shadow| shadow == effects), "R5", || {
             "the same events without a tick between them have other effects".to_owned()
         })?;
         self.now.hash(&mut self.trace);

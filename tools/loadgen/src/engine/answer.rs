@@ -85,7 +85,8 @@ mod tests {
     #[test]
     fn busy_slots_are_shown_as_processing() {
         let slots = body(&slots(3, 2));
-        let busy: Vec<_> = slots.as_array().unwrap().iter().map(|slot| slot["is_processing"].clone()).collect();
+        let busy: Vec<_> =
+            slots.as_array().unwrap().iter().map(|slot| slot["is_processing"].clone()).collect();
         assert_eq!(busy, [true, true, false]);
     }
 }

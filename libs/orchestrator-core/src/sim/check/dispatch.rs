@@ -54,7 +54,7 @@ impl Step<'_> {
         })?;
         let pinned = note.job.requirements.pin_pool.as_ref().is_none_or(|pin| *pin == at.view.pool);
         hold(pinned, "P7", || format!("job {id} is pinned and starts on {}", name()))?;
-        hold(!note.tried.contains(&replica), "X4", || {
+        hold(!note.tried.contains(&replica), "X6", || {
             format!("job {id} starts on {}, where it was lost", name())
         })?;
         hold(self.book.suits_note(note, replica), "P1", || {

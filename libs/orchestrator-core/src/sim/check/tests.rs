@@ -159,7 +159,7 @@ fn a_lie_about_a_lost_engine_is_called() {
     let lost = |tokens_out| Event::AttemptEnded(lease(1), Outcome::Lost { tokens_out });
     let probe = Effect::Probe(PoolId::new("p"), ReplicaId::new("r0"));
     let engine_lost = JobEnd::Failed(FailReason::EngineLost);
-    assert_eq!(called(world(), lost(0), &[]), "N1");
+    assert_eq!(called(world(), lost(0), &[]), "P8");
     assert_eq!(called(world(), lost(0), &[probe.clone(), finish(1, engine_lost)]), "T7");
     assert_eq!(called(world(), lost(0), &[probe.clone(), start(1, lease(3), "r0", 2)]), "P1");
     assert_eq!(called(world(), lost(5), &[probe]), "X3");

@@ -1,0 +1,147 @@
+//! The processes of one benchmark: an engine, and two relays before it.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path,
+    process::Command,
+};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{child::ChildGuard, cpu, nginx, scratch::Scratch};
+use crate::load::Mode;
+
+/// One way from the load to the engine.
+#[derive(Debug)]
+pub(crate) struct Path {
+    pub(crate) name: &'static str,
+    pub(crate) target: SocketAddr,
+    pub(crate) mode: Mode,
+    /// Whose CPU time counts.
+    pub(crate) processes: Vec<u32>,
+}
+
+struct Server {
+    child: ChildGuard,
+    target: SocketAddr,
+    workers: Vec<u32>,
+}
+
+/// Everything that runs; dropped in this order, relays before their engine.
+pub(crate) struct Stage {
+    orchestratord: Option<Server>,
+    nginx: Option<Server>,
+    engine: Server,
+    _scratch: Scratch,
+}
+
+impl Stage {
+    /// Starts all processes and waits until each of them answers.
+    pub(crate) async fn start(
+        orchestratord: Option<&path::Path>,
+        pace: u32,
+        streams_max: u32,
+    ) -> Result<Self> {
+        let scratch = Scratch::new(&format!("pace-{pace}"))?;
+        let slots = streams_max.max(1_000);
+        let engine = start_engine(&scratch, pace, slots).await?;
+        let nginx = match nginx::find() {
+            Some(executable) => Some(start_nginx(&executable, &scratch, engine.target).await?),
+            None => None,
+        };
+        let orchestratord = match orchestratord {
+            Some(executable) => Some(start_orchestratord(executable, &scratch, engine.target, slots).await?),
+            None => None,
+        };
+        Ok(Self { orchestratord, nginx, engine, _scratch: scratch })
+    }
+
+    /// The controls first, what they are compared with last.
+    pub(crate) fn paths(&self) -> Vec<Path> {
+        let path = |name, mode, server: &Server| Path {
+            name,
+            target: server.target,
+            mode,
+            processes: [&[server.child.process()], server.workers.as_slice()].concat(),
+        };
+        let mut paths = vec![path("engine direct", Mode::Raw, &self.engine)];
+        paths.extend(self.nginx.as_ref().map(|server| path(nginx::NAME, Mode::Raw, server)));
+        paths.extend(self.orchestratord.as_ref().map(|server| path("orchestratord", Mode::Native, server)));
+        paths
+    }
+}
+
+async fn start_engine(scratch: &Scratch, pace: u32, slots: u32) -> Result<Server> {
+    let target = free_address()?;
+    let mut command = Command::new(std::env::current_exe().context("finding this program's own file")?);
+    command.args(["engine", "--port", &target.port().to_string()]);
+    command.args(["--pace", &pace.to_string(), "--slots", &slots.to_string()]);
+    let mut child = ChildGuard::start("engine", command, scratch.path())?;
+    child.ready(target, "/health").await?;
+    Ok(Server { child, target, workers: Vec::new() })
+}
+
+async fn start_nginx(executable: &path::Path, scratch: &Scratch, engine: SocketAddr) -> Result<Server> {
+    let target = free_address()?;
+    let mut child = nginx::start(executable, scratch, target, engine)?;
+    child.ready(target, "/health").await?;
+    let workers = cpu::children_of(child.process())?;
+    ensure!(!workers.is_empty(), "nginx has no worker process");
+    Ok(Server { child, target, workers })
+}
+
+async fn start_orchestratord(
+    executable: &path::Path,
+    scratch: &Scratch,
+    engine: SocketAddr,
+    slots: u32,
+) -> Result<Server> {
+    let target = free_address()?;
+    let config = scratch.write("orchestratord.toml", &server_config(target, engine, slots))?;
+    let mut command = Command::new(executable);
+    // A developer's own settings must not change what is measured.
+    command.env_clear().env("HOME", scratch.path());
+    command.arg("--config").arg(config);
+    let mut child = ChildGuard::start("orchestratord", command, scratch.path())?;
+    child.ready(target, "/ready").await?;
+    Ok(Server { child, target, workers: Vec::new() })
+}
+
+fn server_config(own: SocketAddr, engine: SocketAddr, slots: u32) -> String {
+    let capacity = slots * 4;
+    format!(
+        "bind_addr = \"{own}\"
+
+[log]
+filter = \"warn\"
+
+[admission]
+capacity = {capacity}
+
+[[pools]]
+id = \"bench\"
+engine = \"llamacpp\"
+endpoint = \"http://{engine}\"
+slots = {slots}
+"
+    )
+}
+
+/// A port that is free now. Another program could take it before the server does, and then its start
+/// fails with its own message.
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_is_configured_with_room_for_every_stream() {
+        let config = server_config("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap(), 1_000);
+        for line in ["bind_addr = \"127.0.0.1:1\"", "endpoint = \"http://127.0.0.1:2\"", "capacity = 4000"] {
+            assert!(config.lines().any(|given| given == line), "{line} is not in\n{config}");
+        }
+    }
+}
