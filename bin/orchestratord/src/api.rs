@@ -9,6 +9,7 @@ mod data;
 mod error;
 mod from_wire;
 mod ops;
+mod path;
 mod to_wire;
 
 use axum::{

@@ -10,9 +10,11 @@ mod clock;
 pub mod config;
 mod gate;
 mod metrics;
+pub mod process;
 mod relay;
 mod server;
 mod services;
+mod settings;
 mod state;
 pub mod telemetry;
 

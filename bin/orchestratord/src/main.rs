@@ -1,15 +1,12 @@
 //! `orchestratord`: reads the configuration, starts, serves until it is told to stop.
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::{io, process::ExitCode};
 
 use config_schema::Config;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use orchestratord::{
     App,
     config::{self, ConfigError},
+    process::{EXIT_CONFIG, raise_descriptor_limit, say},
     telemetry,
 };
 use tokio::{
@@ -20,9 +17,6 @@ use tracing::{error, info, warn};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// The configuration is wrong (`EX_CONFIG`).
-const EXIT_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
     let config = match config::from_process() {
@@ -59,20 +53,4 @@ async fn run(config: &Config) -> anyhow::Result<()> {
         }
     })
     .await
-}
-
-/// Speaks before there is a log, or instead of one.
-fn say(out: &mut impl Write, text: &str, code: ExitCode) -> ExitCode {
-    // When nobody can be told, the exit code still tells.
-    drop(out.write_all(text.as_bytes()));
-    code
-}
-
-/// Each stream costs a descriptor, each relayed one two: what the system allows is taken.
-fn raise_descriptor_limit() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-    if let Err(error) = raised {
-        warn!(%error, "the limit of open files could not be raised");
-    }
 }

@@ -40,8 +40,8 @@ type Counters<L> = Family<L, Counter<u64, AtomicU64>>;
 const NO_POOL: &str = "none";
 /// From 0.1 ms, where an idle slot takes a job, to minutes of waiting.
 const DISPATCH_BUCKETS_MS: [f64; 17] = [
-    0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0, 10_000.0, 60_000.0,
-    300_000.0,
+    0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0, 10_000.0,
+    60_000.0, 300_000.0,
 ];
 
 /// All metrics.

@@ -242,7 +242,7 @@ pub struct TaskView {
     pub placement: Option<PlacementView>,
     /// Replicas that were tried.
     pub attempts: u32,
-    /// The whole text, once it ended.
+    /// The whole text, once it ended and as long as its stream is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// What the engine counted, once it ended.

@@ -19,7 +19,6 @@ mod timer;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
-
 pub use batch::{Piece, TokenBatch};
 pub use error::{AdapterError, SilencePhase};
 pub use order::{Prompt, Sampling, WorkOrder};

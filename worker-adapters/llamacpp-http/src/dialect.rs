@@ -30,7 +30,8 @@ impl Dialect for LlamaCppDialect {
         if data.first() != Some(&b'{') {
             return Ok(None);
         }
-        let chunk: Chunk<'_> = serde_json::from_slice(data).map_err(|_json| protocol("an event is not JSON that fits"))?;
+        let chunk: Chunk<'_> =
+            serde_json::from_slice(data).map_err(|_json| protocol("an event is not JSON that fits"))?;
         if let Some(error) = &chunk.error {
             return Err(failure(error));
         }
@@ -86,13 +87,24 @@ fn token(data: &[u8]) -> Option<(&[u8], u32)> {
     let end = memchr2(b'"', b'\\', rest)?;
     let (text, rest) = rest.split_at(end);
     let rest = rest.strip_prefix(br#"","tokens":["#)?;
-    let ids = rest.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b',').count();
-    let rest = rest[ids..].strip_prefix(br#"],"stop":false,"id_slot":-1,"tokens_predicted":"#)?;
+    let rest = numbers(rest)?.strip_prefix(br#"],"stop":false,"id_slot":-1,"tokens_predicted":"#)?;
     let (predicted, rest) = number(rest)?;
     let rest = rest.strip_prefix(br#","tokens_evaluated":"#)?;
     let (_, rest) = number(rest)?;
     // A raw control character is no JSON; let the parser say so.
     (rest == b"}" && text.iter().all(|byte| *byte >= 0x20)).then_some((text, predicted))
+}
+
+/// What follows a list of numbers, which may be empty.
+fn numbers(bytes: &[u8]) -> Option<&[u8]> {
+    if bytes.first() == Some(&b']') {
+        return Some(bytes);
+    }
+    let (_, mut rest) = number(bytes)?;
+    while let Some(more) = rest.strip_prefix(b",") {
+        (_, rest) = number(more)?;
+    }
+    Some(rest)
 }
 
 /// A decimal number as JSON writes it, and what follows it.
@@ -103,4 +115,24 @@ fn number(bytes: &[u8]) -> Option<(u32, &[u8])> {
         return None;
     }
     Some((std::str::from_utf8(number).ok()?.parse().ok()?, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_way_takes_a_list_of_ids_only_as_json_writes_it() {
+        let event = |ids: &str| {
+            format!(
+                r#"{{"index":0,"content":"a","tokens":[{ids}],"stop":false,"id_slot":-1,"tokens_predicted":1,"tokens_evaluated":2}}"#
+            )
+        };
+        for good in ["", "7", "7,0,12"] {
+            assert_eq!(token(event(good).as_bytes()), Some((b"a".as_slice(), 1)), "{good:?}");
+        }
+        for bad in [",", "7,", ",7", "7,,8", "07", "7 ", "-1", "x"] {
+            assert_eq!(token(event(bad).as_bytes()), None, "{bad:?}");
+        }
+    }
 }

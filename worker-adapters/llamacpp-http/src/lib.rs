@@ -13,9 +13,7 @@ mod wire;
 
 use std::sync::Arc;
 
-use adapter_api::{
-    AdapterError, Capabilities, EngineReport, TokenStream, WorkOrder, WorkerAdapter,
-};
+use adapter_api::{AdapterError, Capabilities, EngineReport, TokenStream, WorkOrder, WorkerAdapter};
 use async_trait::async_trait;
 use http::{HeaderName, HeaderValue};
 use http_util::EngineHttp;
@@ -65,10 +63,7 @@ impl WorkerAdapter for LlamaCpp {
 /// Names the work in the engine's world. Never `X-Conversation-Id`: with it, generation would survive
 /// the closing of the connection.
 fn headers(order: &WorkOrder) -> Vec<(HeaderName, HeaderValue)> {
-    let named = [
-        ("x-request-id", Some(&order.request_id)),
-        ("traceparent", order.traceparent.as_ref()),
-    ];
+    let named = [("x-request-id", Some(&order.request_id)), ("traceparent", order.traceparent.as_ref())];
     named
         .into_iter()
         .filter_map(|(name, value)| {

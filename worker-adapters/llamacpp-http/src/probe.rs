@@ -25,11 +25,11 @@ impl Probe {
     }
 
     async fn ask(&self, http: &EngineHttp) -> Result<EngineReport, AdapterError> {
-        http.get("/health").await?;
+        http.get("/health").await.map_err(plain)?;
         let known = self.known();
         let mut report = match known {
             Some(known) => known,
-            None => learn(http).await?,
+            None => learn(http).await.map_err(plain)?,
         };
         report.slots_busy = busy(http).await;
         Ok(report)
@@ -43,6 +43,17 @@ impl Probe {
         if let Ok(mut known) = self.known.lock() {
             *known = report.cloned();
         }
+    }
+}
+
+/// The two refusals that an operator meets every day, in words instead of the engine's JSON.
+fn plain(error: AdapterError) -> AdapterError {
+    let AdapterError::Unreachable { reason } = &error else { return error };
+    let known =
+        [("Loading model", "it is still loading its model"), ("Invalid API Key", "it wants another API key")];
+    match known.iter().find(|(said, _)| reason.contains(said)) {
+        Some((_, meaning)) => AdapterError::Unreachable { reason: (*meaning).to_owned() },
+        None => error,
     }
 }
 
@@ -74,4 +85,19 @@ async fn learn(http: &EngineHttp) -> Result<EngineReport, AdapterError> {
 async fn busy(http: &EngineHttp) -> Option<u32> {
     let slots: Vec<Slot> = http.get_json("/slots").await.ok()?;
     u32::try_from(slots.iter().filter(|slot| slot.is_processing).count()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_everyday_refusals_are_told_in_plain_words() {
+        let told = |reason: &str| plain(AdapterError::Unreachable { reason: reason.to_owned() }).to_string();
+        let loading = r#"/health answered 503: {"error":{"message":"Loading model","code":503}}"#;
+        assert_eq!(told(loading), "engine is unreachable: it is still loading its model");
+        let key = r#"/props answered 401: {"error":{"message":"Invalid API Key","code":401}}"#;
+        assert_eq!(told(key), "engine is unreachable: it wants another API key");
+        assert_eq!(told("no connection"), "engine is unreachable: no connection");
+    }
 }

@@ -11,7 +11,12 @@ pub(crate) fn error(refused: StreamRefused) -> AdapterError {
         StreamRefused::Adapter(error) => error,
         StreamRefused::Status { status, retry_after, body } => {
             let said = serde_json::from_slice::<ErrorAnswer<'_>>(&body).ok();
-            let message = said.as_ref().map_or_else(|| excerpt(&body), |said| excerpt(said.error.message.as_bytes()));
+            if said.is_none() && status < 300 {
+                // E07: a whole answer instead of a stream repeats the prompt, so none of it is quoted.
+                return AdapterError::Protocol { what: format!("status {status} and no event stream") };
+            }
+            let message =
+                said.as_ref().map_or_else(|| excerpt(&body), |said| excerpt(said.error.message.as_bytes()));
             match status {
                 400 => AdapterError::Refused { message },
                 401 | 403 => {
@@ -21,8 +26,9 @@ pub(crate) fn error(refused: StreamRefused) -> AdapterError {
                 503 if message.contains("no slot") => AdapterError::Busy { retry_after },
                 503 => AdapterError::Unreachable { reason: message },
                 500..=599 => AdapterError::Failed { message },
-                // E07: a good status with something else than an event stream.
-                _ => AdapterError::Protocol { what: format!("status {status} and no event stream: {message}") },
+                _ => {
+                    AdapterError::Protocol { what: format!("status {status} and no event stream: {message}") }
+                }
             }
         }
     }
@@ -34,5 +40,18 @@ pub(crate) fn failure(error: &EngineError<'_>) -> AdapterError {
     match &*error.kind {
         "invalid_request_error" | "exceed_context_size_error" => AdapterError::Refused { message },
         _ => AdapterError::Failed { message },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // E07
+    #[test]
+    fn a_whole_answer_instead_of_a_stream_is_not_quoted() {
+        let body = br#"{"content":"text","prompt":"my secret diary","stop":true}"#.as_slice().into();
+        let refused = error(StreamRefused::Status { status: 200, retry_after: None, body });
+        assert_eq!(refused, AdapterError::Protocol { what: "status 200 and no event stream".to_owned() });
     }
 }

@@ -9,6 +9,7 @@ use serde::{
 };
 
 /// `POST /completion`.
+#[expect(clippy::struct_excessive_bools, reason = "the engine names these fields")]
 #[derive(Debug, Serialize)]
 pub(crate) struct CompletionRequest<'a> {
     prompt: &'a str,

@@ -3,26 +3,20 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
-    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use adapter_api::{
-    AdapterError, Capabilities, EngineReport, Finish, FinishReason, LazyTimer, Progress, TokenBatch, TokenStream,
-    Usage, WorkOrder, WorkerAdapter,
-};
+use adapter_api::{AdapterError, Capabilities, EngineReport, TokenStream, WorkOrder, WorkerAdapter};
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use crate::{script::Script, words::Words};
+use crate::{script::Script, stream::MockStream};
 
 const CAPABILITIES: Capabilities =
     Capabilities { engine: "mock", workloads: &["completion"], deterministic: true };
-/// How many tokens one turn of the runtime may take, so that thousands of streams share it fairly.
-const TOKENS_PER_TURN: u32 = 64;
 
 /// What the mock pretends to be.
 #[derive(Debug, Clone)]
@@ -55,8 +49,10 @@ impl Default for MockConfig {
 #[derive(Debug, Default)]
 pub struct MockCounts {
     submits: AtomicU32,
-    running: AtomicU32,
+    open: AtomicU32,
     canceled: AtomicU32,
+    /// Until when the streams that ignored their cancel go on.
+    held: Mutex<Vec<Instant>>,
 }
 
 impl MockCounts {
@@ -65,15 +61,38 @@ impl MockCounts {
         self.submits.load(Ordering::SeqCst)
     }
 
-    /// How many streams are open now.
+    /// How many slots are taken now: streams that are open, and those that ignore their cancel.
     pub fn running(&self) -> u32 {
-        self.running.load(Ordering::SeqCst)
+        let now = Instant::now();
+        let mut held = lock(&self.held);
+        held.retain(|until| *until > now);
+        self.open.load(Ordering::SeqCst).saturating_add(u32::try_from(held.len()).unwrap_or(u32::MAX))
     }
 
     /// How many streams were dropped before their end.
     pub fn canceled(&self) -> u32 {
         self.canceled.load(Ordering::SeqCst)
     }
+
+    pub(crate) fn opened(&self) {
+        self.open.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn closed(&self) {
+        self.open.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// A stream was dropped before its end, and its slot stays taken for `hold`.
+    pub(crate) fn canceled_early(&self, hold: Duration) {
+        self.canceled.fetch_add(1, Ordering::SeqCst);
+        if !hold.is_zero() {
+            lock(&self.held).push(Instant::now() + hold);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An engine in this process.
@@ -101,8 +120,7 @@ impl MockAdapter {
     }
 
     fn next_script(&self) -> Script {
-        let mut scripts = self.scripts.lock().unwrap_or_else(PoisonError::into_inner);
-        scripts.pop_front().unwrap_or(Script::Good)
+        lock(&self.scripts).pop_front().unwrap_or(Script::Good)
     }
 }
 
@@ -131,137 +149,6 @@ impl WorkerAdapter for MockAdapter {
             Script::Busy => Err(AdapterError::Busy { retry_after: None }),
             Script::Unreachable => Err(AdapterError::Unreachable { reason: "the script hides".to_owned() }),
             script => Ok(Box::new(MockStream::new(&order, script, &self.config, self.counts()))),
-        }
-    }
-}
-
-/// One answer of the mock.
-struct MockStream {
-    words: Words,
-    script: Script,
-    stop: Vec<String>,
-    /// The end of the text so far, long enough to find a stop text in it.
-    recent: String,
-    usage: Usage,
-    max_tokens: u32,
-    token_delay: Duration,
-    next_at: Instant,
-    timer: LazyTimer,
-    counts: Arc<MockCounts>,
-    ended: bool,
-}
-
-impl MockStream {
-    fn new(order: &WorkOrder, script: Script, config: &MockConfig, counts: Arc<MockCounts>) -> Self {
-        counts.running.fetch_add(1, Ordering::SeqCst);
-        let prompt = order.prompt.expose();
-        let prompt_tokens = u32::try_from(prompt.len().div_ceil(4)).unwrap_or(u32::MAX);
-        let token_delay = match script {
-            Script::Trickle(delay) => delay,
-            _ => config.token_delay,
-        };
-        Self {
-            words: Words::of(prompt, order.sampling.seed.unwrap_or(0)),
-            script,
-            stop: order.sampling.stop.clone(),
-            recent: String::new(),
-            usage: Usage { prompt: prompt_tokens, generated: 0, cached: None },
-            max_tokens: order.max_tokens,
-            token_delay,
-            next_at: Instant::now() + config.first_token_delay,
-            timer: LazyTimer::new(config.first_token_delay),
-            counts,
-            ended: false,
-        }
-    }
-
-    /// What the script does instead of the next token, if it is time.
-    fn scripted(&self) -> Option<Poll<AdapterError>> {
-        let sent = self.usage.generated;
-        match self.script {
-            Script::DieAfter(count) if sent >= count => Some(Poll::Ready(AdapterError::Lost)),
-            Script::GarbageAfter(count) if sent >= count => {
-                Some(Poll::Ready(AdapterError::Protocol { what: "the script speaks garbage".to_owned() }))
-            }
-            Script::StallAfter(count) if sent >= count => Some(Poll::Pending),
-            _ => None,
-        }
-    }
-
-    fn is_done(&self) -> bool {
-        self.usage.generated >= self.max_tokens && self.script != Script::TooMany
-    }
-
-    fn end(&mut self, reason: FinishReason) -> Progress {
-        self.ended = true;
-        Progress::Ended(Finish { reason, usage: self.usage, ..Finish::default() })
-    }
-
-    /// Adds one word. True when it completes a stop text, which is then not part of the answer.
-    fn add_word(&mut self, batch: &mut TokenBatch) -> bool {
-        let Some((word, full_stop)) = self.words.next() else { return true };
-        let text = if full_stop { format!("{word}.") } else { word.to_owned() };
-        self.usage.generated += 1;
-        self.recent.push_str(&text);
-        if self.stop.iter().any(|stop| self.recent.contains(stop)) {
-            return true;
-        }
-        let keep = self.stop.iter().map(String::len).max().unwrap_or(0);
-        let mut cut = self.recent.len().saturating_sub(keep);
-        while !self.recent.is_char_boundary(cut) {
-            cut -= 1;
-        }
-        self.recent.drain(..cut);
-        batch.push(&text);
-        false
-    }
-}
-
-impl TokenStream for MockStream {
-    fn poll_next(
-        &mut self,
-        cx: &mut Context<'_>,
-        batch: &mut TokenBatch,
-    ) -> Poll<Result<Progress, AdapterError>> {
-        // One turn sees at most so many tokens; then others have theirs.
-        for _ in 0..TOKENS_PER_TURN {
-            if self.is_done() {
-                return Poll::Ready(Ok(self.end(FinishReason::Length)));
-            }
-            let now = Instant::now();
-            if self.next_at > now {
-                if !batch.is_empty() {
-                    return Poll::Ready(Ok(Progress::More));
-                }
-                self.timer.set(self.next_at);
-                ready!(self.timer.poll_passed(cx));
-                continue;
-            }
-            if let Some(scripted) = self.scripted() {
-                if !batch.is_empty() {
-                    return Poll::Ready(Ok(Progress::More));
-                }
-                self.ended = scripted.is_ready();
-                return scripted.map(Err);
-            }
-            if self.add_word(batch) {
-                return Poll::Ready(Ok(self.end(FinishReason::Stop)));
-            }
-            self.next_at = now + self.token_delay;
-        }
-        if batch.is_empty() {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        Poll::Ready(Ok(Progress::More))
-    }
-}
-
-impl Drop for MockStream {
-    fn drop(&mut self) {
-        self.counts.running.fetch_sub(1, Ordering::SeqCst);
-        if !self.ended {
-            self.counts.canceled.fetch_add(1, Ordering::SeqCst);
         }
     }
 }

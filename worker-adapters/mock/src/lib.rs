@@ -6,6 +6,7 @@
 
 mod adapter;
 mod script;
+mod stream;
 #[cfg(feature = "wire")]
 pub mod wire;
 mod words;

@@ -23,4 +23,6 @@ pub enum Script {
     Trickle(Duration),
     /// Goes on for ever, whatever was asked.
     TooMany,
+    /// Keeps its slot for so long after its stream was dropped, as an engine that overlooks a cancel.
+    IgnoreCancel(Duration),
 }

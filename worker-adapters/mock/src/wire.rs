@@ -147,7 +147,8 @@ async fn serve(socket: TcpStream, state: &State) -> io::Result<()> {
         if request.head.starts_with("POST /completion ") {
             lock(&state.seen).push(request);
             state.completions.fetch_add(1, Ordering::SeqCst);
-            let script = lock(&state.scripts).pop_front().unwrap_or_else(|| completion(&[" ok"], Ending::Eos));
+            let script =
+                lock(&state.scripts).pop_front().unwrap_or_else(|| completion(&[" ok"], Ending::Eos));
             let on = play(socket.get_mut(), script, state).await;
             state.completions.fetch_sub(1, Ordering::SeqCst);
             if !on? {
@@ -240,7 +241,9 @@ fn question(head: &str, slots: u32) -> String {
 /// A whole JSON answer.
 pub fn answer(status: &str, body: &str) -> String {
     let length = body.len();
-    format!("HTTP/1.1 {status}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: {length}\r\n\r\n{body}")
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
 }
 
 /// The head of an event stream.

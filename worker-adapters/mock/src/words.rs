@@ -1,10 +1,15 @@
 //! The text of the mock: words that follow from a prompt and a seed.
+//!
+//! The text is endless and a copy of its state replays it, so that a stop text can be looked for ahead
+//! of what was sent, and not a byte of it has to be taken back.
+
+use std::borrow::Cow;
 
 /// Plain words; 32 of them, so that five bits choose one.
 const WORDS: [&str; 32] = [
-    " the", " a", " small", " bright", " robot", " river", " walks", " sings", " under", " over", " old", " tree",
-    " bird", " finds", " keeps", " song", " door", " opens", " quiet", " morning", " counts", " waves", " hill",
-    " and", " then", " light", " house", " by", " sea", " friend", " waits", " home",
+    " the", " a", " small", " bright", " robot", " river", " walks", " sings", " under", " over", " old",
+    " tree", " bird", " finds", " keeps", " song", " door", " opens", " quiet", " morning", " counts",
+    " waves", " hill", " and", " then", " light", " house", " by", " sea", " friend", " waits", " home",
 ];
 /// A sentence ends after so many words.
 const SENTENCE: u64 = 9;
@@ -28,9 +33,9 @@ impl Words {
 }
 
 impl Iterator for Words {
-    type Item = (&'static str, bool);
+    type Item = Cow<'static, str>;
 
-    /// The next word, and whether a full stop follows it.
+    /// The next word, with its full stop where a sentence ends.
     fn next(&mut self) -> Option<Self::Item> {
         // SplitMix64: every state gives another well mixed number.
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -39,6 +44,8 @@ impl Iterator for Words {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         let index = usize::try_from(mixed >> 59).unwrap_or(0);
         self.count += 1;
-        Some((WORDS[index], self.count.is_multiple_of(SENTENCE)))
+        let word = WORDS[index];
+        let ends = self.count.is_multiple_of(SENTENCE);
+        Some(if ends { Cow::Owned(format!("{word}.")) } else { Cow::Borrowed(word) })
     }
 }

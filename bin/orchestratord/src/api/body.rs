@@ -74,7 +74,10 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         let path = error.path().to_string();
         let problem = error.into_inner().to_string();
         if path == "." {
-            ApiError::new(ErrorCode::InvalidParams, format!("the body is not a JSON object that fits: {problem}"))
+            ApiError::new(
+                ErrorCode::InvalidParams,
+                format!("the body is not a JSON object that fits: {problem}"),
+            )
         } else {
             ApiError::invalid(&path, problem)
         }

@@ -3,12 +3,9 @@
 use std::sync::Arc;
 
 use api_types::{CapabilitiesView, ErrorCode, PoolHealth, PoolList};
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 
-use super::{ApiError, to_wire};
+use super::{ApiError, path::Name, to_wire};
 use crate::services::{Pools, SchedulerHandle};
 
 /// `GET /v2/pools`: every pool.
@@ -24,7 +21,7 @@ pub(crate) async fn pool_list(
 pub(crate) async fn pool_health(
     State(scheduler): State<SchedulerHandle>,
     State(pools): State<Arc<Pools>>,
-    Path(id): Path<String>,
+    Name(id): Name,
 ) -> Result<Json<PoolHealth>, ApiError> {
     let summaries = scheduler.pools().await?;
     let summary = summaries.iter().find(|summary| summary.pool.as_str() == id);

@@ -156,9 +156,7 @@ fn of_reason(reason: &RejectReason) -> ApiError {
     };
     match reason {
         RejectReason::NoPool => ApiError::new(ErrorCode::PoolUnavailable, "there is no pool"),
-        RejectReason::UnknownPin => {
-            ApiError::invalid("placement.pin_pool_id", "no pool is called like this")
-        }
+        RejectReason::UnknownPin => ApiError::invalid("placement.pin_pool_id", "no pool is called like this"),
         RejectReason::NoSuchModel => {
             ApiError::new(ErrorCode::ModelNotAvailable, "model_ref: no pool serves this model")
                 .hint("GET /v2/meta/capabilities lists the models")
@@ -172,8 +170,10 @@ fn of_reason(reason: &RejectReason) -> ApiError {
             error.0.retriable = false;
             error
         }
-        RejectReason::Unready => ApiError::new(ErrorCode::PoolUnready, "no pool that may run this is ready yet")
-            .retry_after_ms(OVERLOAD_RETRY_MS),
+        RejectReason::Unready => {
+            ApiError::new(ErrorCode::PoolUnready, "no pool that may run this is ready yet")
+                .retry_after_ms(OVERLOAD_RETRY_MS)
+        }
         RejectReason::Unreachable => {
             ApiError::new(ErrorCode::PoolUnavailable, "the pool's engines cannot be reached")
                 .retry_after_ms(OVERLOAD_RETRY_MS)

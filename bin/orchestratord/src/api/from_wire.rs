@@ -29,11 +29,11 @@ const BYTES_PER_TOKEN: usize = 4;
 
 /// Checks a request and makes a task of it.
 pub(crate) fn new_task(
-    wire: CreateTask,
+    wire: &CreateTask,
     correlation_id: Arc<str>,
     traceparent: Option<Arc<str>>,
 ) -> Result<NewTask, ApiError> {
-    let fingerprint = fingerprint(&wire);
+    let fingerprint = fingerprint(wire);
     let id = match &wire.task_id {
         Some(given) => uuid("task_id", given)?,
         None => Uuid::now_v7(),
@@ -50,10 +50,10 @@ pub(crate) fn new_task(
         request_id: id.to_string().into(),
         prompt: Prompt::new(prompt),
         max_tokens,
-        sampling: sampling(&wire, id)?,
+        sampling: sampling(wire, id)?,
         traceparent,
     };
-    let mut requirements = Requirements::of(Arc::clone(&model_ref), context(&wire, prompt, max_tokens)?);
+    let mut requirements = Requirements::of(Arc::clone(&model_ref), context(wire, prompt, max_tokens)?);
     requirements.engine = wire.engine.map(engine).transpose()?;
     if let Some(placement) = &wire.placement {
         place(&mut requirements, placement)?;

@@ -61,7 +61,7 @@ fn not_ready(pools: &[PoolSummary]) -> Vec<String> {
     pools.iter().map(|pool| format!("pool {} is not ready", pool.pool)).collect()
 }
 
-/// `GET /metrics`: all metrics as OpenMetrics text.
+/// `GET /metrics`: all metrics as `OpenMetrics` text.
 pub(crate) async fn metrics(State(metrics): State<Arc<Metrics>>) -> Response {
     let media = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, media)], metrics.text()).into_response()

@@ -61,7 +61,7 @@ pub(crate) fn task(entry: &JobEntry, position: Option<u32>, clock: Clock) -> Tas
             engine_version: attempt.engine_version.clone(),
         }),
         attempts: attempt.map_or(0, |attempt| attempt.assignment.attempt),
-        text: end.map(|_| decode_text(&entry.log.frames())),
+        text: end.and_then(|_| entry.log.frames()).map(|frames| decode_text(&frames)),
         usage: end.map(|_| usage(entry, &status)),
         finish_reason: end.and_then(|end| finish_reason(&status, end)),
         error: end.and_then(|end| failure(&status, end)),

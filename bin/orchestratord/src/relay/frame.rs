@@ -88,7 +88,9 @@ mod tests {
 
     fn frames(texts: &[&str]) -> Vec<u8> {
         let (mut out, mut batch) = (Vec::new(), TokenBatch::new());
-        texts.iter().for_each(|text| batch.push(text));
+        for text in texts {
+            batch.push(text);
+        }
         for (index, piece) in (0..).zip(batch.pieces()) {
             push_token(&mut out, index + 1, index, piece);
         }

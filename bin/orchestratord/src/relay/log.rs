@@ -127,6 +127,7 @@ impl JobLog {
             let mut inner = self.inner.lock();
             inner.phase = Phase::Expired;
             inner.segments = Vec::new();
+            inner.frozen = 0;
             inner.tail = Vec::new();
             inner.ends = Vec::new();
             std::mem::take(&mut inner.waiting)
@@ -178,11 +179,14 @@ impl JobLog {
         self.inner.lock().waiting.retain(|(reader, _)| *reader != cursor.reader);
     }
 
-    /// All frames so far.
-    pub(crate) fn frames(&self) -> Bytes {
+    /// All frames so far; `None` once they were given up.
+    pub(crate) fn frames(&self) -> Option<Bytes> {
         let mut inner = self.inner.lock();
+        if inner.phase == Phase::Expired {
+            return None;
+        }
         inner.compact();
-        inner.segments.first().map(|(_, bytes)| bytes.clone()).unwrap_or_default()
+        Some(inner.segments.first().map(|(_, bytes)| bytes.clone()).unwrap_or_default())
     }
 
     /// How many bytes the log holds.

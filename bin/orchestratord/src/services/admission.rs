@@ -78,8 +78,7 @@ impl Admission {
         let entry = Arc::new(JobEntry::new(facts, order));
         let (answer, answered) = oneshot::channel();
         let submission = Submission { job, entry: Arc::clone(&entry), answer };
-        let refused = self.scheduler.submit(Box::new(submission)).await;
-        refused.map_err(|_full| AdmissionError::Overloaded)?;
+        self.scheduler.submit(Box::new(submission)).map_err(|_full| AdmissionError::Overloaded)?;
         match answered.await.map_err(|_gone| AdmissionError::Overloaded)? {
             Answer::Accepted(granted) => {
                 narrate::accepted(&entry, &granted);

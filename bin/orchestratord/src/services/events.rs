@@ -1,7 +1,7 @@
 //! What a job's stream says, apart from its tokens.
 
-use api_types::{EndEvent, ErrorBody, ErrorCode, ErrorEvent, FinishReason, MetricsEvent, StartedEvent};
 use adapter_api::AdapterError;
+use api_types::{EndEvent, ErrorBody, ErrorCode, ErrorEvent, FinishReason, MetricsEvent, StartedEvent};
 use orchestrator_core::{FailReason, JobEnd};
 use serde::Serialize;
 
@@ -117,9 +117,10 @@ pub(crate) fn failure(status: &JobStatus, end: JobEnd) -> Option<ErrorBody> {
         FailReason::DeadlinePassed => {
             (ErrorCode::DeadlineUnmet, "the deadline passed before the job was done".to_owned())
         }
-        FailReason::Dropped => {
-            (ErrorCode::QueueFullDropLru, "the queue was full and a newer job took this one's place".to_owned())
-        }
+        FailReason::Dropped => (
+            ErrorCode::QueueFullDropLru,
+            "the queue was full and a newer job took this one's place".to_owned(),
+        ),
         FailReason::EngineLost => (ErrorCode::WorkerReset, lost_message(status)),
         FailReason::TimedOut => (ErrorCode::DecodeTimeout, lost_message(status)),
         FailReason::Refused => (ErrorCode::InvalidParams, lost_message(status)),

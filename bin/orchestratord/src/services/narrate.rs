@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use narration_core::{Class, Ending, Narration, Phase, Refusal, narrate, record};
-use orchestrator_core::{Admission, FailReason, JobEnd, Priority, RejectReason, Rejection};
+use orchestrator_core::{Admission, FailReason, JobEnd, PoolId, Priority, RejectReason, Rejection};
 use tracing::debug;
 
 use super::{
@@ -42,7 +42,7 @@ pub(crate) fn refused(rejection: &Rejection) {
     let told = Narration::admission_refused(refusal, rejection.retry_after);
     record(told);
     // Overload must not become a flood of lines; the counter tells how many there were.
-    debug!(target: "orchestratord::admission", pool_id = rejection.pool.as_ref().map(|pool| pool.as_str()),
+    debug!(target: "orchestratord::admission", pool_id = rejection.pool.as_ref().map(PoolId::as_str),
         retry_after_ms = rejection.retry_after.map(millis),
         actor = told.actor(), action = told.action(), human = told.human(), "task refused");
 }

@@ -153,7 +153,8 @@ fn view(config: &ReplicaConfig, heard: &Heard) -> ReplicaView {
         (Some(_), Some(_)) => Readiness::Unreachable,
     };
     let told = report.map(|report| report.models.as_slice()).unwrap_or_default();
-    let mut models: Vec<Arc<str>> = config.model.iter().chain(told).map(|name| name.as_str().into()).collect();
+    let mut models: Vec<Arc<str>> =
+        config.model.iter().chain(told).map(|name| name.as_str().into()).collect();
     models.dedup();
     ReplicaView {
         pool: config.pool.clone(),

@@ -9,7 +9,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use adapter_host::{SlotGuard, SlotReturn};
 use orchestrator_core::{
-    Admission, Assignment, Effect, Event, JobEnd, JobId, LeaseId, Outcome, PoolId, PoolSummary, Rejection, Scheduler,
+    Admission, Assignment, Effect, Event, JobEnd, JobId, LeaseId, Outcome, PoolId, PoolSummary, Rejection,
+    Scheduler,
 };
 use tokio::{
     sync::oneshot,
@@ -49,7 +50,7 @@ impl SchedulerHandle {
     }
 
     /// Asks for a job to be taken in.
-    pub(crate) async fn submit(&self, submission: Box<Submission>) -> Result<(), Refused> {
+    pub(crate) fn submit(&self, submission: Box<Submission>) -> Result<(), Refused> {
         self.inbox.ask(Command::Submit(submission))
     }
 
@@ -231,7 +232,8 @@ impl Owner {
         let now = self.parts.clock.now();
         let status = entry.ended(now, end);
         let pool = status.admission.as_ref().map(|admission| admission.pool.clone());
-        let waiting = |pool| self.parts.core.waiting().find(|(id, _)| *id == pool).map(|(_, waiting)| waiting);
+        let waiting =
+            |pool| self.parts.core.waiting().find(|(id, _)| *id == pool).map(|(_, waiting)| waiting);
         let depth = pool.as_ref().and_then(waiting).unwrap_or(0);
         let tokens = entry.log.tokens();
         entry.log.seal(&events::last(&status, end, tokens, depth));
@@ -253,4 +255,3 @@ fn send(answer: &mut Option<oneshot::Sender<Answer>>, what: Answer) {
         drop(answer.send(what));
     }
 }
-

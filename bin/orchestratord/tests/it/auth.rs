@@ -34,14 +34,20 @@ async fn only_the_right_bearer_token_opens_the_guarded_routes() {
     ];
     for header in wrong {
         let (status, body) = ask(&app, std::slice::from_ref(&header)).await;
-        assert_eq!((status, body["code"].as_str()), (StatusCode::UNAUTHORIZED, Some("BAD_TOKEN")), "{header:?}");
+        assert_eq!(
+            (status, body["code"].as_str()),
+            (StatusCode::UNAUTHORIZED, Some("BAD_TOKEN")),
+            "{header:?}"
+        );
         assert!(!body.to_string().contains(TOKEN), "no answer repeats a token");
     }
     assert_eq!(ask(&app, &[bearer(TOKEN)]).await.0, StatusCode::ACCEPTED);
     for open in ["/health", "/ready", "/metrics"] {
         assert_eq!(app.get(open).await.status(), StatusCode::OK, "{open}");
     }
-    for guarded in ["/v2/pools", "/v2/meta/capabilities", "/v2/tasks/x", "/v2/tasks/x/events", "/v2/pools/x/health"] {
+    for guarded in
+        ["/v2/pools", "/v2/meta/capabilities", "/v2/tasks/x", "/v2/tasks/x/events", "/v2/pools/x/health"]
+    {
         assert_eq!(app.get(guarded).await.status(), StatusCode::UNAUTHORIZED, "{guarded}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mock::wire::{ScriptedEngine, completion, Ending, open_ended};
+use mock::wire::{Ending, ScriptedEngine, completion, open_ended};
 use reqwest::StatusCode;
 use serde_json::json;
 

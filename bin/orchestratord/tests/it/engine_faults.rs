@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use mock::wire::{Act, Ending, ScriptedEngine, Script, answer, body_end, completion, last, stream_head, token, token_bytes};
+use mock::wire::{
+    Act, Ending, Script, ScriptedEngine, answer, body_end, completion, last, stream_head, token, token_bytes,
+};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -109,7 +111,10 @@ async fn an_engine_that_says_nothing_is_given_up_at_the_first_token_timeout() {
 async fn an_engine_that_stalls_mid_stream_is_given_up_at_the_idle_timeout() {
     let events = run(with(tokens(&[" a"]), [Act::UntilGone])).await;
     assert_eq!(text_of(&events), " a");
-    assert_eq!((&error_of(&events)["code"], &error_of(&events)["retriable"]), (&json!("DECODE_TIMEOUT"), &json!(true)));
+    assert_eq!(
+        (&error_of(&events)["code"], &error_of(&events)["retriable"]),
+        (&json!("DECODE_TIMEOUT"), &json!(true))
+    );
 }
 
 // E06
@@ -163,7 +168,10 @@ async fn a_busy_engine_is_tried_again_after_the_time_that_it_names() {
 #[tokio::test]
 async fn a_redirect_is_refused_and_not_followed() {
     let sink = ScriptedEngine::start(1).await.unwrap();
-    let redirect = format!("HTTP/1.1 307 Temporary Redirect\r\nLocation: {}/completion\r\nContent-Length: 0\r\n\r\n", sink.url());
+    let redirect = format!(
+        "HTTP/1.1 307 Temporary Redirect\r\nLocation: {}/completion\r\nContent-Length: 0\r\n\r\n",
+        sink.url()
+    );
     let events = run(vec![Act::Send(redirect.into_bytes()), Act::Close]).await;
     assert_eq!(error_of(&events)["code"], "WORKER_RESET");
     assert_eq!(sink.connections(), 0);
@@ -172,7 +180,8 @@ async fn a_redirect_is_refused_and_not_followed() {
 // E10
 #[tokio::test]
 async fn garbage_is_never_relayed() {
-    let garbage: Vec<u8> = (0..4_096_u32).map(|n| u8::try_from(n.wrapping_mul(2_654_435_761) >> 24).unwrap_or(0)).collect();
+    let garbage: Vec<u8> =
+        (0..4_096_u32).map(|n| u8::try_from(n.wrapping_mul(2_654_435_761) >> 24).unwrap_or(0)).collect();
     let broken = [
         vec![Act::Send(garbage.clone()), Act::Close],
         vec![stream_head(), Act::Chunk(b"data: {\"index\":0,\"content\":\" a\"\n\n".to_vec()), Act::Close],
@@ -207,7 +216,13 @@ async fn a_character_cut_by_the_engine_arrives_whole() {
 // E12
 #[tokio::test]
 async fn bytes_that_are_no_text_are_replaced_and_reported() {
-    let script = vec![stream_head(), Act::Chunk(token_bytes(b"a\xFFb", 1)), Act::Chunk(token_bytes(b"\xE6\x97", 2)), last(Ending::Eos, 2), body_end()];
+    let script = vec![
+        stream_head(),
+        Act::Chunk(token_bytes(b"a\xFFb", 1)),
+        Act::Chunk(token_bytes(b"\xE6\x97", 2)),
+        last(Ending::Eos, 2),
+        body_end(),
+    ];
     let events = run(script).await;
     assert_eq!(text_of(&events), "a\u{FFFD}b\u{FFFD}");
     assert_eq!(events.last().unwrap().data["warnings"], json!(["invalid_utf8"]));
@@ -216,7 +231,12 @@ async fn bytes_that_are_no_text_are_replaced_and_reported() {
 // E13
 #[tokio::test]
 async fn an_endless_line_is_cut_off() {
-    let line = vec![stream_head(), Act::Send(b"1000000\r\n".to_vec()), Act::Repeat(vec![b'x'; 65_536], 160), Act::Close];
+    let line = vec![
+        stream_head(),
+        Act::Send(b"1000000\r\n".to_vec()),
+        Act::Repeat(vec![b'x'; 65_536], 160),
+        Act::Close,
+    ];
     let events = run(line).await;
     assert_eq!(error_of(&events)["code"], "WORKER_RESET");
 }
@@ -231,7 +251,8 @@ async fn a_count_that_goes_backwards_is_a_contradiction() {
 // E18
 #[tokio::test]
 async fn the_first_end_wins() {
-    let script = with(tokens(&[" a"]), [last(Ending::Limit, 1), token(" late", 2), last(Ending::Eos, 2), body_end()]);
+    let script =
+        with(tokens(&[" a"]), [last(Ending::Limit, 1), token(" late", 2), last(Ending::Eos, 2), body_end()]);
     let events = run(script).await;
     assert_eq!(text_of(&events), " a");
     assert_eq!(events.last().unwrap().data["finish_reason"], "length");

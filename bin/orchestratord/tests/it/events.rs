@@ -52,6 +52,11 @@ async fn a_bad_or_future_event_id_is_refused() {
         let body: Value = response.json().await.unwrap();
         assert_eq!(body["code"], "INVALID_PARAMS", "{bad:?}");
     }
+    for query in ["after=1&after=2", "after=x", "after="] {
+        let response = app.get(&format!("/v2/tasks/{id}/events?{query}")).await;
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{query}");
+        assert_eq!(response.json::<Value>().await.unwrap()["code"], "INVALID_PARAMS", "{query}");
+    }
     app.finish().await;
 }
 
@@ -145,5 +150,6 @@ async fn a_stream_past_its_retention_is_gone_but_its_end_is_still_told() {
     assert_eq!(response.json::<Value>().await.unwrap()["code"], "STREAM_EXPIRED");
     let task = app.get_json(&format!("/v2/tasks/{first}")).await;
     assert_eq!((task["state"].as_str(), task["usage"]["tokens_out"].as_u64()), (Some("completed"), Some(12)));
+    assert!(task.get("text").is_none(), "{task}");
     app.finish().await;
 }

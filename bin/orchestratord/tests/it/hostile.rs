@@ -91,7 +91,11 @@ async fn a_body_that_is_no_good_json_is_refused() {
         let response = request.body(body).send().await.unwrap();
         let status = response.status();
         let answer: Value = response.json().await.unwrap();
-        assert_eq!((status, answer["code"].as_str()), (StatusCode::BAD_REQUEST, Some("INVALID_PARAMS")), "{shown}");
+        assert_eq!(
+            (status, answer["code"].as_str()),
+            (StatusCode::BAD_REQUEST, Some("INVALID_PARAMS")),
+            "{shown}"
+        );
     }
     app.finish().await;
 }

@@ -1,5 +1,7 @@
 //! The server over HTTP, in this process: real sockets, real adapters, engines that play scripts.
 #![cfg(test)]
+#![expect(clippy::disallowed_methods, reason = "a test measures real time and ends its own tasks")]
+#![expect(clippy::format_collect, reason = "an expected text is read here, not made fast")]
 
 mod support;
 

@@ -41,7 +41,10 @@ async fn every_answer_carries_a_correlation_id() {
 async fn pools_and_capabilities_tell_what_is_there_now() {
     let app = TestApp::start().await;
     let health = app.get_json("/v2/pools/default/health").await;
-    assert_eq!((&health["live"], &health["ready"], &health["draining"]), (&true.into(), &true.into(), &false.into()));
+    assert_eq!(
+        (&health["live"], &health["ready"], &health["draining"]),
+        (&true.into(), &true.into(), &false.into())
+    );
     assert_eq!(health["metrics"]["slots_free"], health["metrics"]["slots_total"]);
     assert_eq!(health["replicas"][0]["models"][0], "mock");
     assert_eq!(app.get("/v2/pools/nowhere/health").await.status(), StatusCode::NOT_FOUND);

@@ -12,8 +12,11 @@ use crate::support::{TestApp, engine_task, text_of};
 async fn one_slot(capacity: &str, policy: &str) -> (TestApp, ScriptedEngine) {
     let engine = ScriptedEngine::start(1).await.unwrap();
     let pools = format!("default=llamacpp+{}", engine.url());
-    let settings =
-        [("ORCHD_POOLS", pools.as_str()), ("ORCHD_ADMISSION_CAPACITY", capacity), ("ORCHD_ADMISSION_POLICY", policy)];
+    let settings = [
+        ("ORCHD_POOLS", pools.as_str()),
+        ("ORCHD_ADMISSION_CAPACITY", capacity),
+        ("ORCHD_ADMISSION_POLICY", policy),
+    ];
     (TestApp::with(&settings).await, engine)
 }
 
@@ -165,7 +168,13 @@ async fn an_idle_pool_takes_the_work_that_waits_at_a_busy_one() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     slow.push(held());
-    quick.push(vec![stream_head(), token(" soon", 1), Act::Pause(Duration::from_millis(300)), last(Ending::Eos, 1), body_end()]);
+    quick.push(vec![
+        stream_head(),
+        token(" soon", 1),
+        Act::Pause(Duration::from_millis(300)),
+        last(Ending::Eos, 1),
+        body_end(),
+    ]);
     for _ in 0..4 {
         quick.push(completion(&[" done"], Ending::Eos));
     }

@@ -11,7 +11,14 @@ use crate::support::{TestApp, engine_task, parse, text_of};
 #[tokio::test]
 async fn a_shutdown_lets_running_jobs_finish_and_tells_waiting_ones() {
     let engine = ScriptedEngine::start(1).await.unwrap();
-    engine.push(vec![stream_head(), token(" a", 1), Act::Pause(Duration::from_millis(400)), token(" b", 2), last(Ending::Eos, 2), body_end()]);
+    engine.push(vec![
+        stream_head(),
+        token(" a", 1),
+        Act::Pause(Duration::from_millis(400)),
+        token(" b", 2),
+        last(Ending::Eos, 2),
+        body_end(),
+    ]);
     let pools = format!("default=llamacpp+{}", engine.url());
     let mut app = TestApp::with(&[("ORCHD_POOLS", &pools)]).await;
     let running = app.submit(&engine_task()).await;

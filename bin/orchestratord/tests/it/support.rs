@@ -135,7 +135,8 @@ impl TestApp {
                 let free = |pool: &Value| {
                     let metrics = &pool["metrics"];
                     let unready = pool["ready"] == false;
-                    metrics["queue_depth"] == 0 && (unready || metrics["slots_free"] == metrics["slots_total"])
+                    metrics["queue_depth"] == 0
+                        && (unready || metrics["slots_free"] == metrics["slots_total"])
                 };
                 if all.iter().all(free) {
                     return;

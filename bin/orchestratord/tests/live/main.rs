@@ -2,6 +2,8 @@
 //!
 //! `cargo xtask setup` gets the engine. Where it cannot be had, each test says SKIPPED and why.
 #![cfg(test)]
+#![expect(clippy::disallowed_methods, reason = "a test measures real time and ends its own tasks")]
+#![expect(clippy::format_collect, reason = "an expected text is read here, not made fast")]
 
 mod processes;
 
@@ -24,8 +26,11 @@ mod live {
         let prompt = "<|im_start|>user\nName three primary colours.<|im_end|>\n<|im_start|>assistant\n";
         for (seed, temperature) in [(7, 0.0), (42, 0.9)] {
             let own = engine
-                .post("/completion", &json!({"prompt": prompt, "n_predict": 24, "seed": seed,
-                    "temperature": temperature, "stream": false}))
+                .post(
+                    "/completion",
+                    &json!({"prompt": prompt, "n_predict": 24, "seed": seed,
+                    "temperature": temperature, "stream": false}),
+                )
                 .await;
             let task = json!({"model_ref": engine.model_file(), "prompt": prompt, "max_tokens": 24,
                 "seed": seed, "temperature": temperature});
@@ -80,7 +85,8 @@ mod live {
     async fn a_cancel_stops_the_engine_and_no_token_follows_it() {
         let Some(engine) = engine_or_skip(Model::SmolLm2).await else { return };
         let server = Server::start(&engine).await;
-        let task = json!({"model_ref": engine.model_file(), "prompt": "Once upon a time", "max_tokens": 1500});
+        let task =
+            json!({"model_ref": engine.model_file(), "prompt": "Once upon a time", "max_tokens": 1500});
         let id = server.submit(&task).await;
         server.until_tokens(&id).await;
         assert!(engine.busy_slots().await > 0);
@@ -102,14 +108,16 @@ mod live {
     async fn an_engine_killed_mid_stream_gives_one_error_and_the_server_lives() {
         let Some(mut engine) = engine_or_skip(Model::SmolLm2).await else { return };
         let server = Server::start(&engine).await;
-        let task = json!({"model_ref": engine.model_file(), "prompt": "Once upon a time", "max_tokens": 1500});
+        let task =
+            json!({"model_ref": engine.model_file(), "prompt": "Once upon a time", "max_tokens": 1500});
         let id = server.submit(&task).await;
         server.until_tokens(&id).await;
-        engine.kill().await;
+        engine.kill();
         let killed = Instant::now();
         let all = events(&server.stream(&id, None).await);
         println!("the stream ended {:?} after the kill", killed.elapsed());
-        let errors: Vec<&Value> = all.iter().filter(|(name, _)| name == "error").map(|(_, data)| data).collect();
+        let errors: Vec<&Value> =
+            all.iter().filter(|(name, _)| name == "error").map(|(_, data)| data).collect();
         assert_eq!(errors.len(), 1);
         assert_eq!((&errors[0]["code"], &errors[0]["retriable"]), (&json!("WORKER_RESET"), &json!(true)));
         let tokens = all.iter().filter(|(name, _)| name == "token").count();
@@ -128,7 +136,8 @@ mod live {
         let server = Server::start(&engine).await;
         let health = server.get_json("/v2/pools/default/health").await;
         assert_eq!(health["replicas"][0]["ctx_max"], Engine::CONTEXT_PER_SLOT);
-        let task = json!({"model_ref": engine.model_file(), "prompt": " 1 2 3 4".repeat(4_000), "max_tokens": 10});
+        let task =
+            json!({"model_ref": engine.model_file(), "prompt": " 1 2 3 4".repeat(4_000), "max_tokens": 10});
         let (status, body) = server.try_submit(&task).await;
         assert_eq!((status, &body["code"]), (StatusCode::BAD_REQUEST, &json!("INVALID_PARAMS")));
         assert!(body["message"].as_str().unwrap().contains(&Engine::CONTEXT_PER_SLOT.to_string()), "{body}");

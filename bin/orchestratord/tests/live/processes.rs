@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 /// Loading the small model takes a second or two; a busy machine gets more.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A model in the engines' cache.
 #[derive(Debug, Clone, Copy)]
@@ -131,7 +131,7 @@ impl Engine {
     }
 
     /// Signal 9.
-    pub(crate) async fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.process.0.kill().unwrap();
         self.process.0.wait().unwrap();
     }

@@ -3,13 +3,10 @@
 use std::sync::Arc;
 
 use api_types::ErrorCode;
-use axum::{
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{extract::State, http::StatusCode};
 use orchestrator_core::JobEnd;
 
-use super::{ApiError, find};
+use super::{super::path::Name, ApiError, find};
 use crate::services::{Jobs, SchedulerHandle};
 
 /// 204 once no further token will reach any reader; 409 when the task had ended otherwise.
@@ -17,7 +14,7 @@ use crate::services::{Jobs, SchedulerHandle};
 pub(crate) async fn task_cancel(
     State(jobs): State<Arc<Jobs>>,
     State(scheduler): State<SchedulerHandle>,
-    Path(id): Path<String>,
+    Name(id): Name,
 ) -> Result<StatusCode, ApiError> {
     let entry = find(&jobs, &id)?;
     scheduler.cancel(Arc::clone(&entry)).await?;

@@ -24,7 +24,7 @@ pub(crate) async fn task_create(
     headers: HeaderMap,
     WireJson(wire): WireJson<CreateTask>,
 ) -> Result<Answer, ApiError> {
-    let task = from_wire::new_task(wire, correlation.shared(), traceparent(&headers))?;
+    let task = from_wire::new_task(&wire, correlation.shared(), traceparent(&headers))?;
     let (status, id, granted) = match admission.admit(task).await? {
         Admitted::Fresh(id, granted) => (StatusCode::ACCEPTED, id, granted),
         Admitted::Repeated(id, granted) => (StatusCode::OK, id, granted),

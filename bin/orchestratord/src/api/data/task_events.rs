@@ -5,13 +5,16 @@ use std::sync::Arc;
 use api_types::ErrorCode;
 use axum::{
     body::Body,
-    extract::{Path, Query, State},
+    extract::State,
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
 
-use super::{ApiError, find};
+use super::{
+    super::path::{Name, WireQuery},
+    ApiError, find,
+};
 use crate::{
     relay::{EventBody, Resume, ResumeError},
     services::Jobs,
@@ -27,8 +30,8 @@ pub(crate) struct EventsQuery {
 /// The stream as server-sent events.
 pub(crate) async fn task_events(
     State(jobs): State<Arc<Jobs>>,
-    Path(id): Path<String>,
-    Query(query): Query<EventsQuery>,
+    Name(id): Name,
+    WireQuery(query): WireQuery<EventsQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let entry = find(&jobs, &id)?;
@@ -64,9 +67,7 @@ fn refusal(error: ResumeError) -> ApiError {
         ResumeError::Future { last: Some(last) } => {
             ApiError::invalid("Last-Event-ID", format!("the newest event of this task is {last}"))
         }
-        ResumeError::Expired => {
-            ApiError::new(ErrorCode::StreamExpired, "the stream is past its retention")
-                .hint("GET /v2/tasks/{id} still tells how the task ended")
-        }
+        ResumeError::Expired => ApiError::new(ErrorCode::StreamExpired, "the stream is past its retention")
+            .hint("GET /v2/tasks/{id} still tells how the task ended"),
     }
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use api_types::TaskView;
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 
-use super::{super::to_wire, ApiError, find};
+use super::{
+    super::{path::Name, to_wire},
+    ApiError, find,
+};
 use crate::{
     clock::Clock,
     services::{Jobs, SchedulerHandle},
@@ -19,7 +19,7 @@ pub(crate) async fn task_view(
     State(jobs): State<Arc<Jobs>>,
     State(scheduler): State<SchedulerHandle>,
     State(clock): State<Clock>,
-    Path(id): Path<String>,
+    Name(id): Name,
 ) -> Result<Json<TaskView>, ApiError> {
     let entry = find(&jobs, &id)?;
     let position = scheduler.position(entry.facts.id).await?;

@@ -1,0 +1,110 @@
+//! From the configuration to each part's own settings: plain translation, nothing else.
+
+use std::sync::Arc;
+
+use adapter_host::{Binding, Bindings, Timeouts};
+use anyhow::Context;
+use auth_min::{LoopbackPolicy, TokenAuthority};
+use config_schema::{Config, EngineConfig, GpuPolicy, PoolConfig};
+use orchestrator_core::{Device, PoolId, ReplicaId, Rules};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::{
+    adapters,
+    services::{ReplicaConfig, RetentionLimits},
+    state::GateRules,
+};
+
+pub(crate) fn replicas(config: &Config) -> anyhow::Result<Vec<ReplicaConfig>> {
+    config.pools.iter().map(|pool| replica(pool, config)).collect()
+}
+
+fn replica(pool: &PoolConfig, config: &Config) -> anyhow::Result<ReplicaConfig> {
+    let device = device(pool, config.gpu_policy);
+    Ok(ReplicaConfig {
+        pool: PoolId::new(pool.id.as_str()),
+        replica: ReplicaId::new(format!("local/{}", pool.id)),
+        adapter: adapters::build(pool, &config.engine).with_context(|| format!("pool {}", pool.id))?,
+        model: pool.model.clone(),
+        slots: pool.slots,
+        ctx_max: pool.ctx_max,
+        device,
+    })
+}
+
+/// Where a pool computes, as far as the operator said. A CPU is always said aloud.
+fn device(pool: &PoolConfig, policy: GpuPolicy) -> Device {
+    let pool_id = &pool.id;
+    match (pool.device.as_deref(), policy) {
+        (None, _) => {
+            if pool.endpoint.is_some() {
+                warn!(target: "orchestratord", pool_id, "the pool does not state its device; it is taken for a GPU");
+            }
+            Device::Unstated
+        }
+        (Some("cpu"), GpuPolicy::AllowCpu) => {
+            warn!(target: "orchestratord", pool_id,
+                "the pool computes on the CPU and the GPU policy allows it: for development only");
+            Device::Cpu
+        }
+        (Some("cpu"), GpuPolicy::VramOnly) => {
+            warn!(target: "orchestratord", pool_id,
+                "the pool computes on the CPU and gets no work: the GPU policy is vram-only");
+            Device::Cpu
+        }
+        (Some(mask), _) => Device::Mask(mask.into()),
+    }
+}
+
+pub(crate) fn bindings(replicas: &[ReplicaConfig]) -> Bindings {
+    let mut bindings = Bindings::default();
+    for it in replicas {
+        let adapter = Arc::clone(&it.adapter);
+        bindings.bind(Binding { pool: it.pool.clone(), replica: it.replica.clone(), adapter });
+    }
+    bindings
+}
+
+pub(crate) fn rules(config: &Config) -> Rules {
+    Rules {
+        capacity: config.admission.capacity,
+        policy: match config.admission.policy {
+            config_schema::AdmissionPolicy::Reject => orchestrator_core::AdmissionPolicy::Reject,
+            config_schema::AdmissionPolicy::DropLru => orchestrator_core::AdmissionPolicy::DropLru,
+        },
+        placement: match config.placement {
+            config_schema::PlacementKind::LeastLoaded => orchestrator_core::PlacementKind::LeastLoaded,
+            config_schema::PlacementKind::RoundRobin => orchestrator_core::PlacementKind::RoundRobin,
+        },
+        gpu: match config.gpu_policy {
+            GpuPolicy::VramOnly => orchestrator_core::GpuPolicy::VramOnly,
+            GpuPolicy::AllowCpu => orchestrator_core::GpuPolicy::AllowCpu,
+        },
+    }
+}
+
+pub(crate) fn timeouts(engine: &EngineConfig) -> Timeouts {
+    Timeouts { first_token: engine.first_token_timeout, idle: engine.idle_timeout, wall: engine.wall_timeout }
+}
+
+pub(crate) fn retention(config: &Config) -> RetentionLimits {
+    let jobs = &config.jobs;
+    RetentionLimits { time: jobs.retention, bytes: jobs.retained_bytes_max, jobs: jobs.retained_max }
+}
+
+pub(crate) fn gate_rules(config: &Config, closing: CancellationToken) -> anyhow::Result<GateRules> {
+    let token = config.auth.token.as_ref();
+    let authority = token.map(|token| TokenAuthority::new(token.reveal())).transpose()?;
+    let rule = match config.auth.loopback {
+        config_schema::LoopbackRule::TokenNeeded => auth_min::LoopbackRule::TokenNeeded,
+        config_schema::LoopbackRule::TokenOptional => auth_min::LoopbackRule::TokenOptional,
+    };
+    let proxy = match config.auth.proxy {
+        config_schema::ProxyTrust::Withheld => auth_min::ProxyTrust::Withheld,
+        config_schema::ProxyTrust::Given => auth_min::ProxyTrust::Given,
+    };
+    auth_min::bind_rule(config.bind_addr.ip(), authority.as_ref())?;
+    let loopback = LoopbackPolicy { rule, proxy };
+    Ok(GateRules { limits: config.limits.clone(), authority, loopback, closing })
+}
