@@ -6,7 +6,6 @@
 mod body;
 mod control;
 mod data;
-mod error;
 mod from_wire;
 mod ops;
 mod path;
@@ -19,8 +18,6 @@ use axum::{
 };
 
 use crate::{gate, state::AppState};
-
-pub(crate) use error::ApiError;
 
 /// All routes, behind the gate.
 pub(crate) fn router(state: AppState) -> Router {

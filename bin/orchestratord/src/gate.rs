@@ -3,7 +3,6 @@
 //! [`door`] is outermost, so that every answer carries a correlation id, also a refusal. [`bearer_auth`]
 //! stands on the guarded routes. Neither knows what a route means.
 
-mod correlation;
 mod host;
 
 use std::net::SocketAddr;
@@ -18,9 +17,7 @@ use axum::{
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::{api::ApiError, services::millis, state::AppState};
-
-pub(crate) use correlation::CorrelationId;
+use crate::{correlation::CorrelationId, error::ApiError, services::millis, state::AppState};
 
 /// Names the request, checks that it is meant for this server, and writes the access log.
 pub(crate) async fn door(State(state): State<AppState>, mut request: Request, next: Next) -> Response {

@@ -8,6 +8,8 @@ mod api;
 mod app;
 mod clock;
 pub mod config;
+mod correlation;
+mod error;
 mod gate;
 mod metrics;
 pub mod process;

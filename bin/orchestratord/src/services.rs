@@ -3,6 +3,7 @@
 mod admission;
 mod dispatch;
 mod events;
+mod handle;
 mod inbox;
 mod job;
 mod jobs;
@@ -13,8 +14,9 @@ mod scheduler;
 pub(crate) use admission::{Admission, AdmissionError, Admitted, NewTask};
 pub(crate) use dispatch::Dispatcher;
 pub(crate) use events::{failure, millis};
+pub(crate) use handle::SchedulerHandle;
 pub(crate) use inbox::Refused;
 pub(crate) use job::{JobEntry, JobFacts, JobStatus};
 pub(crate) use jobs::{Jobs, RetentionLimits};
 pub(crate) use pools::{Pools, ReplicaConfig};
-pub(crate) use scheduler::{SchedulerHandle, SchedulerParts, run};
+pub(crate) use scheduler::{SchedulerParts, run};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     ids::{JobId, LeaseId, PoolId, ReplicaId},
     job::NewJob,
-    pool::ReplicaView,
+    view::ReplicaView,
 };
 
 /// Something that happened.

@@ -6,8 +6,8 @@ use thiserror::Error;
 
 use crate::{
     ids::{PoolId, ReplicaId},
-    pool::{Device, ReplicaView},
-    scheduler::GpuPolicy,
+    rules::GpuPolicy,
+    view::{Device, ReplicaView},
 };
 
 /// What a job asks of the replica that runs it.

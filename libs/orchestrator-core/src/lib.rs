@@ -20,8 +20,10 @@ mod lease;
 mod placement;
 mod pool;
 mod queue;
+mod rules;
 mod scheduler;
 mod time;
+mod view;
 
 #[cfg(feature = "sim")]
 pub mod sim;
@@ -32,6 +34,8 @@ pub use fit::{Misfit, Requirements};
 pub use ids::{JobId, LeaseId, PoolId, ReplicaId};
 pub use job::{FailReason, IllegalStep, JobEnd, JobState, JobStep, NewJob, Priority};
 pub use placement::PlacementKind;
-pub use pool::{Device, PoolSummary, Readiness, ReplicaSummary, ReplicaView};
-pub use scheduler::{AdmissionPolicy, GpuPolicy, Rules, Scheduler};
+pub use pool::{PoolSummary, ReplicaSummary};
+pub use rules::{AdmissionPolicy, GpuPolicy, Rules};
+pub use scheduler::Scheduler;
 pub use time::Timestamp;
+pub use view::{Device, Readiness, ReplicaView};

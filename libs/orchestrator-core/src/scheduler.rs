@@ -16,44 +16,12 @@ use crate::{
     event::Event,
     ids::JobId,
     lease::Leases,
-    placement::{Placement, PlacementKind},
+    placement::Placement,
     pool::{Pool, ReplicaKey},
     queue::Jobs,
+    rules::Rules,
     time::Timestamp,
 };
-
-/// What to do with a newcomer when the queue is full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum AdmissionPolicy {
-    /// Turn it away.
-    #[default]
-    Reject,
-    /// Let the oldest waiting batch job make room; an interactive one only for an interactive one.
-    DropLru,
-}
-
-/// Whether engines may compute on a CPU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum GpuPolicy {
-    /// Never.
-    #[default]
-    VramOnly,
-    /// For development.
-    AllowCpu,
-}
-
-/// What the operator decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rules {
-    /// Waiting jobs of one pool, both classes together.
-    pub capacity: u32,
-    /// What happens at that bound.
-    pub policy: AdmissionPolicy,
-    /// How replicas are chosen.
-    pub placement: PlacementKind,
-    /// Where engines may compute.
-    pub gpu: GpuPolicy,
-}
 
 /// What is due at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -17,6 +17,6 @@ mod utf8;
 
 pub use client::{EngineHttp, HttpTimeouts, StreamRefused};
 pub use redact::excerpt;
-pub use sse::{LINE_BYTES_MAX, SseDecoder};
+pub use sse::{LINE_BYTES_MAX, LineTooLong, SseDecoder};
 pub use stream::{Dialect, EventStream, TextSink};
 pub use utf8::Utf8Joiner;

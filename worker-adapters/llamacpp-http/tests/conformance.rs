@@ -78,7 +78,10 @@ fn script(behaviour: Behaviour) -> Script {
         Behaviour::Garbage => then(vec![Act::Chunk(b"data: {\"index\":0,]\n\n".to_vec()), Act::UntilGone]),
         Behaviour::EndlessLine => {
             let part = vec![b'x'; 64 * 1024];
-            then(vec![Act::Repeat(format!("10000\r\n{}\r\n", String::from_utf8(part).unwrap()).into(), 1_000)])
+            then(vec![Act::Repeat(
+                format!("10000\r\n{}\r\n", String::from_utf8(part).unwrap()).into(),
+                1_000,
+            )])
         }
         Behaviour::Stalls => then(vec![Act::UntilGone]),
         Behaviour::Refuses => refused("400 Bad Request", "invalid_request_error", "the grammar is\\nwrong"),

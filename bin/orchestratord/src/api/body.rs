@@ -10,8 +10,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::ApiError;
-use crate::state::AppState;
+use crate::{error::ApiError, state::AppState};
 
 /// A JSON body, decoded. Unknown fields are ignored; anything else that does not fit is a 400.
 pub(crate) struct WireJson<T>(pub(crate) T);

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use api_types::{CapabilitiesView, ErrorCode, PoolHealth, PoolList};
 use axum::{Json, extract::State};
 
-use super::{ApiError, path::Name, to_wire};
-use crate::services::{Pools, SchedulerHandle};
+use super::{path::Name, to_wire};
+use crate::{
+    error::ApiError,
+    services::{Pools, SchedulerHandle},
+};
 
 /// `GET /v2/pools`: every pool.
 pub(crate) async fn pool_list(

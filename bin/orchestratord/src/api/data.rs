@@ -14,8 +14,10 @@ use std::sync::Arc;
 
 use api_types::ErrorCode;
 
-use super::ApiError;
-use crate::services::{JobEntry, Jobs};
+use crate::{
+    error::ApiError,
+    services::{JobEntry, Jobs},
+};
 
 /// The job that a path names. What is no id names nothing.
 fn find(jobs: &Jobs, id: &str) -> Result<Arc<JobEntry>, ApiError> {

@@ -11,8 +11,10 @@ use orchestrator_core::{JobId, PoolId, Priority, Requirements};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::ApiError;
-use crate::services::{JobFacts, NewTask};
+use crate::{
+    error::ApiError,
+    services::{JobFacts, NewTask},
+};
 
 const MAX_TOKENS_DEFAULT: u32 = 256;
 /// No model's context comes near to this.

@@ -12,8 +12,8 @@ use axum::{
 use orchestrator_core::{PoolSummary, Readiness};
 use serde::Serialize;
 
-use super::ApiError;
 use crate::{
+    error::ApiError,
     metrics::Metrics,
     services::SchedulerHandle,
     state::{AppState, GateRules},

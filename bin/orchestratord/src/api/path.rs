@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 
-use super::ApiError;
+use crate::error::ApiError;
 
 /// The one name in a path. What is no text names nothing.
 pub(crate) struct Name(pub(crate) String);

@@ -10,7 +10,7 @@ use axum::{
 };
 use config_schema::HostRule;
 
-use crate::api::ApiError;
+use crate::error::ApiError;
 
 // H26
 pub(super) fn check(request: &Request, rule: &HostRule) -> Result<(), ApiError> {

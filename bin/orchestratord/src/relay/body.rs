@@ -13,8 +13,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use tokio::time::Instant;
 
-use super::log::Cursor;
-use crate::services::JobEntry;
+use super::log::{Cursor, JobLog};
 
 /// Half of the longest silence that a client may see. The timer only asks whether anything was sent
 /// since it last rang, so a token costs it nothing, and no gap exceeds two of its periods.
@@ -23,15 +22,15 @@ const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
 
 /// Streams a job's log from a cursor to its end.
 pub(crate) struct EventBody {
-    job: Arc<JobEntry>,
+    log: Arc<JobLog>,
     cursor: Cursor,
     timer: LazyTimer,
     sent: bool,
 }
 
 impl EventBody {
-    pub(crate) fn new(job: Arc<JobEntry>, cursor: Cursor) -> Self {
-        Self { job, cursor, timer: LazyTimer::new(KEEP_ALIVE_HALF), sent: true }
+    pub(crate) fn new(log: Arc<JobLog>, cursor: Cursor) -> Self {
+        Self { log, cursor, timer: LazyTimer::new(KEEP_ALIVE_HALF), sent: true }
     }
 }
 
@@ -44,7 +43,7 @@ impl Body for EventBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = self.get_mut();
-        if let Poll::Ready(bytes) = this.job.log.poll_read(&mut this.cursor, cx) {
+        if let Poll::Ready(bytes) = this.log.poll_read(&mut this.cursor, cx) {
             this.sent = true;
             return Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))));
         }
@@ -61,6 +60,6 @@ impl Body for EventBody {
 
 impl Drop for EventBody {
     fn drop(&mut self) {
-        self.job.log.close(&self.cursor);
+        self.log.close(&self.cursor);
     }
 }

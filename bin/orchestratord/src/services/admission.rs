@@ -7,10 +7,10 @@ use orchestrator_core::{Admission as Granted, JobId, NewJob, Rejection, Requirem
 use tokio::sync::oneshot;
 
 use super::{
-    inbox::Submission,
+    handle::SchedulerHandle,
+    inbox::{Answer, Submission},
     job::{JobEntry, JobFacts},
     narrate,
-    scheduler::{Answer, SchedulerHandle},
 };
 use crate::{clock::Clock, metrics::Metrics};
 

@@ -13,10 +13,10 @@ use tracing::warn;
 
 use super::{
     events,
+    handle::SchedulerHandle,
     job::{Attempt, JobEntry},
     narrate,
     pools::Pools,
-    scheduler::SchedulerHandle,
 };
 use crate::{clock::Clock, metrics::Metrics};
 

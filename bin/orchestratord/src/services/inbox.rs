@@ -4,13 +4,13 @@
 //! of an attempt is never refused: a lost one would leak a slot. It needs no bound of its own, since
 //! there is at most one for each slot that was given out.
 
-use orchestrator_core::{Event, LeaseId, NewJob, Outcome, PoolSummary};
+use std::sync::Arc;
+
+use orchestrator_core::{Admission, Event, JobId, LeaseId, NewJob, Outcome, PoolSummary, Rejection};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use std::sync::Arc;
-
-use super::{job::JobEntry, scheduler::Answer};
+use super::job::JobEntry;
 
 /// What the scheduler is asked or told.
 pub(crate) enum Command {
@@ -18,8 +18,16 @@ pub(crate) enum Command {
     Cancel(Arc<JobEntry>, oneshot::Sender<()>),
     Tell(Event),
     Pools(oneshot::Sender<Vec<PoolSummary>>),
-    Position(orchestrator_core::JobId, oneshot::Sender<Option<u32>>),
+    Position(JobId, oneshot::Sender<Option<u32>>),
     IsIdle(oneshot::Sender<bool>),
+}
+
+/// What a submission is answered.
+pub(crate) enum Answer {
+    Accepted(Admission),
+    Rejected(Rejection),
+    /// A job with this id is known already.
+    Known(Arc<JobEntry>),
 }
 
 /// A job that wants to come in.

@@ -25,7 +25,7 @@ pub(crate) struct JobFacts {
 #[derive(Debug)]
 pub(crate) struct JobEntry {
     pub(crate) facts: JobFacts,
-    pub(crate) log: JobLog,
+    pub(crate) log: Arc<JobLog>,
     /// What its engine receives. Given up when the job ends, with the prompt in it.
     order: Mutex<Option<Arc<WorkOrder>>>,
     status: Mutex<JobStatus>,
@@ -56,7 +56,7 @@ impl JobEntry {
     pub(crate) fn new(facts: JobFacts, order: WorkOrder) -> Self {
         Self {
             facts,
-            log: JobLog::default(),
+            log: Arc::default(),
             order: Mutex::new(Some(Arc::new(order))),
             status: Mutex::default(),
         }

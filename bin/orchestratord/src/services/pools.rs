@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep};
 use tracing::{info, warn};
 
-use super::scheduler::SchedulerHandle;
+use super::handle::SchedulerHandle;
 use crate::metrics::{Answered, Metrics};
 
 /// A replica as the operator described it.

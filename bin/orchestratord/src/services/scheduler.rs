@@ -7,11 +7,8 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use adapter_host::{SlotGuard, SlotReturn};
-use orchestrator_core::{
-    Admission, Assignment, Effect, Event, JobEnd, JobId, LeaseId, Outcome, PoolId, PoolSummary, Rejection,
-    Scheduler,
-};
+use adapter_host::SlotGuard;
+use orchestrator_core::{Assignment, Effect, Event, JobEnd, JobId, LeaseId, PoolId, Scheduler};
 use tokio::{
     sync::oneshot,
     task::AbortHandle,
@@ -22,75 +19,13 @@ use tokio_util::task::TaskTracker;
 use super::{
     dispatch::Dispatcher,
     events,
-    inbox::{Command, Inbox, Refused, Submission},
-    job::JobEntry,
+    handle::SchedulerHandle,
+    inbox::{Answer, Command, Submission},
     jobs::Jobs,
     narrate,
     pools::Pools,
 };
 use crate::{clock::Clock, metrics::Metrics};
-
-/// What a submission is answered.
-pub(crate) enum Answer {
-    Accepted(Admission),
-    Rejected(Rejection),
-    /// A job with this id is known already.
-    Known(Arc<JobEntry>),
-}
-
-/// A cheap way to reach the scheduler.
-#[derive(Clone)]
-pub(crate) struct SchedulerHandle {
-    inbox: Arc<Inbox>,
-}
-
-impl SchedulerHandle {
-    pub(crate) fn new() -> Self {
-        Self { inbox: Arc::default() }
-    }
-
-    /// Asks for a job to be taken in.
-    pub(crate) fn submit(&self, submission: Box<Submission>) -> Result<(), Refused> {
-        self.inbox.ask(Command::Submit(submission))
-    }
-
-    /// Takes a job back. When this returns, its log holds its terminal event.
-    pub(crate) async fn cancel(&self, entry: Arc<JobEntry>) -> Result<(), Refused> {
-        self.ask(|reply| Command::Cancel(entry, reply)).await
-    }
-
-    /// All pools as they are now.
-    pub(crate) async fn pools(&self) -> Result<Vec<PoolSummary>, Refused> {
-        self.ask(Command::Pools).await
-    }
-
-    /// Jobs ahead of a waiting job.
-    pub(crate) async fn position(&self, job: JobId) -> Result<Option<u32>, Refused> {
-        self.ask(|reply| Command::Position(job, reply)).await
-    }
-
-    /// Whether no job is alive and no slot is taken.
-    pub(crate) async fn is_idle(&self) -> bool {
-        self.ask(Command::IsIdle).await.unwrap_or(false)
-    }
-
-    /// Tells what happened.
-    pub(crate) fn tell(&self, event: Event) {
-        self.inbox.tell(event);
-    }
-
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Refused> {
-        let (reply, answer) = oneshot::channel();
-        self.inbox.ask(command(reply))?;
-        answer.await.map_err(|_gone| Refused)
-    }
-}
-
-impl SlotReturn for SchedulerHandle {
-    fn attempt_ended(&self, lease: LeaseId, outcome: Outcome) {
-        self.inbox.attempt_ended(lease, outcome);
-    }
-}
 
 /// What the scheduler works with.
 pub(crate) struct SchedulerParts {
@@ -106,7 +41,7 @@ pub(crate) struct SchedulerParts {
 
 /// Runs until the process ends.
 pub(crate) async fn run(parts: SchedulerParts) {
-    let inbox = Arc::clone(&parts.handle.inbox);
+    let inbox = parts.handle.inbox();
     let mut owner = Owner { parts, running: HashMap::new(), effects: Vec::new() };
     let mut commands = Vec::new();
     loop {

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use super::{AdmissionPolicy, Due, Phase, Scheduler};
+use super::{Due, Phase, Scheduler};
 use crate::{
     effect::{Admission, Effect, RejectReason, Rejection},
     fit::{self, Misfit},
     job::{FailReason, JobEnd, NewJob, Priority},
-    pool::{Readiness, ReplicaKey},
+    pool::{Replica, ReplicaKey},
     queue::Place,
+    rules::AdmissionPolicy,
     time::Timestamp,
+    view::Readiness,
 };
 
 /// What a look at all replicas told about a job.
@@ -79,8 +81,7 @@ impl Scheduler {
         {
             return RejectReason::UnknownPin;
         }
-        let unseen =
-            |replica: &crate::pool::Replica| replica.exists() && replica.view.readiness == Readiness::Unseen;
+        let unseen = |replica: &Replica| replica.exists() && replica.view.readiness == Readiness::Unseen;
         match nearest {
             None => RejectReason::NoPool,
             Some(Misfit::Context { limit }) => RejectReason::Context { limit: *limit },

@@ -6,7 +6,7 @@ use crate::{
     fit::{self, Requirements, Tried},
     job::{JobState, JobStep, Priority},
     lease::Lease,
-    pool::ReplicaKey,
+    pool::{Replica, ReplicaKey},
     queue::Place,
     time::Timestamp,
 };
@@ -26,7 +26,7 @@ impl Scheduler {
                 keyed.map(move |(replica, it)| (ReplicaKey { pool, replica }, it))
             })
         };
-        let fits = |replica: &crate::pool::Replica| {
+        let fits = |replica: &Replica| {
             replica.has_room(now) && fit::check(requirements, tried, &replica.view, rules.gpu).is_ok()
         };
         let prefer = &requirements.prefer_pools;

@@ -4,9 +4,10 @@ use super::Scheduler;
 use crate::{
     ids::{JobId, PoolId, ReplicaId},
     job::{FailReason, JobEnd, JobState, Priority},
-    pool::{Pool, PoolSummary, Presence, Replica, ReplicaKey, ReplicaSummary, ReplicaView},
+    pool::{Pool, PoolSummary, Presence, Replica, ReplicaKey, ReplicaSummary},
     queue::Place,
     time::Timestamp,
+    view::ReplicaView,
 };
 
 impl Scheduler {

@@ -6,8 +6,11 @@ use api_types::ErrorCode;
 use axum::{extract::State, http::StatusCode};
 use orchestrator_core::JobEnd;
 
-use super::{super::path::Name, ApiError, find};
-use crate::services::{Jobs, SchedulerHandle};
+use super::{super::path::Name, find};
+use crate::{
+    error::ApiError,
+    services::{Jobs, SchedulerHandle},
+};
 
 /// 204 once no further token will reach any reader; 409 when the task had ended otherwise.
 //= ORCH-3026

@@ -9,9 +9,10 @@ use axum::{
     http::{HeaderMap, HeaderName, StatusCode, header},
 };
 
-use super::super::{ApiError, body::WireJson, from_wire, to_wire};
+use super::super::{body::WireJson, from_wire, to_wire};
 use crate::{
-    gate::CorrelationId,
+    correlation::CorrelationId,
+    error::ApiError,
     services::{Admission, Admitted},
 };
 

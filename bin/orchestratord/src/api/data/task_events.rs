@@ -13,9 +13,10 @@ use serde::Deserialize;
 
 use super::{
     super::path::{Name, WireQuery},
-    ApiError, find,
+    find,
 };
 use crate::{
+    error::ApiError,
     relay::{EventBody, Resume, ResumeError},
     services::Jobs,
 };
@@ -41,7 +42,7 @@ pub(crate) async fn task_events(
         (header::CACHE_CONTROL, "no-cache"),
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];
-    Ok((headers, Body::new(EventBody::new(entry, cursor))).into_response())
+    Ok((headers, Body::new(EventBody::new(Arc::clone(&entry.log), cursor))).into_response())
 }
 
 /// Where the reader wants to go on: the header that browsers send wins.

@@ -7,10 +7,11 @@ use axum::{Json, extract::State};
 
 use super::{
     super::{path::Name, to_wire},
-    ApiError, find,
+    find,
 };
 use crate::{
     clock::Clock,
+    error::ApiError,
     services::{Jobs, SchedulerHandle},
 };
 

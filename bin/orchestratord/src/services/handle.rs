@@ -1,0 +1,71 @@
+//! A cheap way to reach the scheduler from anywhere, without knowing who owns it.
+
+use std::sync::Arc;
+
+use adapter_host::SlotReturn;
+use orchestrator_core::{Event, JobId, LeaseId, Outcome, PoolSummary};
+use tokio::sync::oneshot;
+
+use super::{
+    inbox::{Command, Inbox, Refused, Submission},
+    job::JobEntry,
+};
+
+/// A cheap way to reach the scheduler.
+#[derive(Clone)]
+pub(crate) struct SchedulerHandle {
+    inbox: Arc<Inbox>,
+}
+
+impl SchedulerHandle {
+    pub(crate) fn new() -> Self {
+        Self { inbox: Arc::default() }
+    }
+
+    /// The other end, for the scheduler alone.
+    pub(super) fn inbox(&self) -> Arc<Inbox> {
+        Arc::clone(&self.inbox)
+    }
+
+    /// Asks for a job to be taken in.
+    pub(crate) fn submit(&self, submission: Box<Submission>) -> Result<(), Refused> {
+        self.inbox.ask(Command::Submit(submission))
+    }
+
+    /// Takes a job back. When this returns, its log holds its terminal event.
+    pub(crate) async fn cancel(&self, entry: Arc<JobEntry>) -> Result<(), Refused> {
+        self.ask(|reply| Command::Cancel(entry, reply)).await
+    }
+
+    /// All pools as they are now.
+    pub(crate) async fn pools(&self) -> Result<Vec<PoolSummary>, Refused> {
+        self.ask(Command::Pools).await
+    }
+
+    /// Jobs ahead of a waiting job.
+    pub(crate) async fn position(&self, job: JobId) -> Result<Option<u32>, Refused> {
+        self.ask(|reply| Command::Position(job, reply)).await
+    }
+
+    /// Whether no job is alive and no slot is taken.
+    pub(crate) async fn is_idle(&self) -> bool {
+        self.ask(Command::IsIdle).await.unwrap_or(false)
+    }
+
+    /// Tells what happened.
+    pub(crate) fn tell(&self, event: Event) {
+        self.inbox.tell(event);
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Refused> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.ask(command(reply))?;
+        answer.await.map_err(|_gone| Refused)
+    }
+}
+
+impl SlotReturn for SchedulerHandle {
+    fn attempt_ended(&self, lease: LeaseId, outcome: Outcome) {
+        self.inbox.attempt_ended(lease, outcome);
+    }
+}
