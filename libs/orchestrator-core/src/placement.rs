@@ -1,16 +1,9 @@
 //! Which of the replicas with room gets a job. Pure choices over what is already known.
 
-use crate::pool::{Replica, ReplicaKey};
-
-/// How to choose among replicas that have room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PlacementKind {
-    /// Each in turn.
-    RoundRobin,
-    /// The one with the most free VRAM, then with the fewest active streams, then by name.
-    #[default]
-    LeastLoaded,
-}
+use crate::{
+    pool::{Replica, ReplicaKey},
+    rules::PlacementKind,
+};
 
 /// The choice, and what it must remember.
 #[derive(Debug, Default)]

@@ -1,7 +1,5 @@
 //! What the operator decided: the few choices that change the scheduler's answers.
 
-use crate::placement::PlacementKind;
-
 /// What to do with a newcomer when the queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AdmissionPolicy {
@@ -20,6 +18,16 @@ pub enum GpuPolicy {
     VramOnly,
     /// For development.
     AllowCpu,
+}
+
+/// How to choose among replicas that have room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PlacementKind {
+    /// Each in turn.
+    RoundRobin,
+    /// The one with the most free VRAM, then with the fewest active streams, then by name.
+    #[default]
+    LeastLoaded,
 }
 
 /// What the operator decided.

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use tokio::{
     io::AsyncWriteExt,
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{AcquireError, Semaphore},
     time::{Instant, sleep_until},
 };
@@ -45,11 +45,18 @@ pub(crate) struct EngineArgs {
 
 /// Serves until it is killed.
 pub(crate) async fn run(args: &EngineArgs) -> Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port))
-        .await
-        .with_context(|| format!("--port: cannot listen on 127.0.0.1:{}", args.port))?;
+    let listener =
+        listen(args.port).with_context(|| format!("--port: cannot listen on 127.0.0.1:{}", args.port))?;
     println!("listening on {}", listener.local_addr()?);
     match serve(listener, Engine::new(args.pace, args.slots.into())).await? {}
+}
+
+/// A relay may open all its connections at once, which the usual backlog of 128 would not hold.
+fn listen(port: u16) -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind((Ipv4Addr::LOCALHOST, port).into())?;
+    socket.listen(4_096)
 }
 
 /// What all connections share.

@@ -123,8 +123,14 @@ pub(crate) struct Fleet {
 impl Fleet {
     pub(crate) async fn connect(plan: Plan) -> Result<Self> {
         let mut connections = Vec::new();
+        let hello = format!("GET /health HTTP/1.1\r\nHost: {}\r\n\r\n", plan.target);
         for _ in 0..plan.streams {
-            connections.push(Connection::open(plan.target).await?);
+            let mut connection = Connection::open(plan.target).await?;
+            // An answer shows that the server itself has the connection, not only its kernel. Without it
+            // a thousand of them overflow a short backlog, and each lost one costs a second of retries.
+            let head = connection.send(hello.as_bytes()).await?;
+            connection.read_text(head).await?;
+            connections.push(connection);
         }
         Ok(Self { plan, connections })
     }

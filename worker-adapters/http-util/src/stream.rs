@@ -167,6 +167,9 @@ impl<D: Dialect> TokenStream for EventStream<D> {
                 Poll::Ready(Some(Ok(chunk))) => {
                     heard = true;
                     self.take(&chunk, batch)?;
+                    if self.finish.is_some() {
+                        self.timer.set(Instant::now() + TRAILER_TIME_MAX);
+                    }
                     if batch.text_len() >= BATCH_BYTES_MAX || batch.len() >= BATCH_PIECES_MAX {
                         // An engine that always fills the batch is not silent either.
                         if self.finish.is_none() {
@@ -189,9 +192,6 @@ impl<D: Dialect> TokenStream for EventStream<D> {
                     return Poll::Ready(Err(AdapterError::Silent { waited, phase }));
                 }
             }
-        }
-        if heard {
-            self.timer.set(Instant::now() + TRAILER_TIME_MAX);
         }
         match self.finish {
             Some(finish) => self.poll_end(finish, cx, batch),

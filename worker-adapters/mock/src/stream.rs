@@ -181,6 +181,7 @@ impl TokenStream for MockStream {
             }
             self.next_at = now + self.token_delay;
         }
+        self.phase = Phase::TurnOver;
         Poll::Ready(Ok(Progress::More))
     }
 }

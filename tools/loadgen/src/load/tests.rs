@@ -94,6 +94,7 @@ async fn play_one(mut stream: TcpStream, piece: usize, last: &'static str) {
         + last;
     let body = r#"{"job_id":"0193-7c","task_id":"0193-7c","queue_position":0}"#;
     let accepted = format!("HTTP/1.1 202 Accepted\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let healthy = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}".to_owned();
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
     let (first, second) = events.split_at(70);
     let streamed =
@@ -108,6 +109,8 @@ async fn play_one(mut stream: TcpStream, piece: usize, last: &'static str) {
                 "{text}"
             );
             &accepted
+        } else if text.starts_with("GET /health ") && text.ends_with("\r\n\r\n") {
+            &healthy
         } else if text.starts_with("GET /v2/tasks/0193-7c/events ") && text.ends_with("\r\n\r\n") {
             &streamed
         } else {

@@ -89,7 +89,7 @@ async fn an_endless_answer_lets_other_tasks_of_its_thread_run() {
 
 #[tokio::test]
 async fn a_cancel_that_is_ignored_keeps_the_slot_until_its_time() {
-    let hour = Duration::from_secs(3_600);
+    let hour = Duration::from_hours(1);
     let scripts = [Script::IgnoreCancel(hour), Script::IgnoreCancel(Duration::from_millis(1))];
     let mock = MockAdapter::with_scripts(MockConfig::default(), scripts);
     let counts = mock.counts();
@@ -104,7 +104,7 @@ async fn a_cancel_that_is_ignored_keeps_the_slot_until_its_time() {
 
 #[tokio::test]
 async fn a_cancel_ignored_after_the_end_is_no_cancel() {
-    let script = Script::IgnoreCancel(Duration::from_secs(3_600));
+    let script = Script::IgnoreCancel(Duration::from_hours(1));
     let mock = MockAdapter::with_scripts(MockConfig::default(), [script]);
     let mut stream = mock.submit(order(2, &[])).await.unwrap();
     let mut batch = TokenBatch::new();
