@@ -21,3 +21,4 @@ mod state;
 pub mod telemetry;
 
 pub use app::App;
+pub use server::listen;

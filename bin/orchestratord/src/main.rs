@@ -2,17 +2,16 @@
 
 use std::{io, process::ExitCode};
 
+use anyhow::Context;
 use config_schema::Config;
 use orchestratord::{
     App,
     config::{self, ConfigError},
+    listen,
     process::{EXIT_CONFIG, raise_descriptor_limit, say},
     telemetry,
 };
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
 #[global_allocator]
@@ -39,7 +38,8 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn run(config: &Config) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(config.bind_addr).await?;
+    let listener =
+        listen(config.bind_addr).with_context(|| format!("cannot listen on {}", config.bind_addr))?;
     let app = App::build(config)?;
     if config.mock_by_default {
         warn!("no pool is configured: the in-process mock serves the model `mock` as pool `default`");

@@ -3,16 +3,15 @@
 //! It is our own because the defaults of the ready-made one let a slow header keep a connection for
 //! ever, take 300 KB of headers, and hold small writes back for 40 ms.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, extract::ConnectInfo};
 use config_schema::Limits;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
-use std::sync::Arc;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::sleep,
 };
@@ -24,6 +23,21 @@ use tracing::{debug, warn};
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// More headers than these are an attack or a mistake.
 const HEADERS_MAX: usize = 64;
+
+/// Connections that the kernel completes before they are accepted. The usual 128 overflow when a
+/// thousand clients come back at once, and each lost one waits a second before it tries again.
+const BACKLOG: u32 = 4_096;
+
+/// Listens on `addr`.
+///
+/// # Errors
+/// When the address is taken or not ours.
+pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
 
 /// What the loop works with.
 pub(crate) struct Server {
@@ -98,7 +112,7 @@ impl Server {
 
 /// Small writes leave at once, and a peer that stopped reading is given up.
 // H02
-fn tune(socket: &TcpStream) -> std::io::Result<()> {
+fn tune(socket: &TcpStream) -> io::Result<()> {
     socket.set_nodelay(true)?;
     #[cfg(target_os = "linux")]
     SockRef::from(socket).set_tcp_user_timeout(Some(WRITE_TIMEOUT))?;

@@ -54,7 +54,8 @@ pub enum Progress {
 pub trait TokenStream: Send + Unpin {
     /// Adds all that is ready to `batch` and returns, or waits when nothing is.
     ///
-    /// After [`Progress::Ended`] or an error it must not be called again.
+    /// The caller empties the batch between calls: a full one brings nothing new. After
+    /// [`Progress::Ended`] or an error it must not be called again.
     fn poll_next(
         &mut self,
         cx: &mut Context<'_>,

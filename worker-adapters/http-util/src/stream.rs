@@ -92,17 +92,19 @@ impl<D: Dialect> EventStream<D> {
     /// Decodes one chunk. What follows the last event is dropped: the first end wins.
     fn take(&mut self, chunk: &[u8], batch: &mut TokenBatch) -> Result<(), AdapterError> {
         let Self { decoder, dialect, joiner, finish, .. } = self;
-        decoder
-            .push(chunk, |data| {
-                if finish.is_none() {
-                    *finish = dialect.event(data, &mut TextSink { batch, joiner }).map_err(Cut::Dialect)?;
-                }
-                Ok(())
-            })
-            .map_err(|cut| match cut {
-                Cut::Dialect(error) => error,
-                Cut::TooLong(error) => AdapterError::Protocol { what: error.to_string() },
-            })
+        let decoded = decoder.push(chunk, |data| {
+            if finish.is_none() {
+                *finish = dialect.event(data, &mut TextSink { batch, joiner }).map_err(Cut::Dialect)?;
+            }
+            Ok(())
+        });
+        match decoded {
+            Err(Cut::Dialect(error)) => Err(error),
+            Err(Cut::TooLong(error)) if finish.is_none() => {
+                Err(AdapterError::Protocol { what: error.to_string() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Waits for the answer's own end, so that the connection can serve again, but not for long.
