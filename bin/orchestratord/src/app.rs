@@ -8,7 +8,7 @@ use orchestrator_core::{Event, Scheduler};
 use tokio::{
     net::TcpListener,
     task::JoinHandle,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
@@ -134,17 +134,22 @@ async fn close(scheduler: &SchedulerHandle, grace: Duration) {
     let used = pools.iter().flat_map(|pool| &pool.replicas).map(|it| u64::from(it.slots_used));
     let told = Narration::drain_started(used.sum(), queued, grace);
     narrate!(told, target: "orchestratord", "shutting down");
+    let began = Instant::now();
     scheduler.tell(Event::Shutdown);
     let drained = timeout(grace, async {
         while !scheduler.is_idle().await {
             sleep(IDLE_CHECK).await;
         }
     });
+    let mut aborted = 0;
     if drained.await.is_err() {
+        let pools = scheduler.pools().await.unwrap_or_default();
+        aborted = pools.iter().flat_map(|pool| &pool.replicas).map(|it| u64::from(it.slots_used)).sum();
         scheduler.tell(Event::StopRunning);
         // The aborted attempts close their connections; that takes no more than a turn of the runtime.
         sleep(IDLE_CHECK).await;
     }
+    narrate!(Narration::drain_ended(aborted, began.elapsed()), target: "orchestratord", "drained");
 }
 
 /// Runs a task that has no end of its own.

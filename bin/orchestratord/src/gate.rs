@@ -32,7 +32,7 @@ pub(crate) async fn door(State(state): State<AppState>, mut request: Request, ne
     let headers = response.headers_mut();
     headers.insert("x-correlation-id", correlation.header());
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    debug!(target: "orchestratord::access", %correlation, %method, path, status = response.status().as_u16(),
+    debug!(target: "orchestratord::access", correlation_id = %correlation, %method, path, status = response.status().as_u16(),
         latency_ms = millis(began.elapsed()), "request answered");
     response
 }

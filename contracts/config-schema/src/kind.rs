@@ -77,7 +77,7 @@ kind! {
 kind! {
     /// How a replica is chosen.
     PlacementKind {
-        /// The one with the most free slots.
+        /// The one with the most free VRAM, then with the fewest active streams.
         LeastLoaded = "least-loaded",
         /// One after the other.
         RoundRobin = "round-robin",

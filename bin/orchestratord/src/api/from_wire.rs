@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use adapter_api::{Prompt, Sampling, WorkOrder};
 use api_types::{CreateTask, Determinism, Engine, Placement, PlacementMode, Stop, Workload};
+use auth_min::Identity;
 use orchestrator_core::{JobId, PoolId, Priority, Requirements};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -29,12 +30,16 @@ const SEED_MAX: i64 = 0xFFFF_FFFE;
 /// A token is at least this many bytes of text, on average, in every common vocabulary.
 const BYTES_PER_TOKEN: usize = 4;
 
+/// What is known of a request apart from its body.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) correlation_id: Arc<str>,
+    pub(crate) identity: Identity,
+    pub(crate) traceparent: Option<Arc<str>>,
+}
+
 /// Checks a request and makes a task of it.
-pub(crate) fn new_task(
-    wire: &CreateTask,
-    correlation_id: Arc<str>,
-    traceparent: Option<Arc<str>>,
-) -> Result<NewTask, ApiError> {
+pub(crate) fn new_task(wire: &CreateTask, asked: Asked) -> Result<NewTask, ApiError> {
     let fingerprint = fingerprint(wire);
     let id = match &wire.task_id {
         Some(given) => uuid("task_id", given)?,
@@ -53,7 +58,7 @@ pub(crate) fn new_task(
         prompt: Prompt::new(prompt),
         max_tokens,
         sampling: sampling(wire, id)?,
-        traceparent,
+        traceparent: asked.traceparent,
     };
     let mut requirements = Requirements::of(Arc::clone(&model_ref), context(wire, prompt, max_tokens)?);
     requirements.engine = wire.engine.map(engine).transpose()?;
@@ -69,7 +74,8 @@ pub(crate) fn new_task(
             api_types::Priority::Batch => Priority::Batch,
         },
         fingerprint,
-        correlation_id,
+        correlation_id: asked.correlation_id,
+        identity: asked.identity,
     };
     let deadline = integer("deadline_ms", wire.deadline_ms, 1..=DEADLINE_MS_MAX)
         .map_err(|_range| deadline_error(wire.deadline_ms))?;

@@ -80,10 +80,7 @@ impl Admission {
         let submission = Submission { job, entry: Arc::clone(&entry), answer };
         self.scheduler.submit(Box::new(submission)).map_err(|_full| AdmissionError::Overloaded)?;
         match answered.await.map_err(|_gone| AdmissionError::Overloaded)? {
-            Answer::Accepted(granted) => {
-                narrate::accepted(&entry, &granted);
-                Ok(Admitted::Fresh(entry.facts.id, granted))
-            }
+            Answer::Accepted(granted) => Ok(Admitted::Fresh(entry.facts.id, granted)),
             Answer::Rejected(rejection) => Err(AdmissionError::Rejected(rejection)),
             Answer::Known(known) if known.facts.fingerprint == entry.facts.fingerprint => {
                 let granted = known.status().admission.ok_or(AdmissionError::Conflict)?;

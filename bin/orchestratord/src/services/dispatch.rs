@@ -69,7 +69,9 @@ impl Dispatcher {
             let progress = stream.next(&mut batch).await;
             if !batch.is_empty() {
                 if guard.tokens_out() == 0 {
-                    entry.first_token(self.clock.now());
+                    let now = self.clock.now();
+                    entry.first_token(now);
+                    narrate::streaming(entry, now);
                 }
                 guard.count_tokens(u32::try_from(batch.len()).unwrap_or(u32::MAX));
                 entry.log.append_tokens(&batch);
@@ -96,7 +98,12 @@ impl Dispatcher {
         let waited = now.since(entry.status().accepted_at);
         self.metrics.dispatched(&attempt.assignment.pool, waited);
         narrate::dispatched(entry, &attempt, waited);
-        entry.log.append("started", &events::started(entry, &attempt));
+        // An engine that was busy gets the same attempt again; its readers have been told already.
+        let told =
+            entry.status().attempt.is_some_and(|last| last.assignment.attempt == attempt.assignment.attempt);
+        if !told {
+            entry.log.append("started", &events::started(entry, &attempt));
+        }
         entry.dispatched(attempt);
     }
 }

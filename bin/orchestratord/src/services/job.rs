@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use adapter_api::{AdapterError, Finish, WorkOrder};
+use auth_min::Identity;
 use orchestrator_core::{Admission, Assignment, JobEnd, JobId, Priority, Timestamp};
 use parking_lot::Mutex;
 use uuid::Uuid;
@@ -19,6 +20,8 @@ pub(crate) struct JobFacts {
     /// Digest of the request, to tell a repeated one from another one with the same id.
     pub(crate) fingerprint: [u8; 32],
     pub(crate) correlation_id: Arc<str>,
+    /// Who asked: `localhost`, or the fingerprint of a token.
+    pub(crate) identity: Identity,
 }
 
 /// A job.

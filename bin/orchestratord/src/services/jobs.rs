@@ -94,6 +94,7 @@ impl Jobs {
 #[cfg(test)]
 mod tests {
     use adapter_api::{Prompt, Sampling, WorkOrder};
+    use auth_min::Identity;
     use orchestrator_core::Priority;
     use uuid::Uuid;
 
@@ -108,6 +109,7 @@ mod tests {
             priority: Priority::Batch,
             fingerprint: [0; 32],
             correlation_id: "c".into(),
+            identity: Identity::Localhost,
         };
         let order = WorkOrder {
             request_id: "r".into(),

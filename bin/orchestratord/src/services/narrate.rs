@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use narration_core::{Class, Ending, Narration, Phase, Refusal, narrate, record};
-use orchestrator_core::{Admission, FailReason, JobEnd, PoolId, Priority, RejectReason, Rejection};
+use orchestrator_core::{
+    Admission, FailReason, JobEnd, PoolId, Priority, RejectReason, Rejection, Timestamp,
+};
 use tracing::debug;
 
 use super::{
@@ -19,7 +21,7 @@ pub(crate) fn accepted(entry: &JobEntry, granted: &Admission) {
     };
     let told = Narration::admission_accepted(class, granted.queue_position, granted.predicted_start);
     narrate!(told, target: "orchestratord::admission", job_id = %entry.facts.id,
-        correlation_id = %entry.facts.correlation_id, session_id = %entry.facts.session_id,
+        correlation_id = %entry.facts.correlation_id, session_id = %entry.facts.session_id, identity = %entry.facts.identity,
         pool_id = %granted.pool, priority = entry.facts.priority.as_str(),
         queue_position = granted.queue_position, predicted_start_ms = millis(granted.predicted_start), "task accepted");
 }
@@ -54,6 +56,15 @@ pub(crate) fn dispatched(entry: &JobEntry, attempt: &Attempt, waited: Duration) 
         correlation_id = %entry.facts.correlation_id, pool_id = %assignment.pool,
         replica_id = %assignment.replica, engine = attempt.engine,
         engine_version = attempt.engine_version.as_deref(), latency_ms = millis(waited), "task dispatched");
+}
+
+pub(crate) fn streaming(entry: &JobEntry, now: Timestamp) {
+    let Some(attempt) = entry.status().attempt else { return };
+    let after = now.since(attempt.dispatched_at);
+    let told = Narration::stream_started(after);
+    narrate!(told, target: "orchestratord::dispatch", job_id = %entry.facts.id,
+        correlation_id = %entry.facts.correlation_id, pool_id = %attempt.assignment.pool,
+        replica_id = %attempt.assignment.replica, first_token_ms = millis(after), "stream started");
 }
 
 pub(crate) fn ended(entry: &JobEntry, status: &JobStatus, end: JobEnd, tokens_sent: u32) {

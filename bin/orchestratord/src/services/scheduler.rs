@@ -117,6 +117,7 @@ impl Owner {
                     entry.accepted(now, admission.clone());
                     self.parts.jobs.insert(Arc::clone(&entry));
                     self.parts.metrics.enqueued(&admission);
+                    narrate::accepted(&entry, &admission);
                     send(&mut answer, Answer::Accepted(admission));
                 }
                 Effect::Reject(rejected, rejection) if rejected == id => {

@@ -1,3 +1,5 @@
+//! Tests of the stream: ends, silence, and what a full batch may hide.
+
 use adapter_api::next;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

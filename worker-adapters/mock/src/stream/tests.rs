@@ -1,3 +1,5 @@
+//! Tests of one answer of the mock: fairness, stop texts, scripts.
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use adapter_api::{Prompt, Sampling, WorkerAdapter, next};

@@ -3,13 +3,18 @@
 use std::sync::Arc;
 
 use api_types::{Admission as WireAdmission, CreateTask};
+use auth_min::Identity;
 use axum::{
     Extension, Json,
     extract::State,
     http::{HeaderMap, HeaderName, StatusCode, header},
 };
 
-use super::super::{body::WireJson, from_wire, to_wire};
+use super::super::{
+    body::WireJson,
+    from_wire::{self, Asked},
+    to_wire,
+};
 use crate::{
     correlation::CorrelationId,
     error::ApiError,
@@ -22,10 +27,12 @@ type Answer = (StatusCode, [(HeaderName, String); 1], Json<WireAdmission>);
 pub(crate) async fn task_create(
     State(admission): State<Admission>,
     Extension(correlation): Extension<CorrelationId>,
+    Extension(identity): Extension<Identity>,
     headers: HeaderMap,
     WireJson(wire): WireJson<CreateTask>,
 ) -> Result<Answer, ApiError> {
-    let task = from_wire::new_task(&wire, correlation.shared(), traceparent(&headers))?;
+    let asked = Asked { correlation_id: correlation.shared(), identity, traceparent: traceparent(&headers) };
+    let task = from_wire::new_task(&wire, asked)?;
     let (status, id, granted) = match admission.admit(task).await? {
         Admitted::Fresh(id, granted) => (StatusCode::ACCEPTED, id, granted),
         Admitted::Repeated(id, granted) => (StatusCode::OK, id, granted),
