@@ -26,13 +26,14 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/ready", get(ops::ready))
         .route("/metrics", get(ops::metrics));
     let guarded = Router::new()
-        .route("/v2/tasks", post(data::task_create))
+        .route("/v2/tasks", get(data::task_list).post(data::task_create))
         .route("/v2/tasks/{id}", get(data::task_view))
         .route("/v2/tasks/{id}/events", get(data::task_events))
         .route("/v2/tasks/{id}/cancel", post(data::task_cancel))
         .route("/v2/pools", get(control::pool_list))
         .route("/v2/pools/{id}/health", get(control::pool_health))
         .route("/v2/meta/capabilities", get(control::capabilities_view))
+        .route("/v2/meta/version", get(control::version_view))
         .route_layer(from_fn_with_state(state.clone(), gate::bearer_auth));
     open.merge(guarded)
         .fallback(ops::not_found)

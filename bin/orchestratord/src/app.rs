@@ -18,7 +18,7 @@ use crate::{
     clock::Clock,
     metrics::Metrics,
     server::Server,
-    services::{Admission, Dispatcher, Jobs, Pools, SchedulerHandle, SchedulerParts, run},
+    services::{Admission, Dispatcher, Jobs, Pools, Readers, SchedulerHandle, SchedulerParts, run},
     settings,
     state::AppState,
 };
@@ -86,7 +86,8 @@ impl App {
             max_attempts: config.jobs.max_attempts,
         };
         let gate = Arc::new(settings::gate_rules(config, closing)?);
-        let state = AppState { admission, scheduler: handle, jobs, pools, metrics, clock, gate };
+        let readers = Readers { scheduler: handle.clone(), tracker: tracker.clone() };
+        let state = AppState { admission, scheduler: handle, jobs, pools, metrics, clock, readers, gate };
         let server = Server {
             router: api::router(state.clone()),
             limits: config.limits.clone(),

@@ -43,6 +43,11 @@ impl ApiError {
         self
     }
 
+    /// The envelope, for an answer that says more than it.
+    pub(crate) fn into_body(self) -> ErrorBody {
+        *self.0
+    }
+
     pub(crate) fn retry_after_ms(mut self, wait: u64) -> Self {
         self.0.retry_after_ms = Some(wait);
         self

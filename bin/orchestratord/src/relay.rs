@@ -11,4 +11,4 @@ mod log;
 
 pub(crate) use body::EventBody;
 pub(crate) use frame::decode_text;
-pub(crate) use log::{JobLog, Resume, ResumeError};
+pub(crate) use log::{Detail, JobLog, LastEvent, Resume, ResumeError};

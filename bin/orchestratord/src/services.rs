@@ -9,6 +9,7 @@ mod job;
 mod jobs;
 mod narrate;
 mod pools;
+mod readers;
 mod scheduler;
 
 pub(crate) use admission::{Admission, AdmissionError, Admitted, NewTask};
@@ -16,7 +17,8 @@ pub(crate) use dispatch::Dispatcher;
 pub(crate) use events::{failure, millis};
 pub(crate) use handle::SchedulerHandle;
 pub(crate) use inbox::Refused;
-pub(crate) use job::{JobEntry, JobFacts, JobStatus};
+pub(crate) use job::{JobEntry, JobFacts, JobStatus, OnDisconnect};
 pub(crate) use jobs::{Jobs, RetentionLimits};
 pub(crate) use pools::{Pools, ReplicaConfig};
+pub(crate) use readers::Readers;
 pub(crate) use scheduler::{SchedulerParts, run};

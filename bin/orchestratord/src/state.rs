@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Clock,
     metrics::Metrics,
-    services::{Admission, Jobs, Pools, SchedulerHandle},
+    services::{Admission, Jobs, Pools, Readers, SchedulerHandle},
 };
 
 /// The handles.
@@ -22,6 +22,7 @@ pub(crate) struct AppState {
     pub(crate) pools: Arc<Pools>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
+    pub(crate) readers: Readers,
     pub(crate) gate: Arc<GateRules>,
 }
 
@@ -42,6 +43,7 @@ handle! {
     pools: Arc<Pools>,
     metrics: Arc<Metrics>,
     clock: Clock,
+    readers: Readers,
     gate: Arc<GateRules>,
 }
 

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::errors::ErrorCode;
+use crate::{errors::ErrorCode, tasks::Preparation};
 
 /// `started`: an engine has the job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +43,18 @@ pub struct MetricsEvent {
     /// Prompt tokens that came from the engine's cache.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens_cached: Option<u32>,
+}
+
+/// `metrics` for readers that asked for explanations.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VerboseMetricsEvent {
+    /// The numbers.
+    #[serde(flatten)]
+    pub metrics: MetricsEvent,
+    /// What happened, in one plain sentence.
+    pub human: String,
+    /// What was to be done before the job could start.
+    pub prep: Preparation,
 }
 
 /// Why a stream ended well.

@@ -11,11 +11,14 @@ mod pools;
 mod tasks;
 
 pub use errors::{ErrorBody, ErrorCode};
-pub use events::{EndEvent, ErrorEvent, FinishReason, MetricsEvent, StartedEvent};
-pub use pools::{CapabilitiesView, EngineView, PoolHealth, PoolList, PoolMetrics, PoolView, ReplicaView};
+pub use events::{EndEvent, ErrorEvent, FinishReason, MetricsEvent, StartedEvent, VerboseMetricsEvent};
+pub use pools::{
+    CapabilitiesView, EngineView, PoolHealth, PoolList, PoolMetrics, PoolView, ReplicaView, VersionView,
+};
 pub use tasks::{
-    Admission, CreateTask, Determinism, Durability, Engine, Placement, PlacementMode, PlacementView,
-    Preparation, Priority, Stop, Streams, TaskState, TaskView, UsageView, Workload,
+    Admission, CreateTask, Determinism, Durability, Engine, ExpiredBody, OnDisconnect, Placement,
+    PlacementMode, PlacementView, Preparation, Priority, Stop, Streams, TaskPage, TaskState, TaskView,
+    UsageView, Workload,
 };
 
 /// The version of the public API.

@@ -92,6 +92,15 @@ pub struct CapabilitiesView {
     pub engines: Vec<EngineView>,
 }
 
+/// `GET /v2/meta/version`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionView {
+    /// The version of the public API.
+    pub api_version: String,
+    /// The version of the server.
+    pub server_version: String,
+}
+
 /// What one engine can do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineView {

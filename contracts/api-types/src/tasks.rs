@@ -46,6 +46,20 @@ pub struct CreateTask {
     pub placement: Option<Placement>,
     /// What must be on disk before the 202.
     pub durability: Option<Durability>,
+    /// What becomes of the job when its last reader leaves.
+    #[serde(default)]
+    pub on_disconnect: OnDisconnect,
+}
+
+/// What becomes of a job when its last reader leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDisconnect {
+    /// It goes on.
+    #[default]
+    Continue,
+    /// It is canceled, unless a reader comes back soon.
+    Cancel,
 }
 
 /// The kind of work.
@@ -254,6 +268,26 @@ pub struct TaskView {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorBody>,
+}
+
+/// `GET /v2/tasks`: a part of the list, newest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskPage {
+    /// The tasks, without their texts.
+    pub tasks: Vec<TaskView>,
+    /// What to send as `cursor` for the next part; absent after the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// The body of a 410: the stream is gone, and this is how its task ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExpiredBody {
+    /// The error as always.
+    #[serde(flatten)]
+    pub error: ErrorBody,
+    /// The task, without its text.
+    pub task: TaskView,
 }
 
 /// Where a job runs or ran.

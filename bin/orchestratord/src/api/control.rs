@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api_types::{CapabilitiesView, ErrorCode, PoolHealth, PoolList};
+use api_types::{API_VERSION, CapabilitiesView, ErrorCode, PoolHealth, PoolList, VersionView};
 use axum::{Json, extract::State};
 
 use super::{path::Name, to_wire};
@@ -38,4 +38,12 @@ pub(crate) async fn capabilities_view(
     State(pools): State<Arc<Pools>>,
 ) -> Result<Json<CapabilitiesView>, ApiError> {
     Ok(Json(to_wire::capabilities(&scheduler.pools().await?, &pools)))
+}
+
+/// `GET /v2/meta/version`: which API, and which server.
+pub(crate) async fn version_view() -> Json<VersionView> {
+    Json(VersionView {
+        api_version: API_VERSION.to_owned(),
+        server_version: env!("CARGO_PKG_VERSION").to_owned(),
+    })
 }

@@ -3,11 +3,13 @@
 mod task_cancel;
 mod task_create;
 mod task_events;
+mod task_list;
 mod task_view;
 
 pub(crate) use task_cancel::task_cancel;
 pub(crate) use task_create::task_create;
 pub(crate) use task_events::task_events;
+pub(crate) use task_list::task_list;
 pub(crate) use task_view::task_view;
 
 use std::sync::Arc;

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     error::ApiError,
-    services::{JobFacts, NewTask},
+    services::{JobFacts, NewTask, OnDisconnect},
 };
 
 const MAX_TOKENS_DEFAULT: u32 = 256;
@@ -36,14 +36,17 @@ pub(crate) struct Asked {
     pub(crate) correlation_id: Arc<str>,
     pub(crate) identity: Identity,
     pub(crate) traceparent: Option<Arc<str>>,
+    /// The `Idempotency-Key`, which stands for a `task_id` that the client did not choose.
+    pub(crate) idempotency_key: Option<String>,
 }
 
 /// Checks a request and makes a task of it.
 pub(crate) fn new_task(wire: &CreateTask, asked: Asked) -> Result<NewTask, ApiError> {
     let fingerprint = fingerprint(wire);
-    let id = match &wire.task_id {
-        Some(given) => uuid("task_id", given)?,
-        None => Uuid::now_v7(),
+    let id = match (&wire.task_id, &asked.idempotency_key) {
+        (Some(given), _) => uuid("task_id", given)?,
+        (None, Some(key)) => id_of_key(key)?,
+        (None, None) => Uuid::now_v7(),
     };
     let session_id = wire.session_id.as_deref().map(|given| uuid("session_id", given)).transpose()?;
     if wire.workload != Workload::Completion {
@@ -76,6 +79,10 @@ pub(crate) fn new_task(wire: &CreateTask, asked: Asked) -> Result<NewTask, ApiEr
         fingerprint,
         correlation_id: asked.correlation_id,
         identity: asked.identity,
+        on_disconnect: match wire.on_disconnect {
+            api_types::OnDisconnect::Continue => OnDisconnect::Continue,
+            api_types::OnDisconnect::Cancel => OnDisconnect::Cancel,
+        },
     };
     let deadline = integer("deadline_ms", wire.deadline_ms, 1..=DEADLINE_MS_MAX)
         .map_err(|_range| deadline_error(wire.deadline_ms))?;
@@ -101,6 +108,18 @@ fn deadline_error(given: Option<i64>) -> ApiError {
 
 fn uuid(field: &str, given: &str) -> Result<Uuid, ApiError> {
     Uuid::try_parse(given).map_err(|_malformed| ApiError::invalid(field, "must be a UUID"))
+}
+
+/// The id of a job that is known by a key: the same for the same key, and no other client's guess.
+fn id_of_key(key: &str) -> Result<Uuid, ApiError> {
+    let visible = key.bytes().all(|byte| byte.is_ascii_graphic());
+    if !visible || !(1..=255).contains(&key.len()) {
+        return Err(ApiError::invalid("Idempotency-Key", "must be 1 to 255 visible ASCII characters"));
+    }
+    let digest: [u8; 32] = Sha256::digest(key.as_bytes()).into();
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    Ok(uuid::Builder::from_custom_bytes(bytes).into_uuid())
 }
 
 fn model_ref(given: &str) -> Result<Arc<str>, ApiError> {

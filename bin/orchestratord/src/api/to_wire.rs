@@ -32,7 +32,18 @@ pub(crate) fn admission(id: JobId, granted: &Admission) -> WireAdmission {
     }
 }
 
+/// A task with its place in the queue, and with its text once it has ended.
 pub(crate) fn task(entry: &JobEntry, position: Option<u32>, clock: Clock) -> TaskView {
+    let mut view = task_summary(entry, clock);
+    view.queue_position = position;
+    if view.ended_at.is_some() {
+        view.text = entry.log.frames().map(|frames| decode_text(&frames));
+    }
+    view
+}
+
+/// A task as lists show it.
+pub(crate) fn task_summary(entry: &JobEntry, clock: Clock) -> TaskView {
     let status = entry.status();
     let (facts, admission) = (&entry.facts, status.admission.as_ref());
     let end = status.ended.map(|(_, end)| end);
@@ -48,7 +59,7 @@ pub(crate) fn task(entry: &JobEntry, position: Option<u32>, clock: Clock) -> Tas
             Priority::Interactive => api_types::Priority::Interactive,
             Priority::Batch => api_types::Priority::Batch,
         },
-        queue_position: position,
+        queue_position: None,
         queue_position_at_admission: admission.map_or(0, |admission| admission.queue_position),
         predicted_start_ms: admission.map_or(0, |admission| millis(admission.predicted_start)),
         accepted_at: shown(status.accepted_at),
@@ -61,14 +72,14 @@ pub(crate) fn task(entry: &JobEntry, position: Option<u32>, clock: Clock) -> Tas
             engine_version: attempt.engine_version.clone(),
         }),
         attempts: attempt.map_or(0, |attempt| attempt.assignment.attempt),
-        text: end.and_then(|_| entry.log.frames()).map(|frames| decode_text(&frames)),
+        text: None,
         usage: end.map(|_| usage(entry, &status)),
         finish_reason: end.and_then(|end| finish_reason(&status, end)),
         error: end.and_then(|end| failure(&status, end)),
     }
 }
 
-fn state(status: &JobStatus) -> TaskState {
+pub(crate) fn state(status: &JobStatus) -> TaskState {
     match status.ended {
         Some((_, JobEnd::Completed)) => TaskState::Completed,
         Some((_, JobEnd::Canceled)) => TaskState::Canceled,

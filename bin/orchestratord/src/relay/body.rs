@@ -20,21 +20,22 @@ use super::log::{Cursor, JobLog};
 const KEEP_ALIVE_HALF: Duration = Duration::from_millis(7_400);
 const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
 
-/// Streams a job's log from a cursor to its end.
-pub(crate) struct EventBody {
+/// Streams a job's log from a cursor to its end. `G` stands by the reader and is dropped with it.
+pub(crate) struct EventBody<G> {
     log: Arc<JobLog>,
     cursor: Cursor,
     timer: LazyTimer,
     sent: bool,
+    _guard: G,
 }
 
-impl EventBody {
-    pub(crate) fn new(log: Arc<JobLog>, cursor: Cursor) -> Self {
-        Self { log, cursor, timer: LazyTimer::new(KEEP_ALIVE_HALF), sent: true }
+impl<G: Unpin> EventBody<G> {
+    pub(crate) fn new(log: Arc<JobLog>, cursor: Cursor, guard: G) -> Self {
+        Self { log, cursor, timer: LazyTimer::new(KEEP_ALIVE_HALF), sent: true, _guard: guard }
     }
 }
 
-impl Body for EventBody {
+impl<G: Unpin> Body for EventBody<G> {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -58,7 +59,7 @@ impl Body for EventBody {
     }
 }
 
-impl Drop for EventBody {
+impl<G> Drop for EventBody<G> {
     fn drop(&mut self) {
         self.log.close(&self.cursor);
     }

@@ -24,6 +24,25 @@ use super::frame::{push_event, push_token};
 pub(crate) struct Cursor {
     offset: usize,
     reader: u64,
+    detail: Detail,
+}
+
+/// How much a reader wants to be told. Ids and order are the same for both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// What programs need.
+    Plain,
+    /// With explanations for people.
+    Verbose,
+}
+
+/// An event that is written at the end of a job.
+#[derive(Debug)]
+pub(crate) struct LastEvent {
+    pub(crate) name: &'static str,
+    pub(crate) data: Vec<u8>,
+    /// What verbose readers get in its place.
+    pub(crate) verbose: Option<Vec<u8>>,
 }
 
 /// Where a reader wants to start.
@@ -65,6 +84,15 @@ struct Inner {
     tokens: u32,
     phase: Phase,
     waiting: SmallVec<[(u64, Waker); 2]>,
+    /// What verbose readers get in place of some events: where each starts and ends, and its frame.
+    told_more: Vec<ToldMore>,
+}
+
+#[derive(Debug)]
+struct ToldMore {
+    start: usize,
+    end: usize,
+    frame: Bytes,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -96,10 +124,10 @@ impl JobLog {
     }
 
     /// Appends the last events of the job, the terminal one last, and seals the log.
-    pub(crate) fn seal(&self, events: &[(&str, Vec<u8>)]) -> bool {
+    pub(crate) fn seal(&self, events: &[LastEvent]) -> bool {
         self.write(|inner| {
-            for (event, data) in events {
-                inner.push(event, data);
+            for event in events {
+                inner.push_last(event);
             }
             inner.compact();
             inner.phase = Phase::Sealed;
@@ -130,6 +158,7 @@ impl JobLog {
             inner.frozen = 0;
             inner.tail = Vec::new();
             inner.ends = Vec::new();
+            inner.told_more = Vec::new();
             std::mem::take(&mut inner.waiting)
         };
         for (_, waker) in waiting {
@@ -138,7 +167,7 @@ impl JobLog {
     }
 
     /// A new reader.
-    pub(crate) fn open(&self, resume: Resume) -> Result<Cursor, ResumeError> {
+    pub(crate) fn open(&self, resume: Resume, detail: Detail) -> Result<Cursor, ResumeError> {
         let inner = self.inner.lock();
         if inner.phase == Phase::Expired {
             return Err(ResumeError::Expired);
@@ -150,7 +179,7 @@ impl JobLog {
                 None => return Err(ResumeError::Future { last: inner.next_seq().checked_sub(1) }),
             },
         };
-        Ok(Cursor { offset, reader: self.readers.fetch_add(1, Ordering::Relaxed) })
+        Ok(Cursor { offset, reader: self.readers.fetch_add(1, Ordering::Relaxed), detail })
     }
 
     /// The next bytes for this reader: as many whole frames as there are. `None` after the last one.
@@ -160,9 +189,7 @@ impl JobLog {
             return Poll::Ready(None);
         }
         if cursor.offset < inner.len() {
-            let bytes = inner.read_from(cursor.offset);
-            cursor.offset += bytes.len();
-            return Poll::Ready(Some(bytes));
+            return Poll::Ready(Some(inner.read(cursor)));
         }
         if inner.phase == Phase::Sealed {
             return Poll::Ready(None);
@@ -213,6 +240,32 @@ impl Inner {
         let seq = self.next_seq();
         push_event(&mut self.tail, seq, event, data);
         self.close_event();
+    }
+
+    fn push_last(&mut self, event: &LastEvent) {
+        let (seq, start) = (self.next_seq(), self.len());
+        self.push(event.name, &event.data);
+        if let Some(data) = &event.verbose {
+            let mut frame = Vec::new();
+            push_event(&mut frame, seq, event.name, data);
+            self.told_more.push(ToldMore { start, end: self.len(), frame: frame.into() });
+        }
+    }
+
+    /// The next bytes for a cursor that is not at the end.
+    fn read(&mut self, cursor: &mut Cursor) -> Bytes {
+        let mut bytes = self.read_from(cursor.offset);
+        if cursor.detail == Detail::Verbose
+            && let Some(more) = self.told_more.iter().find(|more| more.end > cursor.offset)
+        {
+            if more.start <= cursor.offset {
+                cursor.offset = more.end;
+                return more.frame.clone();
+            }
+            bytes.truncate(more.start - cursor.offset);
+        }
+        cursor.offset += bytes.len();
+        bytes
     }
 
     fn close_event(&mut self) {

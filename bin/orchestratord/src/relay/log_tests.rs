@@ -28,6 +28,10 @@ fn tokens(texts: &[&str]) -> TokenBatch {
     batch
 }
 
+fn last(name: &'static str) -> LastEvent {
+    LastEvent { name, data: b"{}".to_vec(), verbose: None }
+}
+
 /// Reads until the log has nothing more now. True when the log is over.
 fn drain(log: &JobLog, cursor: &mut Cursor, into: &mut Vec<u8>) -> bool {
     let mut cx = Context::from_waker(Waker::noop());
@@ -46,7 +50,7 @@ fn sample() -> JobLog {
     for text in ["a", "b", "c"] {
         assert!(log.append_tokens(&tokens(&[text, text])));
     }
-    assert!(log.seal(&[("metrics", b"{}".to_vec()), ("end", b"{}".to_vec())]));
+    assert!(log.seal(&[last("metrics"), last("end")]));
     log
 }
 
@@ -64,7 +68,7 @@ fn a_reader_that_resumes_after_any_event_gets_exactly_the_rest() {
     let log = sample();
     let whole = log.frames().unwrap();
     for id in 0..9 {
-        let mut cursor = log.open(Resume::After(id)).unwrap();
+        let mut cursor = log.open(Resume::After(id), Detail::Plain).unwrap();
         let mut rest = Vec::new();
         assert!(drain(&log, &mut cursor, &mut rest));
         assert!(whole.ends_with(&rest));
@@ -74,7 +78,7 @@ fn a_reader_that_resumes_after_any_event_gets_exactly_the_rest() {
             "after {id}"
         );
     }
-    assert_eq!(log.open(Resume::After(9)).unwrap_err(), ResumeError::Future { last: Some(8) });
+    assert_eq!(log.open(Resume::After(9), Detail::Plain).unwrap_err(), ResumeError::Future { last: Some(8) });
 }
 
 #[test]
@@ -83,14 +87,17 @@ fn nothing_is_appended_after_the_terminal_event() {
     let before = log.frames();
     assert!(!log.append_tokens(&tokens(&["late"])));
     assert!(!log.append("error", b"{}"));
-    assert!(!log.seal(&[("end", b"{}".to_vec())]));
+    assert!(!log.seal(&[last("end")]));
     assert_eq!(log.frames(), before);
 }
 
 #[test]
 fn readers_at_any_pace_see_the_same_bytes() {
     let log = JobLog::default();
-    let (mut eager, mut lazy) = (log.open(Resume::FromStart).unwrap(), log.open(Resume::FromStart).unwrap());
+    let (mut eager, mut lazy) = (
+        log.open(Resume::FromStart, Detail::Plain).unwrap(),
+        log.open(Resume::FromStart, Detail::Plain).unwrap(),
+    );
     let (mut seen_eager, mut seen_lazy) = (Vec::new(), Vec::new());
     for round in 0..50 {
         log.append_tokens(&tokens(&["x", "yy"]));
@@ -99,7 +106,7 @@ fn readers_at_any_pace_see_the_same_bytes() {
             assert!(!drain(&log, &mut lazy, &mut seen_lazy));
         }
     }
-    log.seal(&[("end", b"{}".to_vec())]);
+    log.seal(&[last("end")]);
     assert!(drain(&log, &mut eager, &mut seen_eager));
     assert!(drain(&log, &mut lazy, &mut seen_lazy));
     assert_eq!(seen_eager, seen_lazy);
@@ -109,7 +116,7 @@ fn readers_at_any_pace_see_the_same_bytes() {
 #[test]
 fn a_waiting_reader_is_woken_once_by_each_append_and_keeps_one_waker() {
     let log = JobLog::default();
-    let mut cursor = log.open(Resume::FromStart).unwrap();
+    let mut cursor = log.open(Resume::FromStart, Detail::Plain).unwrap();
     let count = Arc::new(Counter::default());
     let waker = Waker::from(Arc::clone(&count));
     let mut cx = Context::from_waker(&waker);
@@ -131,7 +138,7 @@ fn an_expired_log_holds_nothing_and_says_so() {
     let log = sample();
     log.expire();
     assert_eq!(
-        (log.len(), log.frames(), log.open(Resume::FromStart).unwrap_err()),
+        (log.len(), log.frames(), log.open(Resume::FromStart, Detail::Plain).unwrap_err()),
         (0, None, ResumeError::Expired)
     );
 }
@@ -141,7 +148,7 @@ fn a_writer_and_readers_on_other_threads_agree() {
     let log = Arc::new(JobLog::default());
     let reader = |log: Arc<JobLog>| {
         thread::spawn(move || {
-            let (mut cursor, mut seen) = (log.open(Resume::FromStart).unwrap(), Vec::new());
+            let (mut cursor, mut seen) = (log.open(Resume::FromStart, Detail::Plain).unwrap(), Vec::new());
             while !drain(&log, &mut cursor, &mut seen) {
                 thread::yield_now();
             }
@@ -152,8 +159,32 @@ fn a_writer_and_readers_on_other_threads_agree() {
     for number in 0..2_000 {
         log.append_tokens(&tokens(&[&format!(" {number}")]));
     }
-    log.seal(&[("end", b"{}".to_vec())]);
+    log.seal(&[last("end")]);
     for reader in readers {
         assert_eq!(reader.join().unwrap(), log.frames().unwrap());
+    }
+}
+
+#[test]
+fn a_verbose_reader_gets_the_longer_event_under_the_same_id_wherever_it_starts() {
+    let log = JobLog::default();
+    log.append("started", b"{}");
+    log.append_tokens(&tokens(&["a"]));
+    let metrics = LastEvent { name: "metrics", data: b"1".to_vec(), verbose: Some(b"12345".to_vec()) };
+    log.seal(&[metrics, last("end")]);
+    let plain = String::from_utf8(log.frames().unwrap().to_vec()).unwrap();
+    let verbose = plain.replace("data: 1\n", "data: 12345\n");
+    assert_ne!(plain, verbose);
+    for resume in [Resume::FromStart, Resume::After(0), Resume::After(1), Resume::After(2), Resume::After(3)]
+    {
+        let mut cursor = log.open(resume, Detail::Verbose).unwrap();
+        let mut seen = Vec::new();
+        assert!(drain(&log, &mut cursor, &mut seen));
+        let seen = String::from_utf8(seen).unwrap();
+        assert!(verbose.ends_with(&seen), "{resume:?}: {seen}");
+        let mut cursor = log.open(resume, Detail::Plain).unwrap();
+        let mut short = Vec::new();
+        assert!(drain(&log, &mut cursor, &mut short));
+        assert_eq!(seen.matches("id: ").count(), String::from_utf8(short).unwrap().matches("id: ").count());
     }
 }

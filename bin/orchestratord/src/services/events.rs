@@ -1,11 +1,15 @@
 //! What a job's stream says, apart from its tokens.
 
 use adapter_api::AdapterError;
-use api_types::{EndEvent, ErrorBody, ErrorCode, ErrorEvent, FinishReason, MetricsEvent, StartedEvent};
+use api_types::{
+    EndEvent, ErrorBody, ErrorCode, ErrorEvent, FinishReason, MetricsEvent, Preparation, StartedEvent,
+    VerboseMetricsEvent,
+};
 use orchestrator_core::{FailReason, JobEnd};
 use serde::Serialize;
 
 use super::job::{Attempt, JobEntry, JobStatus};
+use crate::relay::LastEvent;
 
 /// How long a client waits before it submits a failed task again, unless something was measured.
 const RETRY_DEFAULT_MS: u64 = 1_000;
@@ -33,12 +37,21 @@ pub(crate) fn last(
     end: JobEnd,
     tokens_sent: u32,
     queue_depth: u32,
-) -> [(&'static str, Vec<u8>); 2] {
+    human: String,
+) -> [LastEvent; 2] {
     let terminal = match failure(status, end) {
-        None => ("end", json(&end_event(status, end, tokens_sent))),
-        Some(body) => ("error", json(&error_event(status, body, tokens_sent))),
+        None => plain("end", &end_event(status, end, tokens_sent)),
+        Some(body) => plain("error", &error_event(status, body, tokens_sent)),
     };
-    [("metrics", json(&metrics(status, queue_depth))), terminal]
+    let numbers = metrics(status, queue_depth);
+    let mut metrics = plain("metrics", &numbers);
+    let explained = VerboseMetricsEvent { metrics: numbers, human, prep: Preparation::default() };
+    metrics.verbose = Some(json(&explained));
+    [metrics, terminal]
+}
+
+fn plain(name: &'static str, event: &impl Serialize) -> LastEvent {
+    LastEvent { name, data: json(event), verbose: None }
 }
 
 fn metrics(status: &JobStatus, queue_depth: u32) -> MetricsEvent {

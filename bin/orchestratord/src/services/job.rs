@@ -1,6 +1,9 @@
 //! A job as the server keeps it: what was asked, what became of it, and its event log.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, AtomicU64, Ordering},
+};
 
 use adapter_api::{AdapterError, Finish, WorkOrder};
 use auth_min::Identity;
@@ -22,6 +25,17 @@ pub(crate) struct JobFacts {
     pub(crate) correlation_id: Arc<str>,
     /// Who asked: `localhost`, or the fingerprint of a token.
     pub(crate) identity: Identity,
+    pub(crate) on_disconnect: OnDisconnect,
+}
+
+/// What becomes of a job whose last reader leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum OnDisconnect {
+    /// It goes on: it was accepted, and its result can be read later.
+    #[default]
+    Continue,
+    /// It is canceled, unless a reader comes back soon.
+    Cancel,
 }
 
 /// A job.
@@ -32,6 +46,9 @@ pub(crate) struct JobEntry {
     /// What its engine receives. Given up when the job ends, with the prompt in it.
     order: Mutex<Option<Arc<WorkOrder>>>,
     status: Mutex<JobStatus>,
+    /// Its place in the order of acceptance, once it has one.
+    rank: AtomicU64,
+    readers: AtomicU32,
 }
 
 /// What became of a job so far.
@@ -62,7 +79,30 @@ impl JobEntry {
             log: Arc::default(),
             order: Mutex::new(Some(Arc::new(order))),
             status: Mutex::default(),
+            rank: AtomicU64::new(0),
+            readers: AtomicU32::new(0),
         }
+    }
+
+    pub(crate) fn set_rank(&self, rank: u64) {
+        self.rank.store(rank, Ordering::Relaxed);
+    }
+
+    pub(crate) fn rank(&self) -> u64 {
+        self.rank.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn reader_came(&self) {
+        self.readers.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// One reader left; how many are still there.
+    pub(crate) fn reader_left(&self) -> u32 {
+        self.readers.fetch_sub(1, Ordering::AcqRel).saturating_sub(1)
+    }
+
+    pub(crate) fn readers(&self) -> u32 {
+        self.readers.load(Ordering::Acquire)
     }
 
     /// The work order, as long as the job may still run.

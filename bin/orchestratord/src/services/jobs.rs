@@ -1,6 +1,10 @@
 //! All jobs that the server still knows: live ones, and ended ones for their retention.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use dashmap::DashMap;
 use orchestrator_core::{JobId, Timestamp};
@@ -25,7 +29,26 @@ pub(crate) struct Jobs {
     by_id: DashMap<JobId, Arc<JobEntry>>,
     limits: RetentionLimits,
     ended: Mutex<Ended>,
+    accepted: Mutex<Accepted>,
 }
+
+/// Jobs in the order in which they were accepted.
+#[derive(Debug, Default)]
+struct Accepted {
+    by_rank: BTreeMap<u64, JobId>,
+    ranks: u64,
+}
+
+/// A part of the list of jobs, newest first.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) jobs: Vec<Arc<JobEntry>>,
+    /// Where the next page begins; `None` after the last one.
+    pub(crate) next: Option<u64>,
+}
+
+/// So many jobs are looked at for one page, however few of them are wanted.
+const LOOKED_AT_MAX: usize = 10_000;
 
 /// Ended jobs in the order of their ends. Those before `expired` have lost their streams.
 #[derive(Debug, Default)]
@@ -37,7 +60,7 @@ struct Ended {
 
 impl Jobs {
     pub(crate) fn new(limits: RetentionLimits) -> Self {
-        Self { by_id: DashMap::new(), limits, ended: Mutex::default() }
+        Self { by_id: DashMap::new(), limits, ended: Mutex::default(), accepted: Mutex::default() }
     }
 
     pub(crate) fn find(&self, id: JobId) -> Option<Arc<JobEntry>> {
@@ -45,7 +68,36 @@ impl Jobs {
     }
 
     pub(crate) fn insert(&self, entry: Arc<JobEntry>) {
+        {
+            let mut accepted = self.accepted.lock();
+            accepted.ranks += 1;
+            let rank = accepted.ranks;
+            entry.set_rank(rank);
+            accepted.by_rank.insert(rank, entry.facts.id);
+        }
         self.by_id.insert(entry.facts.id, entry);
+    }
+
+    /// Up to `limit` jobs that are `wanted`, newest first, accepted before the one of rank `before`.
+    pub(crate) fn page(&self, before: Option<u64>, limit: usize, wanted: impl Fn(&JobEntry) -> bool) -> Page {
+        let ranks: Vec<_> = {
+            let accepted = self.accepted.lock();
+            let older = accepted.by_rank.range(..before.unwrap_or(u64::MAX));
+            older.rev().take(LOOKED_AT_MAX).map(|(rank, id)| (*rank, *id)).collect()
+        };
+        let mut page = Page { jobs: Vec::new(), next: None };
+        let full = ranks.len() == LOOKED_AT_MAX;
+        for (rank, id) in ranks {
+            if page.jobs.len() == limit {
+                return page;
+            }
+            page.next = Some(rank);
+            page.jobs.extend(self.find(id).filter(|entry| wanted(entry)));
+        }
+        if !full {
+            page.next = None;
+        }
+        page
     }
 
     /// Notes the end of a job, from which its retention counts.
@@ -80,7 +132,9 @@ impl Jobs {
                     ended.bytes = ended.bytes.saturating_sub(bytes);
                 }
             }
-            self.by_id.remove(&id);
+            if let Some((_, entry)) = self.by_id.remove(&id) {
+                self.accepted.lock().by_rank.remove(&entry.rank());
+            }
         }
     }
 
@@ -99,7 +153,10 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{relay::Resume, services::JobFacts};
+    use crate::{
+        relay::{Detail, LastEvent, Resume},
+        services::{JobFacts, OnDisconnect},
+    };
 
     fn ended_job(jobs: &Jobs, number: u128, at: u64) -> Arc<JobEntry> {
         let facts = JobFacts {
@@ -110,6 +167,7 @@ mod tests {
             fingerprint: [0; 32],
             correlation_id: "c".into(),
             identity: Identity::Localhost,
+            on_disconnect: OnDisconnect::Continue,
         };
         let order = WorkOrder {
             request_id: "r".into(),
@@ -119,14 +177,14 @@ mod tests {
             traceparent: None,
         };
         let entry = Arc::new(JobEntry::new(facts, order));
-        entry.log.seal(&[("end", vec![b'x'; 100])]);
+        entry.log.seal(&[LastEvent { name: "end", data: vec![b'x'; 100], verbose: None }]);
         jobs.insert(Arc::clone(&entry));
         jobs.ended(&entry, Timestamp::from_micros(at));
         entry
     }
 
     fn readable(entry: &JobEntry) -> bool {
-        entry.log.open(Resume::FromStart).is_ok()
+        entry.log.open(Resume::FromStart, Detail::Plain).is_ok()
     }
 
     #[test]
@@ -141,6 +199,23 @@ mod tests {
         ended_job(&jobs, 3, 11);
         assert!(jobs.find(JobId::from_u128(1)).is_none());
         assert_eq!((readable(&second), jobs.len()), (true, 2));
+    }
+
+    #[test]
+    fn pages_are_newest_first_and_meet_without_a_gap() {
+        let limits = RetentionLimits { time: Duration::from_hours(1), bytes: 10_000, jobs: 100 };
+        let jobs = Jobs::new(limits);
+        for number in 0..7 {
+            ended_job(&jobs, number, 1);
+        }
+        let odd = |entry: &JobEntry| entry.facts.id.as_u128() % 2 == 1;
+        let numbers = |page: &Page| -> Vec<_> { page.jobs.iter().map(|it| it.facts.id.as_u128()).collect() };
+        let first = jobs.page(None, 2, odd);
+        assert_eq!(numbers(&first), [5, 3]);
+        let second = jobs.page(first.next, 2, odd);
+        assert_eq!((numbers(&second), second.next), (vec![1], None));
+        let all = jobs.page(None, 7, |_| true);
+        assert_eq!(numbers(&all), [6, 5, 4, 3, 2, 1, 0]);
     }
 
     #[test]

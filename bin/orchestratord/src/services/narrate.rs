@@ -67,7 +67,8 @@ pub(crate) fn streaming(entry: &JobEntry, now: Timestamp) {
         replica_id = %attempt.assignment.replica, first_token_ms = millis(after), "stream started");
 }
 
-pub(crate) fn ended(entry: &JobEntry, status: &JobStatus, end: JobEnd, tokens_sent: u32) {
+/// Tells the end of a job, and returns the sentence.
+pub(crate) fn ended(entry: &JobEntry, status: &JobStatus, end: JobEnd, tokens_sent: u32) -> String {
     let ended_at = status.ended.map_or(status.accepted_at, |(at, _)| at);
     let took = ended_at.since(status.accepted_at);
     let attempt = status.attempt.as_ref();
@@ -84,6 +85,7 @@ pub(crate) fn ended(entry: &JobEntry, status: &JobStatus, end: JobEnd, tokens_se
         tokens_in = usage.map(|usage| usage.prompt),
         tokens_out = usage.map_or(tokens_sent, |usage| usage.generated),
         decode_time_ms = decode_ms(status), duration_ms = millis(took), "task ended");
+    told.human()
 }
 
 fn outcome(end: JobEnd) -> &'static str {

@@ -172,9 +172,9 @@ impl Owner {
             |pool| self.parts.core.waiting().find(|(id, _)| *id == pool).map(|(_, waiting)| waiting);
         let depth = pool.as_ref().and_then(waiting).unwrap_or(0);
         let tokens = entry.log.tokens();
-        entry.log.seal(&events::last(&status, end, tokens, depth));
+        let human = narrate::ended(&entry, &status, end, tokens);
+        entry.log.seal(&events::last(&status, end, tokens, depth, human));
         self.parts.jobs.ended(&entry, now);
-        narrate::ended(&entry, &status, end, tokens);
     }
 
     /// Shows the queues as they are after a round.

@@ -45,9 +45,15 @@ async fn only_the_right_bearer_token_opens_the_guarded_routes() {
     for open in ["/health", "/ready", "/metrics"] {
         assert_eq!(app.get(open).await.status(), StatusCode::OK, "{open}");
     }
-    for guarded in
-        ["/v2/pools", "/v2/meta/capabilities", "/v2/tasks/x", "/v2/tasks/x/events", "/v2/pools/x/health"]
-    {
+    for guarded in [
+        "/v2/pools",
+        "/v2/meta/capabilities",
+        "/v2/meta/version",
+        "/v2/tasks",
+        "/v2/tasks/x",
+        "/v2/tasks/x/events",
+        "/v2/pools/x/health",
+    ] {
         assert_eq!(app.get(guarded).await.status(), StatusCode::UNAUTHORIZED, "{guarded}");
     }
 }

@@ -147,9 +147,82 @@ async fn a_stream_past_its_retention_is_gone_but_its_end_is_still_told() {
     app.until_state(&second, "completed").await;
     let response = app.get(&format!("/v2/tasks/{first}/events")).await;
     assert_eq!(response.status(), StatusCode::GONE);
-    assert_eq!(response.json::<Value>().await.unwrap()["code"], "STREAM_EXPIRED");
+    let gone: Value = response.json().await.unwrap();
+    assert_eq!((&gone["code"], &gone["retriable"]), (&"STREAM_EXPIRED".into(), &false.into()));
+    assert_eq!(
+        (&gone["task"]["state"], &gone["task"]["finish_reason"]),
+        (&"completed".into(), &"length".into())
+    );
     let task = app.get_json(&format!("/v2/tasks/{first}")).await;
     assert_eq!((task["state"].as_str(), task["usage"]["tokens_out"].as_u64()), (Some("completed"), Some(12)));
     assert!(task.get("text").is_none(), "{task}");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_verbose_reader_is_told_more_under_the_same_ids() {
+    let app = TestApp::start().await;
+    let id = app.submit(&mock_task()).await;
+    let plain = app.events(&id).await;
+    let stream = app.get(&format!("/v2/tasks/{id}/events?verbose=true")).await.text().await.unwrap();
+    let verbose = parse(&stream);
+    assert_eq!(text_of(&verbose), text_of(&plain));
+    assert_eq!(verbose.len(), plain.len());
+    for (more, less) in verbose.iter().zip(&plain).filter(|(more, _)| more.name == "metrics") {
+        let human = more.data["human"].as_str().unwrap();
+        assert!(!human.is_empty() && human.len() <= 100 && !human.contains(&id), "{human}");
+        assert!(more.data["prep"]["steps"].is_array());
+        assert!(less.data.get("human").is_none());
+        assert_eq!(more.data["queue_depth"], less.data["queue_depth"]);
+    }
+    app.finish().await;
+}
+
+// H03
+#[tokio::test]
+async fn a_job_ends_with_its_last_reader_only_if_it_was_asked_to() {
+    let engine = ScriptedEngine::start(2).await.unwrap();
+    let pools = format!("default=llamacpp+{}", engine.url());
+    let app = TestApp::with(&[("ORCHD_POOLS", &pools)]).await;
+    let mut ids = Vec::new();
+    for mode in ["continue", "cancel"] {
+        engine.push(vec![stream_head(), token(" a", 1), Act::UntilGone]);
+        let mut task = engine_task();
+        task["on_disconnect"] = mode.into();
+        let id = app.submit(&task).await;
+        let mut reader = app.get(&format!("/v2/tasks/{id}/events")).await;
+        let mut seen = String::new();
+        while !seen.contains("event: token") {
+            seen.push_str(&String::from_utf8_lossy(&reader.chunk().await.unwrap().unwrap()));
+        }
+        drop(reader);
+        ids.push(id);
+    }
+    app.until_state(&ids[1], "canceled").await;
+    assert_eq!(app.get_json(&format!("/v2/tasks/{}", ids[0])).await["state"], "running");
+    assert_eq!(app.cancel(&ids[0]).await, StatusCode::NO_CONTENT);
+    app.finish().await;
+}
+
+// H03
+#[tokio::test]
+async fn a_reader_that_comes_back_in_time_keeps_its_job_alive() {
+    let engine = ScriptedEngine::start(1).await.unwrap();
+    engine.push(vec![
+        stream_head(),
+        token(" a", 1),
+        Act::Pause(Duration::from_millis(1_600)),
+        last(Ending::Eos, 1),
+        body_end(),
+    ]);
+    let pools = format!("default=llamacpp+{}", engine.url());
+    let app = TestApp::with(&[("ORCHD_POOLS", &pools)]).await;
+    let mut task = engine_task();
+    task["on_disconnect"] = "cancel".into();
+    let id = app.submit(&task).await;
+    drop(app.get(&format!("/v2/tasks/{id}/events")).await);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(text_of(&app.events(&id).await), " a");
+    assert_eq!(app.get_json(&format!("/v2/tasks/{id}")).await["state"], "completed");
     app.finish().await;
 }

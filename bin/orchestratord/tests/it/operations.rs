@@ -50,6 +50,11 @@ async fn pools_and_capabilities_tell_what_is_there_now() {
     assert_eq!(app.get("/v2/pools/nowhere/health").await.status(), StatusCode::NOT_FOUND);
     let capabilities = app.get_json("/v2/meta/capabilities").await;
     assert_eq!(capabilities["api_version"], "2.0.0");
+    let version = app.get_json("/v2/meta/version").await;
+    assert_eq!(
+        (&version["api_version"], &version["server_version"]),
+        (&capabilities["api_version"], &capabilities["server_version"])
+    );
     assert_eq!(capabilities["engines"][0]["engine"], "mock");
     assert_eq!(app.get_json("/v2/pools").await["pools"][0]["pool_id"], "default");
     app.finish().await;

@@ -132,3 +132,70 @@ async fn an_unknown_task_is_not_found() {
     }
     app.finish().await;
 }
+
+#[tokio::test]
+async fn an_idempotency_key_stands_for_an_id_that_the_client_did_not_choose() {
+    let app = TestApp::start().await;
+    let send = async |key: &str, prompt: &str| {
+        let mut task = mock_task();
+        task["prompt"] = json!(prompt);
+        let request = app.client.post(app.url("/v2/tasks")).json(&task).header("idempotency-key", key);
+        let response = request.send().await.unwrap();
+        (response.status(), response.json::<Value>().await.unwrap())
+    };
+    let (status, first) = send("order-17", "One.").await;
+    assert_eq!(status, StatusCode::ACCEPTED);
+    assert_eq!(send("order-17", "One.").await, (StatusCode::OK, first.clone()));
+    let (status, other) = send("order-17", "Two.").await;
+    assert_eq!((status, &other["code"]), (StatusCode::CONFLICT, &json!("TASK_ID_CONFLICT")));
+    let (status, second) = send("order-18", "One.").await;
+    assert_eq!(status, StatusCode::ACCEPTED);
+    assert_ne!(first["job_id"], second["job_id"]);
+    for bad in ["a b", &"x".repeat(256)] {
+        let (status, body) = send(bad, "One.").await;
+        assert_eq!((status, &body["code"]), (StatusCode::BAD_REQUEST, &json!("INVALID_PARAMS")), "{bad}");
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn tasks_are_listed_newest_first_by_pages_and_filters() {
+    let app = TestApp::start().await;
+    let session = "0190c0de-0000-7000-8000-0000000000aa";
+    let mut ids = Vec::new();
+    for number in 0..7 {
+        let mut task = mock_task();
+        if number % 3 == 0 {
+            task["session_id"] = json!(session);
+        }
+        let id = app.submit(&task).await;
+        app.until_state(&id, "completed").await;
+        ids.push(id);
+    }
+    ids.reverse();
+    let listed = |page: &Value| -> Vec<String> {
+        let tasks = page["tasks"].as_array().unwrap();
+        tasks.iter().map(|task| task["job_id"].as_str().unwrap().to_owned()).collect()
+    };
+    let first = app.get_json("/v2/tasks?limit=3").await;
+    assert_eq!(listed(&first), ids[..3]);
+    assert!(first["tasks"][0].get("text").is_none());
+    let next = first["next_cursor"].as_str().unwrap();
+    let second = app.get_json(&format!("/v2/tasks?limit=3&cursor={next}")).await;
+    assert_eq!(listed(&second), ids[3..6]);
+    let next = second["next_cursor"].as_str().unwrap();
+    let third = app.get_json(&format!("/v2/tasks?limit=3&cursor={next}")).await;
+    assert_eq!(listed(&third), ids[6..]);
+    assert!(third.get("next_cursor").is_none());
+    let of_session = app.get_json(&format!("/v2/tasks?session_id={session}")).await;
+    assert_eq!(listed(&of_session), [&ids[0], &ids[3], &ids[6]].map(Clone::clone));
+    assert_eq!(listed(&app.get_json("/v2/tasks?state=completed&pool_id=default").await), ids);
+    assert!(listed(&app.get_json("/v2/tasks?state=running").await).is_empty());
+    assert!(listed(&app.get_json("/v2/tasks?pool_id=other").await).is_empty());
+    for bad in ["limit=0", "limit=201", "limit=x", "cursor=x", "state=done", "session_id=1"] {
+        let response = app.get(&format!("/v2/tasks?{bad}")).await;
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{bad}");
+        assert_eq!(response.json::<Value>().await.unwrap()["code"], "INVALID_PARAMS", "{bad}");
+    }
+    app.finish().await;
+}

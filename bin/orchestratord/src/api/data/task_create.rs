@@ -31,7 +31,13 @@ pub(crate) async fn task_create(
     headers: HeaderMap,
     WireJson(wire): WireJson<CreateTask>,
 ) -> Result<Answer, ApiError> {
-    let asked = Asked { correlation_id: correlation.shared(), identity, traceparent: traceparent(&headers) };
+    let key = headers.get("idempotency-key");
+    let asked = Asked {
+        correlation_id: correlation.shared(),
+        identity,
+        traceparent: traceparent(&headers),
+        idempotency_key: key.map(|key| String::from_utf8_lossy(key.as_bytes()).into_owned()),
+    };
     let task = from_wire::new_task(&wire, asked)?;
     let (status, id, granted) = match admission.admit(task).await? {
         Admitted::Fresh(id, granted) => (StatusCode::ACCEPTED, id, granted),

@@ -2,47 +2,77 @@
 
 use std::sync::Arc;
 
-use api_types::ErrorCode;
+use api_types::{ErrorCode, ExpiredBody};
 use axum::{
+    Json,
     body::Body,
-    extract::State,
-    http::{HeaderMap, header},
+    extract::{FromRequestParts, State},
+    http::{HeaderMap, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
 
 use super::{
-    super::path::{Name, WireQuery},
+    super::{
+        path::{Name, WireQuery},
+        to_wire,
+    },
     find,
 };
 use crate::{
+    clock::Clock,
     error::ApiError,
-    relay::{EventBody, Resume, ResumeError},
-    services::Jobs,
+    relay::{Detail, EventBody, Resume, ResumeError},
+    services::{JobEntry, Jobs, Readers},
 };
+
+/// What a reader wants: where to start, and how much to be told.
+pub(crate) struct Wanted {
+    resume: Resume,
+    detail: Detail,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Wanted {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let WireQuery(query) = WireQuery::<EventsQuery>::from_request_parts(parts, state).await?;
+        let detail = if query.verbose { Detail::Verbose } else { Detail::Plain };
+        Ok(Self { resume: resume(&parts.headers, query.after.as_deref())?, detail })
+    }
+}
 
 /// The query of a reader.
 #[derive(Debug, Deserialize)]
-pub(crate) struct EventsQuery {
+struct EventsQuery {
     /// The id of the last event that the reader has; `Last-Event-ID` for clients without headers.
     after: Option<String>,
+    /// Whether explanations are wanted beside the numbers.
+    #[serde(default)]
+    verbose: bool,
 }
 
 /// The stream as server-sent events.
 pub(crate) async fn task_events(
     State(jobs): State<Arc<Jobs>>,
+    State(readers): State<Readers>,
+    State(clock): State<Clock>,
     Name(id): Name,
-    WireQuery(query): WireQuery<EventsQuery>,
-    headers: HeaderMap,
+    wanted: Wanted,
 ) -> Result<Response, ApiError> {
     let entry = find(&jobs, &id)?;
-    let cursor = entry.log.open(resume(&headers, query.after.as_deref())?).map_err(refusal)?;
+    let cursor = match entry.log.open(wanted.resume, wanted.detail) {
+        Ok(cursor) => cursor,
+        Err(ResumeError::Expired) => return Ok(expired(&entry, clock)),
+        Err(ResumeError::Future { last }) => return Err(future(last)),
+    };
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-cache"),
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];
-    Ok((headers, Body::new(EventBody::new(Arc::clone(&entry.log), cursor))).into_response())
+    let body = EventBody::new(Arc::clone(&entry.log), cursor, readers.enter(&entry));
+    Ok((headers, Body::new(body)).into_response())
 }
 
 /// Where the reader wants to go on: the header that browsers send wins.
@@ -60,15 +90,18 @@ fn resume(headers: &HeaderMap, after: Option<&str>) -> Result<Resume, ApiError> 
     id.map(Resume::After).ok_or_else(|| ApiError::invalid(field, "must be the id of an event of this task"))
 }
 
-fn refusal(error: ResumeError) -> ApiError {
-    match error {
-        ResumeError::Future { last: None } => {
-            ApiError::invalid("Last-Event-ID", "this task has sent no event yet")
-        }
-        ResumeError::Future { last: Some(last) } => {
-            ApiError::invalid("Last-Event-ID", format!("the newest event of this task is {last}"))
-        }
-        ResumeError::Expired => ApiError::new(ErrorCode::StreamExpired, "the stream is past its retention")
-            .hint("GET /v2/tasks/{id} still tells how the task ended"),
-    }
+fn future(last: Option<u32>) -> ApiError {
+    let problem = match last {
+        None => "this task has sent no event yet".to_owned(),
+        Some(last) => format!("the newest event of this task is {last}"),
+    };
+    ApiError::invalid("Last-Event-ID", problem)
+}
+
+/// The stream is gone; how its task ended is still told.
+// H07
+fn expired(entry: &JobEntry, clock: Clock) -> Response {
+    let error = ApiError::new(ErrorCode::StreamExpired, "the stream is past its retention").into_body();
+    let body = ExpiredBody { error, task: to_wire::task_summary(entry, clock) };
+    (StatusCode::GONE, Json(body)).into_response()
 }
