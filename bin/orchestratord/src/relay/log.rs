@@ -1,8 +1,9 @@
 //! The event log of one job.
 //!
-//! The newest bytes are in `tail`; the first reader that reaches them freezes them into a segment,
-//! which all readers then share without a copy. A reader that is at the end leaves its waker under
-//! the same lock under which the writer appends, so no wake-up can be lost.
+//! The bytes stand in one piece, and a reader copies what is new to it. Sharing frozen segments instead
+//! was tried: a token is some fifty bytes, and the bookkeeping of a segment was twice that. A reader
+//! that is at the end leaves its waker under the same lock under which the writer appends, so no
+//! wake-up can be lost.
 //!
 //! Invariant: ids count up from 0 without a gap.
 //! Invariant: after the terminal event nothing is appended, whoever tries.
@@ -13,11 +14,14 @@ use std::{
 };
 
 use adapter_api::TokenBatch;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::frame::{push_event, push_token};
+
+/// The most that a reader takes at once, so that one that is far behind does not hold much.
+const READ_BYTES_MAX: usize = 64 * 1024;
 
 /// Where a reader stands: how many bytes of the log it has taken.
 #[derive(Debug)]
@@ -75,10 +79,7 @@ pub(crate) struct JobLog {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Frozen frames with the offset at which each segment starts.
-    segments: Vec<(usize, Bytes)>,
-    frozen: usize,
-    tail: Vec<u8>,
+    bytes: Vec<u8>,
     /// For each event, the offset at which it ends.
     ends: Vec<u32>,
     tokens: u32,
@@ -111,7 +112,7 @@ impl JobLog {
         self.write(|inner| {
             for piece in batch.pieces() {
                 let seq = inner.next_seq();
-                push_token(&mut inner.tail, seq, inner.tokens, piece);
+                push_token(&mut inner.bytes, seq, inner.tokens, piece);
                 inner.tokens += 1;
                 inner.close_event();
             }
@@ -129,7 +130,8 @@ impl JobLog {
             for event in events {
                 inner.push_last(event);
             }
-            inner.compact();
+            inner.bytes.shrink_to_fit();
+            inner.ends.shrink_to_fit();
             inner.phase = Phase::Sealed;
         })
     }
@@ -154,9 +156,7 @@ impl JobLog {
         let waiting = {
             let mut inner = self.inner.lock();
             inner.phase = Phase::Expired;
-            inner.segments = Vec::new();
-            inner.frozen = 0;
-            inner.tail = Vec::new();
+            inner.bytes = Vec::new();
             inner.ends = Vec::new();
             inner.told_more = Vec::new();
             std::mem::take(&mut inner.waiting)
@@ -182,7 +182,7 @@ impl JobLog {
         Ok(Cursor { offset, reader: self.readers.fetch_add(1, Ordering::Relaxed), detail })
     }
 
-    /// The next bytes for this reader: as many whole frames as there are. `None` after the last one.
+    /// The next bytes for this reader. `None` after the last ones.
     pub(crate) fn poll_read(&self, cursor: &mut Cursor, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let mut inner = self.inner.lock();
         if inner.phase == Phase::Expired {
@@ -208,12 +208,8 @@ impl JobLog {
 
     /// All frames so far; `None` once they were given up.
     pub(crate) fn frames(&self) -> Option<Bytes> {
-        let mut inner = self.inner.lock();
-        if inner.phase == Phase::Expired {
-            return None;
-        }
-        inner.compact();
-        Some(inner.segments.first().map(|(_, bytes)| bytes.clone()).unwrap_or_default())
+        let inner = self.inner.lock();
+        (inner.phase != Phase::Expired).then(|| Bytes::copy_from_slice(&inner.bytes))
     }
 
     /// How many bytes the log holds.
@@ -233,12 +229,12 @@ impl Inner {
     }
 
     fn len(&self) -> usize {
-        self.frozen + self.tail.len()
+        self.bytes.len()
     }
 
     fn push(&mut self, event: &str, data: &[u8]) {
         let seq = self.next_seq();
-        push_event(&mut self.tail, seq, event, data);
+        push_event(&mut self.bytes, seq, event, data);
         self.close_event();
     }
 
@@ -253,8 +249,8 @@ impl Inner {
     }
 
     /// The next bytes for a cursor that is not at the end.
-    fn read(&mut self, cursor: &mut Cursor) -> Bytes {
-        let mut bytes = self.read_from(cursor.offset);
+    fn read(&self, cursor: &mut Cursor) -> Bytes {
+        let mut end = self.len().min(cursor.offset + READ_BYTES_MAX);
         if cursor.detail == Detail::Verbose
             && let Some(more) = self.told_more.iter().find(|more| more.end > cursor.offset)
         {
@@ -262,57 +258,16 @@ impl Inner {
                 cursor.offset = more.end;
                 return more.frame.clone();
             }
-            bytes.truncate(more.start - cursor.offset);
+            end = end.min(more.start);
         }
-        cursor.offset += bytes.len();
+        let bytes = Bytes::copy_from_slice(&self.bytes[cursor.offset..end]);
+        cursor.offset = end;
         bytes
     }
 
     fn close_event(&mut self) {
         let end = u32::try_from(self.len()).unwrap_or(u32::MAX);
         self.ends.push(end);
-    }
-
-    /// Moves the tail into a segment of its own.
-    fn freeze(&mut self) {
-        if !self.tail.is_empty() {
-            let segment = Bytes::copy_from_slice(&self.tail);
-            self.tail.clear();
-            self.segments.push((self.frozen, segment.clone()));
-            self.frozen += segment.len();
-        }
-    }
-
-    /// The bytes from `offset` to the end of their segment.
-    fn read_from(&mut self, offset: usize) -> Bytes {
-        if offset >= self.frozen {
-            self.freeze();
-        }
-        // Most readers are at the newest segment; others search.
-        let index = match self.segments.last() {
-            Some((start, _)) if *start <= offset => self.segments.len() - 1,
-            _ => self.segments.partition_point(|(start, _)| *start <= offset) - 1,
-        };
-        let (start, segment) = &self.segments[index];
-        segment.slice(offset - start..)
-    }
-
-    /// Joins all segments into one, so that late readers get everything at once.
-    fn compact(&mut self) {
-        if self.segments.len() == 1 && self.tail.is_empty() {
-            return;
-        }
-        let mut all = BytesMut::with_capacity(self.len());
-        for (_, segment) in &self.segments {
-            all.extend_from_slice(segment);
-        }
-        all.extend_from_slice(&self.tail);
-        self.tail = Vec::new();
-        self.frozen = all.len();
-        self.segments.clear();
-        if !all.is_empty() {
-            self.segments.push((0, all.freeze()));
-        }
     }
 }
 
