@@ -244,3 +244,18 @@ async fn only_requests_for_this_host_are_answered() {
     }
     app.finish().await;
 }
+
+// H27
+#[tokio::test]
+async fn another_version_of_http_is_not_spoken() {
+    let app = TestApp::start().await;
+    let answer = app.raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+    assert!(!answer.contains("HTTP/1.1 2") && !answer.starts_with('\0'), "{answer:?}");
+    let upgrade = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n";
+    let mut socket = TcpStream::connect(app.addr).await.unwrap();
+    socket.write_all(upgrade.as_bytes()).await.unwrap();
+    let mut head = [0; 12];
+    timeout(PATIENCE, socket.read_exact(&mut head)).await.expect("the server answers").unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200", "an upgrade is not taken up");
+    app.finish().await;
+}

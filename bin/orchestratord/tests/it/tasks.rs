@@ -199,3 +199,28 @@ async fn tasks_are_listed_newest_first_by_pages_and_filters() {
     }
     app.finish().await;
 }
+
+// H04, H13
+#[tokio::test]
+async fn a_client_that_leaves_at_once_finds_its_job_again_under_its_id() {
+    let app = TestApp::start().await;
+    let mut task = mock_task();
+    let id = "0190c0de-0000-7000-8000-000000000004";
+    task["task_id"] = json!(id);
+    let body = task.to_string();
+    let request = format!(
+        "POST /v2/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut socket = tokio::net::TcpStream::connect(app.addr).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut socket, request.as_bytes()).await.unwrap();
+    drop(socket);
+    // The answer was never read; whether the request was is found out by asking the same again.
+    let again = app.post("/v2/tasks", &task).await;
+    assert!([StatusCode::OK, StatusCode::ACCEPTED].contains(&again.status()), "{}", again.status());
+    assert_eq!(again.json::<Value>().await.unwrap()["job_id"], id);
+    app.until_state(id, "completed").await;
+    let listed = app.get_json("/v2/tasks").await;
+    assert_eq!(listed["tasks"].as_array().unwrap().len(), 1);
+    app.finish().await;
+}
