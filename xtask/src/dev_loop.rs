@@ -32,6 +32,7 @@ const STEPS: &[Step] = &[
     Step { name: "deny", run: deny },
     Step { name: "setup", run: engine },
     Step { name: "tests", run: tests },
+    Step { name: "interleavings", run: interleavings },
     Step { name: "doctests", run: || cargo(&["test", "--workspace", "--doc"]) },
 ];
 
@@ -113,6 +114,11 @@ fn tests() -> Result<Ended> {
         return cargo(&["nextest", "run", "--workspace"]);
     }
     cargo(&["test", "--workspace", "--lib", "--bins", "--tests"])
+}
+
+/// The event log with locks that a tester interleaves, which is another build of the server.
+fn interleavings() -> Result<Ended> {
+    cargo(&["test", "-p", "orchestratord", "--features", "shuttle", "--lib", "interleavings"])
 }
 
 #[cfg(test)]

@@ -7,7 +7,10 @@
 
 mod body;
 mod frame;
+#[cfg(all(test, feature = "shuttle"))]
+mod interleavings;
 mod log;
+mod sync;
 
 pub(crate) use body::EventBody;
 pub(crate) use frame::decode_text;

@@ -8,17 +8,16 @@
 //! Invariant: ids count up from 0 without a gap.
 //! Invariant: after the terminal event nothing is appended, whoever tries.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    task::{Context, Poll, Waker},
-};
+use std::task::{Context, Poll, Waker};
 
 use adapter_api::TokenBatch;
 use bytes::Bytes;
-use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use super::frame::{push_event, push_token};
+use super::{
+    frame::{push_event, push_token},
+    sync::{AtomicU64, Mutex, Ordering},
+};
 
 /// The most that a reader takes at once, so that one that is far behind does not hold much.
 const READ_BYTES_MAX: usize = 64 * 1024;
@@ -271,6 +270,6 @@ impl Inner {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "shuttle")))]
 #[path = "log_tests.rs"]
 mod tests;
