@@ -61,6 +61,12 @@ kind! {
     EngineKind {
         /// A llama.cpp server.
         Llamacpp = "llamacpp",
+        /// A vLLM server.
+        Vllm = "vllm",
+        /// A Text Generation Inference server.
+        Tgi = "tgi",
+        /// Any server that speaks `OpenAI`'s dialect.
+        OpenAi = "openai",
         /// The in-process double, for trying things out.
         Mock = "mock",
     }
@@ -137,6 +143,6 @@ mod tests {
     #[test]
     fn a_word_in_another_case_is_another_word() {
         let unknown = "LLAMACPP".parse::<EngineKind>().unwrap_err();
-        assert_eq!(unknown.to_string(), "is not one of llamacpp, mock");
+        assert_eq!(unknown.to_string(), "is not one of llamacpp, vllm, tgi, openai, mock");
     }
 }

@@ -14,7 +14,7 @@ use std::{fmt::Debug, sync::Arc};
 
 use async_trait::async_trait;
 
-use crate::{FinishReason, Prompt, Sampling, WorkOrder, WorkerAdapter};
+use crate::{FinishReason, Input, Sampling, WorkOrder, WorkerAdapter};
 
 /// The prompt of every order of the suite. No error and no adapter may ever show it.
 pub const PROMPT: &str = "conformance-prompt-4b1d: tell me nothing";
@@ -160,7 +160,8 @@ pub async fn run(harness: &dyn Harness) {
 fn order() -> Arc<WorkOrder> {
     Arc::new(WorkOrder {
         request_id: "conformance-1".into(),
-        prompt: Prompt::new(PROMPT),
+        model: "conformance".into(),
+        input: Input::text(PROMPT),
         max_tokens: MAX_TOKENS,
         sampling: Sampling { seed: Some(7), ..Sampling::default() },
         traceparent: None,

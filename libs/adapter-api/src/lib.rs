@@ -21,7 +21,7 @@ pub mod conformance;
 
 pub use batch::{Piece, TokenBatch};
 pub use error::{AdapterError, SilencePhase};
-pub use order::{Prompt, Sampling, WorkOrder};
+pub use order::{Input, Message, Prompt, Role, Sampling, WorkOrder};
 pub use report::{Capabilities, EngineReport};
 pub use stream::{Finish, FinishReason, Progress, TokenStream, Usage, next};
 pub use timer::LazyTimer;

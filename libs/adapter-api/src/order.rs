@@ -34,6 +34,63 @@ impl fmt::Debug for Prompt {
     }
 }
 
+/// Who speaks in a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The operator of the conversation: it sets the tone.
+    System,
+    /// The one who asks.
+    User,
+    /// The model.
+    Assistant,
+    /// A program that the model called.
+    Tool,
+}
+
+impl Role {
+    /// Its word on the wire of every engine with a chat template.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+            Self::Tool => "tool",
+        }
+    }
+}
+
+/// One turn of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Who says it.
+    pub role: Role,
+    /// What is said.
+    pub content: Prompt,
+}
+
+impl Message {
+    /// A turn of `role` with this text.
+    pub fn new(role: Role, content: impl Into<Arc<str>>) -> Self {
+        Self { role, content: Prompt::new(content) }
+    }
+}
+
+/// What the engine goes on from. Its debug output shows lengths and roles, and no text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// Text as it stands.
+    Text(Prompt),
+    /// A conversation, which the engine puts into the shape that its model was trained on.
+    Chat(Vec<Message>),
+}
+
+impl Input {
+    /// Plain text.
+    pub fn text(text: impl Into<Arc<str>>) -> Self {
+        Self::Text(Prompt::new(text))
+    }
+}
+
 /// How the next token is chosen. What is `None` is left to the engine.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sampling {
@@ -54,8 +111,10 @@ pub struct Sampling {
 pub struct WorkOrder {
     /// Names this work in the engine's own logs.
     pub request_id: Arc<str>,
-    /// The text to go on from.
-    pub prompt: Prompt,
+    /// The model as the client named it, for engines that serve several.
+    pub model: Arc<str>,
+    /// What to go on from.
+    pub input: Input,
     /// No more tokens than these.
     pub max_tokens: u32,
     /// How tokens are chosen.
@@ -72,5 +131,14 @@ mod tests {
     fn a_prompt_never_shows_its_text() {
         let shown = format!("{:?}", Prompt::new("my secret diary"));
         assert_eq!(shown, "Prompt(15 bytes)");
+    }
+
+    #[test]
+    fn a_conversation_shows_who_spoke_and_how_much_but_not_what() {
+        let said =
+            Input::Chat(vec![Message::new(Role::User, "my secret"), Message::new(Role::Tool, "diary")]);
+        let shown = format!("{said:?}");
+        assert!(shown.contains("User") && shown.contains("9 bytes") && shown.contains("Tool"), "{shown}");
+        assert!(!shown.contains("secret") && !shown.contains("diary"), "{shown}");
     }
 }

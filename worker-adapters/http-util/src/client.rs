@@ -4,7 +4,7 @@ use std::{fmt, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use adapter_api::AdapterError;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
@@ -106,24 +106,56 @@ impl EngineHttp {
 
     /// Asks a small question and reads its answer, whatever it is.
     pub async fn get(&self, path: &str) -> Result<Bytes, AdapterError> {
-        let mut request = self.questions.get(self.address(path));
+        let (status, _, body) =
+            self.ask(path, self.questions.get(self.address(path)), BODY_BYTES_MAX).await?;
+        if status.is_success() { Ok(body) } else { Err(not_answered(path, status, &body)) }
+    }
+
+    /// Asks a small question that not every engine knows; `None` when this one does not.
+    pub async fn get_if_known(&self, path: &str) -> Result<Option<Bytes>, AdapterError> {
+        let (status, _, body) =
+            self.ask(path, self.questions.get(self.address(path)), BODY_BYTES_MAX).await?;
+        match status {
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Ok(None),
+            status if status.is_success() => Ok(Some(body)),
+            status => Err(not_answered(path, status, &body)),
+        }
+    }
+
+    /// Posts `body` to `path` and reads the whole answer, which may repeat what was sent.
+    pub async fn post_json(&self, path: &str, body: Bytes) -> Result<Bytes, StreamRefused> {
+        // Text that is escaped again grows to six bytes for one at most.
+        let limit = BODY_BYTES_MAX.saturating_add(body.len().saturating_mul(6));
+        let request =
+            self.questions.post(self.address(path)).header(header::CONTENT_TYPE, "application/json");
+        let answer = self.ask(path, request.body(body), limit).await;
+        let (status, retry_after, body) = answer.map_err(StreamRefused::Adapter)?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        Err(StreamRefused::Status { status: status.as_u16(), retry_after, body })
+    }
+
+    async fn ask(
+        &self,
+        path: &str,
+        mut request: reqwest::RequestBuilder,
+        limit: usize,
+    ) -> Result<(StatusCode, Option<Duration>, Bytes), AdapterError> {
         if let Some(key) = &self.key {
             request = request.header(header::AUTHORIZATION, key.clone());
         }
         let mut response = request.send().await.map_err(|error| unreachable(&error))?;
-        let status = response.status();
+        let (status, retry_after) = (response.status(), retry_after(response.headers()));
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&error))? {
-            if body.len() + chunk.len() > BODY_BYTES_MAX {
-                return Err(AdapterError::Protocol { what: format!("{path} answered more than 1 MiB") });
+            if body.len() + chunk.len() > limit {
+                let what = format!("{path} answered more than {} MiB", limit / (1024 * 1024));
+                return Err(AdapterError::Protocol { what });
             }
             body.extend_from_slice(&chunk);
         }
-        if status.is_success() {
-            return Ok(body.into());
-        }
-        let reason = format!("{path} answered {}: {}", status.as_u16(), excerpt(&body));
-        Err(AdapterError::Unreachable { reason })
+        Ok((status, retry_after, body.into()))
     }
 
     /// Posts `body` to `path` and opens the event stream that answers it.
@@ -209,6 +241,10 @@ impl EngineHttp {
 
 fn protocol(what: &str) -> StreamRefused {
     StreamRefused::Adapter(AdapterError::Protocol { what: what.to_owned() })
+}
+
+fn not_answered(path: &str, status: StatusCode, body: &[u8]) -> AdapterError {
+    AdapterError::Unreachable { reason: format!("{path} answered {}: {}", status.as_u16(), excerpt(body)) }
 }
 
 /// The cause of a failed question, without its URL.

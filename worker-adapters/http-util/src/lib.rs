@@ -9,6 +9,10 @@
 #![warn(missing_docs)]
 
 mod client;
+mod headers;
+mod hold_back;
+mod json;
+pub mod openai;
 mod redact;
 mod sse;
 mod stream;
@@ -16,6 +20,9 @@ mod transport;
 mod utf8;
 
 pub use client::{EngineHttp, HttpTimeouts, StreamRefused};
+pub use headers::order_headers;
+pub use hold_back::HoldBack;
+pub use json::ByteString;
 pub use redact::excerpt;
 pub use sse::{LINE_BYTES_MAX, LineTooLong, SseDecoder};
 pub use stream::{Dialect, EventStream, TextSink};

@@ -4,13 +4,10 @@
 //! copied as it stands. Whatever departs from the shape by a single byte goes to the JSON parser.
 
 use adapter_api::{AdapterError, Finish, FinishReason, Usage};
-use http_util::{Dialect, TextSink, excerpt};
+use http_util::{ByteString, Dialect, TextSink, excerpt};
 use memchr::memchr2;
 
-use crate::{
-    refusal::failure,
-    wire::{Bytes, Chunk},
-};
+use crate::{refusal::failure, wire::Chunk};
 
 /// The state of one stream.
 #[derive(Debug, Default)]
@@ -39,7 +36,7 @@ impl Dialect for LlamaCppDialect {
             return Err(protocol("an event belongs to another answer"));
         }
         self.count(chunk.tokens_predicted)?;
-        let Bytes(text) = &chunk.content;
+        let ByteString(text) = &chunk.content;
         sink.text(text);
         Ok(chunk.stop.then(|| finish(&chunk)))
     }

@@ -8,6 +8,7 @@
 
 mod dialect;
 mod probe;
+mod prompt;
 mod refusal;
 mod wire;
 
@@ -15,8 +16,7 @@ use std::sync::Arc;
 
 use adapter_api::{AdapterError, Capabilities, EngineReport, TokenStream, WorkOrder, WorkerAdapter};
 use async_trait::async_trait;
-use http::{HeaderName, HeaderValue};
-use http_util::EngineHttp;
+use http_util::{EngineHttp, order_headers};
 
 pub use dialect::LlamaCppDialect;
 
@@ -50,25 +50,14 @@ impl WorkerAdapter for LlamaCpp {
     }
 
     async fn submit(&self, order: Arc<WorkOrder>) -> Result<Box<dyn TokenStream>, AdapterError> {
-        let body = CompletionRequest::of(&order).to_json().into();
-        let headers = headers(&order);
+        let prompt = prompt::of(&self.http, &order.input).await?;
+        let body = CompletionRequest::of(&order, &prompt).to_json().into();
+        // Never `X-Conversation-Id`: with it, generation would survive the closing of the connection.
+        let headers = order_headers(&order);
         let opened = self.http.stream("/completion", body, &headers, LlamaCppDialect::default()).await;
         match opened {
             Ok(stream) => Ok(Box::new(stream)),
             Err(refused) => Err(refusal::error(refused)),
         }
     }
-}
-
-/// Names the work in the engine's world. Never `X-Conversation-Id`: with it, generation would survive
-/// the closing of the connection.
-fn headers(order: &WorkOrder) -> Vec<(HeaderName, HeaderValue)> {
-    let named = [("x-request-id", Some(&order.request_id)), ("traceparent", order.traceparent.as_ref())];
-    named
-        .into_iter()
-        .filter_map(|(name, value)| {
-            let value = HeaderValue::from_str(value?).ok()?;
-            Some((HeaderName::from_static(name), value))
-        })
-        .collect()
 }

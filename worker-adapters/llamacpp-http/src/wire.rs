@@ -1,12 +1,10 @@
 //! llama.cpp's JSON, as far as it is used. Private to this crate.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
-use adapter_api::WorkOrder;
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{Error, Visitor},
-};
+use adapter_api::{Message, WorkOrder};
+use http_util::ByteString;
+use serde::{Deserialize, Serialize};
 
 /// `POST /completion`.
 #[expect(clippy::struct_excessive_bools, reason = "the engine names these fields")]
@@ -33,9 +31,9 @@ pub(crate) struct CompletionRequest<'a> {
 }
 
 impl<'a> CompletionRequest<'a> {
-    pub(crate) fn of(order: &'a WorkOrder) -> Self {
+    pub(crate) fn of(order: &'a WorkOrder, prompt: &'a str) -> Self {
         Self {
-            prompt: order.prompt.expose(),
+            prompt,
             n_predict: order.max_tokens,
             stream: true,
             cache_prompt: true,
@@ -65,13 +63,45 @@ impl<'a> CompletionRequest<'a> {
     }
 }
 
+/// `POST /apply-template`.
+#[derive(Debug, Serialize)]
+pub(crate) struct TemplateRequest<'a> {
+    messages: Vec<Turn<'a>>,
+}
+
+/// One message of a conversation.
+#[derive(Debug, Serialize)]
+struct Turn<'a> {
+    role: &'static str,
+    content: &'a str,
+}
+
+impl<'a> TemplateRequest<'a> {
+    pub(crate) fn of(messages: &'a [Message]) -> Self {
+        let turn =
+            |message: &'a Message| Turn { role: message.role.as_str(), content: message.content.expose() };
+        Self { messages: messages.iter().map(turn).collect() }
+    }
+
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        // Plain strings; JSON can say all of it.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// What `/apply-template` answers.
+#[derive(Debug, Deserialize)]
+pub(crate) struct AppliedTemplate {
+    pub(crate) prompt: String,
+}
+
 /// One event of a stream.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Chunk<'a> {
     #[serde(default)]
     pub(crate) index: u32,
     #[serde(borrow, default)]
-    pub(crate) content: Bytes<'a>,
+    pub(crate) content: ByteString<'a>,
     #[serde(default)]
     pub(crate) stop: bool,
     #[serde(borrow)]
@@ -111,29 +141,6 @@ pub(crate) struct EngineError<'a> {
 pub(crate) struct ErrorAnswer<'a> {
     #[serde(borrow)]
     pub(crate) error: EngineError<'a>,
-}
-
-/// A JSON string whose bytes need not be UTF-8: an engine may cut a character between two events.
-#[derive(Debug, Default)]
-pub(crate) struct Bytes<'a>(pub(crate) Cow<'a, [u8]>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Bytes<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct BytesVisitor;
-        impl<'de> Visitor<'de> for BytesVisitor {
-            type Value = Cow<'de, [u8]>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-            fn visit_borrowed_bytes<E: Error>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
-                Ok(Cow::Borrowed(bytes))
-            }
-            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-                Ok(Cow::Owned(bytes.to_vec()))
-            }
-        }
-        deserializer.deserialize_bytes(BytesVisitor).map(Self)
-    }
 }
 
 /// `GET /props`.

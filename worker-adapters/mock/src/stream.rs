@@ -11,7 +11,7 @@ use std::{
 };
 
 use adapter_api::{
-    AdapterError, Finish, FinishReason, LazyTimer, Progress, TokenBatch, TokenStream, Usage, WorkOrder,
+    AdapterError, Finish, FinishReason, Input, LazyTimer, Progress, TokenBatch, TokenStream, Usage, WorkOrder,
 };
 use tokio::time::Instant;
 
@@ -55,14 +55,14 @@ impl MockStream {
         counts: Arc<MockCounts>,
     ) -> Self {
         counts.opened();
-        let prompt = order.prompt.expose();
+        let prompt = prompt(&order.input);
         let prompt_tokens = u32::try_from(prompt.len().div_ceil(4)).unwrap_or(u32::MAX);
         let token_delay = match script {
             Script::Trickle(delay) => delay,
             _ => config.token_delay,
         };
         Self {
-            words: Words::of(prompt, order.sampling.seed.unwrap_or(0)),
+            words: Words::of(&prompt, order.sampling.seed.unwrap_or(0)),
             script,
             // An empty stop text stands everywhere, so it says nothing.
             stop: order.sampling.stop.iter().filter(|stop| !stop.is_empty()).cloned().collect(),
@@ -195,6 +195,17 @@ impl Drop for MockStream {
                 _ => Duration::ZERO,
             };
             self.counts.canceled_early(hold);
+        }
+    }
+}
+
+/// The text that the words follow from: a conversation counts as all that was said in it.
+fn prompt(input: &Input) -> Cow<'_, str> {
+    match input {
+        Input::Text(text) => Cow::Borrowed(text.expose()),
+        Input::Chat(messages) => {
+            let said: Vec<&str> = messages.iter().map(|message| message.content.expose()).collect();
+            Cow::Owned(said.join("\n"))
         }
     }
 }

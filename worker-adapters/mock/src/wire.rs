@@ -1,7 +1,12 @@
-//! A server on loopback that plays byte-exact scripts of an engine like llama.cpp's.
+//! A server on loopback that plays byte-exact scripts of an engine.
 //!
 //! Adapters and the whole server are tested against it where a real engine cannot be made to fail in
-//! just this way: garbage, endless lines, half characters, resets.
+//! just this way: garbage, endless lines, half characters, resets. It looks like llama.cpp's unless it
+//! is given another [`Persona`].
+
+mod harness;
+mod persona;
+mod voice;
 
 use std::{
     collections::VecDeque,
@@ -20,6 +25,10 @@ use tokio::{
     task::JoinHandle,
     time::sleep,
 };
+
+pub use harness::WireHarness;
+pub use persona::Persona;
+pub use voice::Voice;
 
 /// One thing that the engine does while it answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +49,7 @@ pub enum Act {
     Reset,
 }
 
-/// What the engine does with one `POST /completion`.
+/// What the engine does with one request for work.
 pub type Script = Vec<Act>;
 
 /// A request that came.
@@ -59,7 +68,7 @@ struct State {
     connections: AtomicU32,
     completions: AtomicU32,
     gone: AtomicU32,
-    slots: AtomicU32,
+    persona: Persona,
 }
 
 /// The engine. It stops when it is dropped.
@@ -76,9 +85,17 @@ impl ScriptedEngine {
     /// # Errors
     /// When loopback cannot be listened on.
     pub async fn start(slots: u32) -> io::Result<Self> {
+        Self::start_as(Persona::llamacpp(slots)).await
+    }
+
+    /// An engine that looks like this, on a free port of loopback.
+    ///
+    /// # Errors
+    /// When loopback cannot be listened on.
+    pub async fn start_as(persona: Persona) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let (addr, state) = (listener.local_addr()?, Arc::new(State::default()));
-        state.slots.store(slots, Ordering::SeqCst);
+        let state = Arc::new(State { persona, ..State::default() });
+        let addr = listener.local_addr()?;
         let accepting = accept(listener, Arc::clone(&state));
         Ok(Self { addr, state, accepting })
     }
@@ -144,18 +161,17 @@ async fn serve(socket: TcpStream, state: &State) -> io::Result<()> {
     let mut socket = BufReader::new(socket);
     loop {
         let Some(request) = read_request(&mut socket).await? else { return Ok(()) };
-        if request.head.starts_with("POST /completion ") {
+        if state.persona.works_on(&request.head) {
             lock(&state.seen).push(request);
             state.completions.fetch_add(1, Ordering::SeqCst);
-            let script =
-                lock(&state.scripts).pop_front().unwrap_or_else(|| completion(&[" ok"], Ending::Eos));
+            let script = lock(&state.scripts).pop_front().unwrap_or_else(|| state.persona.voice().good());
             let on = play(socket.get_mut(), script, state).await;
             state.completions.fetch_sub(1, Ordering::SeqCst);
             if !on? {
                 return Ok(());
             }
         } else {
-            let answer = question(&request.head, state.slots.load(Ordering::SeqCst));
+            let answer = state.persona.answer(&request.head);
             socket.get_mut().write_all(answer.as_bytes()).await?;
         }
     }
@@ -218,24 +234,6 @@ fn chunk(bytes: &[u8]) -> Vec<u8> {
     framed.extend_from_slice(bytes);
     framed.extend_from_slice(b"\r\n");
     framed
-}
-
-/// Answers to the small questions, in llama.cpp's shapes.
-fn question(head: &str, slots: u32) -> String {
-    let path = head.split(' ').nth(1).unwrap_or_default();
-    let body = match path.split('?').next().unwrap_or_default() {
-        "/health" => r#"{"status":"ok"}"#.to_owned(),
-        "/props" => format!(
-            r#"{{"default_generation_settings":{{"n_ctx":4096}},"total_slots":{slots},"model_alias":"scripted","model_path":"/models/scripted.gguf","build_info":"b1-script"}}"#
-        ),
-        "/v1/models" => r#"{"object":"list","data":[{"id":"scripted","aliases":["scripted"]}]}"#.to_owned(),
-        "/slots" => r#"[{"id":0,"n_ctx":4096,"is_processing":false}]"#.to_owned(),
-        _ => {
-            let body = r#"{"error":{"message":"File Not Found","type":"not_found_error","code":404}}"#;
-            return answer("404 Not Found", body);
-        }
-    };
-    answer("200 OK", &body)
 }
 
 /// A whole JSON answer.

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use adapter_api::{
-    AdapterError, Finish, FinishReason, Progress, Prompt, Sampling, TokenBatch, TokenStream, WorkOrder,
+    AdapterError, Finish, FinishReason, Input, Progress, Sampling, TokenBatch, TokenStream, WorkOrder,
     WorkerAdapter, next,
 };
 use mock::{MockAdapter, MockConfig, Script};
@@ -14,7 +14,8 @@ fn order(prompt: &str, seed: Option<u64>, max_tokens: u32, stop: &[&str]) -> Arc
     let stop = stop.iter().map(|text| (*text).to_owned()).collect();
     Arc::new(WorkOrder {
         request_id: "r1".into(),
-        prompt: Prompt::new(prompt),
+        model: "m".into(),
+        input: Input::text(prompt),
         max_tokens,
         sampling: Sampling { seed, stop, ..Sampling::default() },
         traceparent: None,

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use adapter_api::{Prompt, Sampling, WorkOrder};
+use adapter_api::{Input, Sampling, WorkOrder};
 use api_types::{CreateTask, Determinism, Engine, Placement, PlacementMode, Stop, Workload};
 use auth_min::Identity;
 use orchestrator_core::{JobId, PoolId, Priority, Requirements};
@@ -58,7 +58,8 @@ pub(crate) fn new_task(wire: &CreateTask, asked: Asked) -> Result<NewTask, ApiEr
     let max_tokens = tokens("max_tokens", wire.max_tokens)?.unwrap_or(MAX_TOKENS_DEFAULT);
     let order = WorkOrder {
         request_id: id.to_string().into(),
-        prompt: Prompt::new(prompt),
+        model: Arc::clone(&model_ref),
+        input: Input::text(prompt),
         max_tokens,
         sampling: sampling(wire, id)?,
         traceparent: asked.traceparent,

@@ -147,7 +147,7 @@ impl Jobs {
 
 #[cfg(test)]
 mod tests {
-    use adapter_api::{Prompt, Sampling, WorkOrder};
+    use adapter_api::{Input, Sampling, WorkOrder};
     use auth_min::Identity;
     use orchestrator_core::Priority;
     use uuid::Uuid;
@@ -171,7 +171,8 @@ mod tests {
         };
         let order = WorkOrder {
             request_id: "r".into(),
-            prompt: Prompt::new("p"),
+            model: "m".into(),
+            input: Input::text("p"),
             max_tokens: 1,
             sampling: Sampling::default(),
             traceparent: None,

@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test measures real time and ends its own tasks")]
 #![expect(clippy::format_collect, reason = "an expected text is read here, not made fast")]
 
+mod chat;
 mod processes;
 
 mod live {
@@ -61,6 +62,32 @@ mod live {
         for id in ids {
             assert_eq!(text_of(&server.stream(&id, None).await), expected);
         }
+    }
+
+    /// Two dialects of one engine: the answer and its counts must not depend on which is spoken.
+    #[tokio::test]
+    async fn the_same_engine_says_the_same_in_openais_dialect() {
+        let Some(engine) = engine_or_skip(Model::TinyCounter).await else { return };
+        let task = json!({"model_ref": engine.model_file(), "prompt": "Count:", "max_tokens": 200,
+            "temperature": 0, "stop": [" 150"]});
+        let mut answers = Vec::new();
+        for kind in ["llamacpp", "openai"] {
+            let server = Server::start_with(&engine, kind).await;
+            let id = server.submit(&task).await;
+            let stream = server.stream(&id, None).await;
+            let (name, end) = events(&stream).pop().unwrap();
+            assert_eq!((name.as_str(), &end["finish_reason"]), ("end", &json!("stop")), "{kind}: {end}");
+            answers.push((text_of(&stream), end["tokens_in"].clone(), end["tokens_out"].clone()));
+        }
+        let expected: String = (0..150).map(|number| format!(" {number}")).collect();
+        assert_eq!(answers[0].0, expected);
+        assert_eq!(answers[0], answers[1]);
+    }
+
+    #[tokio::test]
+    async fn a_conversation_gets_the_same_answer_in_both_dialects() {
+        let Some(engine) = engine_or_skip(Model::SmolLm2).await else { return };
+        crate::chat::says_the_same_in_both_dialects(&engine).await;
     }
 
     #[tokio::test]

@@ -114,6 +114,10 @@ impl Engine {
         Self { process, port, client, model }
     }
 
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     pub(crate) fn model_file(&self) -> &'static str {
         self.model.file()
     }
@@ -146,11 +150,16 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(engine: &Engine) -> Self {
+        Self::start_with(engine, "llamacpp").await
+    }
+
+    /// The server with one pool on the engine, which is spoken with in this kind's dialect.
+    pub(crate) async fn start_with(engine: &Engine, kind: &str) -> Self {
         let (port, endpoint) = (free_port(), format!("http://127.0.0.1:{}", engine.port));
         let child = Command::new(env!("CARGO_BIN_EXE_orchestratord"))
             .env_clear()
             .env("ORCHD_BIND_ADDR", format!("127.0.0.1:{port}"))
-            .env("ORCHD_POOLS", format!("default=llamacpp+{endpoint}"))
+            .env("ORCHD_POOLS", format!("default={kind}+{endpoint}"))
             .env("RUST_LOG", "warn")
             .spawn()
             .unwrap();

@@ -73,7 +73,10 @@ fn a_wrong_item_is_named_by_its_number() {
         ("a=mock,", "pool 2 has no = after its id"),
         ("a=mock,B=mock", "pool 2 `B` is not a pool id"),
         ("a=mock,a=mock", "pool 2 has the id `a` of another pool"),
-        ("a=lamacpp+http://h", "pool 1 `lamacpp` is not one of llamacpp, mock; did you mean llamacpp?"),
+        (
+            "a=lamacpp+http://h",
+            "pool 1 `lamacpp` is not one of llamacpp, vllm, tgi, openai, mock; did you mean llamacpp?",
+        ),
         ("a=http://h:1", "pool 1 names no engine before its URL"),
         ("a=llamacpp", "pool 1 lacks the URL of its engine"),
         ("a=mock+http://h", "pool 1 takes no URL"),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use adapter_api::AdapterError;
-use http_util::{EngineHttp, HttpTimeouts};
+use http_util::{EngineHttp, HttpTimeouts, StreamRefused};
 use serde::Deserialize;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -68,7 +68,8 @@ fn accept(listener: TcpListener, answer: Answer, heads: Arc<Mutex<Vec<String>>>)
 
 async fn reply(mut socket: TcpStream, answer: &Answer, heads: &Mutex<Vec<String>>) -> std::io::Result<()> {
     let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
+    // A posted question ends with the body that these tests post.
+    while !head.ends_with(b"\r\n\r\n{}") && (head.starts_with(b"POST") || !head.ends_with(b"\r\n\r\n")) {
         if socket.read_buf(&mut head).await? == 0 {
             return Ok(());
         }
@@ -205,4 +206,41 @@ async fn a_path_may_hold_a_query_and_stands_below_the_bases_path() {
     let heads = engine.heads.lock().unwrap();
     let lines: Vec<&str> = heads.iter().filter_map(|head| head.lines().next()).collect();
     assert_eq!(lines, ["GET /llm/slots?fail_on_no_slot=1 HTTP/1.1", "GET /llm/health HTTP/1.1"]);
+}
+
+#[tokio::test]
+async fn a_question_that_an_engine_does_not_know_is_told_apart_from_one_that_fails() {
+    let asked = async |status: &str| {
+        let engine = Answering::start(said(status, "{}")).await;
+        client(&engine.url, NO_SILENCE).get_if_known("/version").await
+    };
+    for status in ["404 Not Found", "405 Method Not Allowed", "501 Not Implemented"] {
+        assert_eq!(asked(status).await, Ok(None), "{status}");
+    }
+    assert_eq!(asked("200 OK").await.unwrap().as_deref(), Some(b"{}".as_slice()));
+    for status in ["401 Unauthorized", "500 Broken", "503 Service Unavailable"] {
+        assert!(matches!(asked(status).await, Err(AdapterError::Unreachable { .. })), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_posted_question_gives_its_answer_or_the_status_that_refused_it() {
+    let engine = Answering::start(said("200 OK", r#"{"prompt":"p"}"#)).await;
+    let answer = client(&engine.url, NO_SILENCE).post_json("/apply-template", "{}".into()).await.unwrap();
+    assert_eq!(answer, r#"{"prompt":"p"}"#);
+    let line = engine.heads.lock().unwrap()[0].lines().next().unwrap().to_owned();
+    assert_eq!(line, "POST /apply-template HTTP/1.1");
+    let engine = Answering::start(said("400 Bad Request", "no")).await;
+    let refused =
+        client(&engine.url, NO_SILENCE).post_json("/apply-template", "{}".into()).await.unwrap_err();
+    let StreamRefused::Status { status, body, .. } = refused else { panic!("{refused:?}") };
+    assert_eq!((status, body.as_ref()), (400, b"no".as_slice()));
+}
+
+#[tokio::test]
+async fn an_endless_answer_to_a_posted_question_is_given_up_at_the_cap() {
+    let endless = Answer::Endless("HTTP/1.1 200 OK\r\n\r\n", vec![b'['; 64 * 1024]);
+    let engine = Answering::start(endless).await;
+    let error = client(&engine.url, NO_SILENCE).post_json("/apply-template", "{}".into()).await.unwrap_err();
+    assert!(matches!(error, StreamRefused::Adapter(AdapterError::Protocol { .. })), "{error:?}");
 }

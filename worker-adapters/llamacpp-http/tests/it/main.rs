@@ -8,7 +8,7 @@ mod requests;
 use std::{sync::Arc, time::Duration};
 
 use adapter_api::{
-    AdapterError, Finish, Progress, Prompt, Sampling, TokenBatch, WorkOrder, WorkerAdapter, next,
+    AdapterError, Finish, Input, Progress, Sampling, TokenBatch, WorkOrder, WorkerAdapter, next,
 };
 use http_util::{EngineHttp, HttpTimeouts};
 use llamacpp_http::LlamaCpp;
@@ -27,7 +27,8 @@ fn adapter(url: &str, key: Option<&str>) -> LlamaCpp {
 fn plain_order() -> WorkOrder {
     WorkOrder {
         request_id: "r-1".into(),
-        prompt: Prompt::new("Count:"),
+        model: "m".into(),
+        input: Input::text("Count:"),
         max_tokens: 5,
         sampling: Sampling::default(),
         traceparent: None,

@@ -1,7 +1,7 @@
 //! What is sent: exactly the typed fields, and exactly the headers that have a meaning.
 
-use adapter_api::{Prompt, Sampling, WorkOrder};
-use mock::wire::{ScriptedEngine, Seen};
+use adapter_api::{AdapterError, Input, Message, Role, Sampling, WorkOrder};
+use mock::wire::{Persona, ScriptedEngine, Seen};
 use serde_json::{Value, json};
 
 use crate::{adapter, plain_order, run};
@@ -56,7 +56,7 @@ async fn an_order_without_wishes_leaves_sampling_to_the_engine() {
 #[tokio::test]
 async fn every_wish_of_an_order_becomes_its_field_and_nothing_else_does() {
     let order = WorkOrder {
-        prompt: Prompt::new("a \"b\"\r\n\0\u{2028}é😀 \",\"n_predict\":9999"),
+        input: Input::text("a \"b\"\r\n\0\u{2028}é😀 \",\"n_predict\":9999"),
         max_tokens: u32::MAX,
         sampling: Sampling {
             seed: Some(u64::from(u32::MAX)),
@@ -120,4 +120,34 @@ async fn an_engine_behind_a_path_is_asked_below_that_path() {
     let said = refused.unwrap_err().to_string();
     assert!(said.contains("404"), "{said}");
     assert!(engine.seen().is_empty());
+}
+
+fn chat() -> WorkOrder {
+    let messages = vec![Message::new(Role::System, "be brief"), Message::new(Role::User, "hi")];
+    WorkOrder { input: Input::Chat(messages), ..plain_order() }
+}
+
+#[tokio::test]
+async fn a_conversation_is_put_into_the_models_shape_by_the_engine() {
+    let engine = ScriptedEngine::start(1).await.unwrap();
+    run(&adapter(&engine.url(), None), chat()).await.unwrap();
+    let body: Value = serde_json::from_str(&engine.seen()[0].body).unwrap();
+    assert_eq!(body["prompt"], "<user>hi</user><assistant>");
+}
+
+#[tokio::test]
+async fn a_template_that_the_engine_cannot_apply_ends_the_work_before_it_begins() {
+    let table = [
+        (Persona::llamacpp(1).without("/apply-template"), "404"),
+        (Persona::llamacpp(1).saying("/apply-template", "[]"), "/apply-template answered no JSON"),
+    ];
+    for (persona, reason) in table {
+        let engine = ScriptedEngine::start_as(persona).await.unwrap();
+        let error = run(&adapter(&engine.url(), None), chat()).await.unwrap_err();
+        assert!(
+            matches!(error, AdapterError::Protocol { .. }) && error.to_string().contains(reason),
+            "{error}"
+        );
+        assert!(engine.seen().is_empty());
+    }
 }

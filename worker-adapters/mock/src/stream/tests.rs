@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use adapter_api::{Prompt, Sampling, WorkerAdapter, next};
+use adapter_api::{Input, Sampling, WorkerAdapter, next};
 use tokio::task::JoinSet;
 
 use super::*;
@@ -12,7 +12,8 @@ fn order(max_tokens: u32, stop: &[&str]) -> Arc<WorkOrder> {
     let stop = stop.iter().map(|&stop| stop.to_owned()).collect();
     Arc::new(WorkOrder {
         request_id: "r".into(),
-        prompt: Prompt::new("Tell me a story."),
+        model: "m".into(),
+        input: Input::text("Tell me a story."),
         max_tokens,
         sampling: Sampling { stop, ..Sampling::default() },
         traceparent: None,

@@ -1,0 +1,18 @@
+//! The dialect that most engines share: `OpenAI`'s completions and chat completions, streamed.
+//!
+//! Servers agree on its shape and differ in its corners, so it is read leniently where a difference is
+//! harmless and strictly where it is not. What an adapter adds is its engine's own probe.
+//!
+//! Invariant: `[DONE]` alone is no good end. An engine that is told to stop sends it too; only a finish
+//! reason that means a whole answer, and `[DONE]` after it, end a stream well.
+
+mod dialect;
+mod models;
+mod refusal;
+mod request;
+mod wire;
+
+pub use dialect::OpenAiDialect;
+pub use models::{Model, Models, ServedModels, model_names};
+pub use refusal::error;
+pub use request::{CompletionCall, Extras};

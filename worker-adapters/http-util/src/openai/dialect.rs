@@ -1,0 +1,109 @@
+//! Reading a stream's events.
+
+use adapter_api::{AdapterError, Finish, FinishReason};
+
+use super::{
+    refusal::failure,
+    wire::{Choice, Chunk, Usage},
+};
+use crate::{
+    hold_back::HoldBack,
+    json::ByteString,
+    stream::{Dialect, TextSink},
+};
+
+/// The state of one stream.
+#[derive(Debug, Default)]
+pub struct OpenAiDialect {
+    hold: HoldBack,
+    finish: Finish,
+    reason: Option<FinishReason>,
+    /// Events with text, which stand in for a count where the engine gives none.
+    texts: u32,
+    counted: Option<u32>,
+}
+
+impl OpenAiDialect {
+    /// For an engine that sends the stop text too: it is kept out of the answer.
+    pub fn that_sends_stops(stops: &[String]) -> Self {
+        Self { hold: HoldBack::new(stops), ..Self::default() }
+    }
+
+    fn choice(&mut self, choice: &Choice<'_>, sink: &mut TextSink<'_>) -> Result<(), AdapterError> {
+        if choice.index != 0 {
+            return Err(protocol("an event belongs to another answer"));
+        }
+        let said = choice.text.as_ref();
+        let delta = choice.delta.as_ref().and_then(|delta| delta.content.as_ref());
+        for ByteString(text) in said.into_iter().chain(delta).filter(|text| !text.0.is_empty()) {
+            if self.reason.is_some() {
+                return Err(protocol("text came after the finish reason"));
+            }
+            self.texts = self.texts.saturating_add(1);
+            self.hold.text(text, sink);
+        }
+        match choice.finish_reason.as_deref() {
+            // TGI writes an empty reason as long as there is none.
+            None | Some("") => Ok(()),
+            Some(reason) => self.finished(reason, sink),
+        }
+    }
+
+    fn finished(&mut self, reason: &str, sink: &mut TextSink<'_>) -> Result<(), AdapterError> {
+        let reason = match reason {
+            "length" => FinishReason::Length,
+            "stop" | "eos_token" | "stop_sequence" | "tool_calls" => FinishReason::Stop,
+            // The engine was told to stop, and the answer is only a part.
+            "abort" => return Err(AdapterError::Lost),
+            _ => {
+                let message = "it stopped for a reason that is no good end".to_owned();
+                return Err(AdapterError::Failed { message });
+            }
+        };
+        match reason {
+            FinishReason::Stop => self.hold.cut(sink),
+            FinishReason::Length => self.hold.release(sink),
+        }
+        self.reason = Some(reason);
+        Ok(())
+    }
+
+    fn count(&mut self, usage: &Usage) {
+        self.finish.usage.prompt = usage.prompt_tokens;
+        self.finish.usage.cached = usage.prompt_tokens_details.as_ref().and_then(|more| more.cached_tokens);
+        self.counted = Some(usage.completion_tokens);
+    }
+
+    fn done(&mut self) -> Result<Option<Finish>, AdapterError> {
+        let reason = self.reason.ok_or(AdapterError::Lost)?;
+        self.finish.reason = reason;
+        self.finish.usage.generated = self.counted.unwrap_or(self.texts);
+        Ok(Some(self.finish))
+    }
+}
+
+impl Dialect for OpenAiDialect {
+    fn event(&mut self, data: &[u8], sink: &mut TextSink<'_>) -> Result<Option<Finish>, AdapterError> {
+        if data.trim_ascii() == b"[DONE]" {
+            return self.done();
+        }
+        let chunk: Chunk<'_> =
+            serde_json::from_slice(data).map_err(|_json| protocol("an event is not JSON that fits"))?;
+        if let Some(error) = &chunk.error {
+            return Err(failure(error));
+        }
+        for choice in &chunk.choices {
+            self.choice(choice, sink)?;
+        }
+        if let Some(usage) = &chunk.usage {
+            self.count(usage);
+        }
+        let decode_ms = chunk.timings.and_then(|timings| timings.predicted_ms);
+        self.finish.decode_ms = decode_ms.or(self.finish.decode_ms);
+        Ok(None)
+    }
+}
+
+fn protocol(what: &str) -> AdapterError {
+    AdapterError::Protocol { what: what.to_owned() }
+}

@@ -1,0 +1,31 @@
+//! What the engine goes on from, as text.
+//!
+//! The native route knows no conversations, and only the engine has the model's template. So it is asked
+//! to apply that first; the rest of the way is the same for both kinds of input.
+
+use std::borrow::Cow;
+
+use adapter_api::{AdapterError, Input, Message};
+use http_util::EngineHttp;
+
+use crate::{
+    refusal,
+    wire::{AppliedTemplate, TemplateRequest},
+};
+
+/// The text of an input; a conversation in the shape that the model was trained on.
+pub(crate) async fn of<'a>(http: &EngineHttp, input: &'a Input) -> Result<Cow<'a, str>, AdapterError> {
+    match input {
+        Input::Text(text) => Ok(Cow::Borrowed(text.expose())),
+        Input::Chat(messages) => applied(http, messages).await.map(Cow::Owned),
+    }
+}
+
+async fn applied(http: &EngineHttp, messages: &[Message]) -> Result<String, AdapterError> {
+    let body = TemplateRequest::of(messages).to_json().into();
+    let answer = http.post_json("/apply-template", body).await.map_err(refusal::error)?;
+    let applied: AppliedTemplate = serde_json::from_slice(&answer).map_err(|_json| {
+        AdapterError::Protocol { what: "/apply-template answered no JSON that fits".to_owned() }
+    })?;
+    Ok(applied.prompt)
+}
