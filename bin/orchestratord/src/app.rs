@@ -1,6 +1,6 @@
 //! The composition root: every part is built here, in the order in which a request meets them.
 
-use std::{sync::Arc, time::Duration};
+use std::{hash::RandomState, sync::Arc, time::Duration};
 
 use config_schema::Config;
 use narration_core::{Narration, narrate};
@@ -84,6 +84,7 @@ impl App {
             clock,
             metrics: Arc::clone(&metrics),
             max_attempts: config.jobs.max_attempts,
+            likeness: RandomState::new(),
         };
         let gate = Arc::new(settings::gate_rules(config, closing)?);
         let readers = Readers { scheduler: handle.clone(), tracker: tracker.clone() };

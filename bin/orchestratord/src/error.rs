@@ -65,6 +65,7 @@ fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::TaskIdConflict | ErrorCode::JobEnded => StatusCode::CONFLICT,
         ErrorCode::StreamExpired => StatusCode::GONE,
         ErrorCode::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorCode::Poisoned => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ErrorCode::AdmissionReject | ErrorCode::QueueFullDropLru => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::PoolUnready
@@ -195,6 +196,11 @@ fn of_reason(reason: &RejectReason) -> ApiError {
             "drop-lru",
         ),
         RejectReason::DuplicateId => ApiError::new(ErrorCode::TaskIdConflict, "task_id: the id is in use"),
+        RejectReason::Poisoned => {
+            let message =
+                "requests like this one broke the engines that they met; they are refused for a while";
+            ApiError::new(ErrorCode::Poisoned, message)
+        }
         RejectReason::ShuttingDown => {
             ApiError::new(ErrorCode::PoolUnavailable, "the server is shutting down")
                 .retry_after_ms(OVERLOAD_RETRY_MS)

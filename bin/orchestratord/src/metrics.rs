@@ -163,6 +163,7 @@ fn reason(reason: &RejectReason) -> &'static str {
         RejectReason::QueueFull => "queue_full",
         RejectReason::NothingToDrop => "nothing_to_drop",
         RejectReason::DuplicateId => "duplicate_id",
+        RejectReason::Poisoned => "poisoned",
         RejectReason::ShuttingDown => "shutting_down",
     }
 }

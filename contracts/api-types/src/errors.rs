@@ -48,6 +48,8 @@ pub enum ErrorCode {
     DecodeTimeout,
     /// The engine was lost.
     WorkerReset,
+    /// The request broke the engines that it met.
+    Poisoned,
     /// Anything else.
     Internal,
 }
@@ -77,6 +79,7 @@ impl ErrorCode {
             Self::NodeUnavailable => "NODE_UNAVAILABLE",
             Self::DecodeTimeout => "DECODE_TIMEOUT",
             Self::WorkerReset => "WORKER_RESET",
+            Self::Poisoned => "POISONED",
             Self::Internal => "INTERNAL",
         }
     }

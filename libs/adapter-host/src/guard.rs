@@ -110,6 +110,8 @@ mod tests {
             requirements: Requirements::of("m", 1),
             deadline: None,
             max_attempts: 1,
+            size: 1,
+            fingerprint: None,
         };
         let mut effects = scheduler.handle(Timestamp::default(), Event::Submit(job));
         effects

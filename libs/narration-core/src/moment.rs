@@ -37,6 +37,8 @@ pub enum Refusal {
     NothingToDrop,
     /// Another job has this id.
     DuplicateId,
+    /// Requests like it broke the engines that they met.
+    Poisoned,
     /// The server is going down.
     ShuttingDown,
 }
@@ -55,6 +57,7 @@ impl Refusal {
             Self::QueueFull => "the queue is full",
             Self::NothingToDrop => "the queue is full of equals",
             Self::DuplicateId => "its id is in use",
+            Self::Poisoned => "its like broke engines",
             Self::ShuttingDown => "the server is shutting down",
         }
     }
@@ -79,6 +82,8 @@ pub enum Ending {
     TimedOut,
     /// The engine refused the request.
     Refused,
+    /// It broke the engines that it met.
+    Poisoned,
     /// The server is going down.
     ShuttingDown,
 }
@@ -94,6 +99,7 @@ impl Ending {
             Self::EngineLost => "the engine is lost",
             Self::TimedOut => "the engine takes too long",
             Self::Refused => "the engine refuses it",
+            Self::Poisoned => "it breaks its engines",
             Self::ShuttingDown => "the server shuts down",
         }
     }

@@ -35,6 +35,9 @@ pub struct Admission {
     pub predicted_start: Duration,
     /// When it will have started with a probability of 90 %.
     pub predicted_start_p90: Duration,
+    /// The probability, in thousandths, that it is done by its deadline; `None` when it has none, and
+    /// while nothing was measured.
+    pub on_time_per_mille: Option<u16>,
 }
 
 /// An attempt to be started.
@@ -94,6 +97,8 @@ pub enum RejectReason {
     NothingToDrop,
     /// A live job has this id.
     DuplicateId,
+    /// Its like broke the engines that it met.
+    Poisoned,
     /// The server is going down.
     ShuttingDown,
 }

@@ -1,140 +1,200 @@
-//! Predictions from what was measured: how long a slot is held, hence when the next one is free.
+//! Measured service times of one class of one pool: how long a slot is held, and how much longer.
 //!
-//! Each pool keeps a moving mean and variance of its service times. With `c` slots a place in the
-//! queue moves forward every `mean / c`; a job with `k` jobs ahead starts after `k + 1` such moves
-//! (the mean of a sum of `k + 1` gaps), and the spread of that sum gives the 90th percentile.
+//! The last measurements are kept as they are, not as a mean alone: what a running attempt still
+//! needs depends on the shape of the distribution (under constant times an old attempt is nearly
+//! done, under heavy tails it is not). A job's size explains a part of its time where it does. When
+//! the newest measurements no longer look like the older ones, the older ones are forgotten at once,
+//! so that an engine that became slower is believed within a dozen jobs.
 
-use std::time::Duration;
+mod arrivals;
+mod backlog;
+mod promises;
 
-use crate::time::Timestamp;
+use std::{collections::VecDeque, time::Duration};
 
-/// The weight of the newest measurement: old ones fade within some dozen jobs.
-const WEIGHT: f64 = 0.1;
-/// The standard normal distribution's 90th percentile.
-const Z90: f64 = 1.281_551_6;
-/// A client is never told to come back later than this.
-const RETRY_MAX: Duration = Duration::from_mins(1);
+pub(crate) use arrivals::{Arrivals, Starters};
+pub(crate) use backlog::{Backlog, Forecast};
+pub(crate) use promises::Promises;
 
-/// Measured service times of one pool.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct ServiceTimes {
-    mean_us: f64,
-    variance_us2: f64,
-    count: u64,
-    /// Up to here the places that will become free are promised to clients that were turned away.
-    promised_until: Timestamp,
+/// Measurements that are kept.
+const KEPT: usize = 128;
+/// Measurements that are enough to contradict the older ones.
+const RECENT: usize = 12;
+/// How many standard errors the newest ones must lie above, or below, the older ones.
+const CHANGED: [f64; 2] = [4.0, 2.6];
+/// Fewer measurements than these say nothing about a distribution's tail.
+const TAIL: usize = 3;
+
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    size: f64,
+    held: f64,
 }
 
-/// What is known at the moment of a question.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Load {
-    /// Slots of the replicas that serve now.
-    pub(crate) slots: u32,
-    /// Jobs ahead.
-    pub(crate) ahead: u32,
-    /// For how long the oldest running attempt has held its slot.
-    pub(crate) oldest_running: Duration,
+/// A time that is not known exactly, in seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Uncertain {
+    pub(crate) mean: f64,
+    pub(crate) variance: f64,
+}
+
+/// Measured service times.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ServiceTimes {
+    samples: VecDeque<Sample>,
+    base: f64,
+    per_unit: f64,
+    /// Measured time over the time that the size explains, in ascending order.
+    ratios: Vec<f64>,
+    ratio: Uncertain,
+    held: Uncertain,
+    stale: bool,
 }
 
 impl ServiceTimes {
+    /// What is assumed while nothing was measured: as long as the oldest attempt has run, and no
+    /// knowledge of how much longer that will be.
+    pub(crate) fn guess(running: Duration) -> Self {
+        let mean = running.as_secs_f64();
+        let held = Uncertain { mean, variance: mean * mean };
+        let ratio = Uncertain { mean: 1.0, variance: 1.0 };
+        Self { base: mean, ratio, held, ..Self::default() }
+    }
+
     /// Takes in one measurement.
-    pub(crate) fn measure(&mut self, held: Duration) {
-        let sample = micros(held);
-        self.count += 1;
-        if self.count == 1 {
-            self.mean_us = sample;
-            self.variance_us2 = 0.0;
-            return;
+    pub(crate) fn measure(&mut self, size: u32, held: Duration) {
+        if self.samples.len() == KEPT {
+            self.samples.pop_front();
         }
-        // The first ones weigh more, so that the mean of two is the mean of two.
-        let weight = WEIGHT.max(1.0 / f64::from(u32::try_from(self.count).unwrap_or(u32::MAX)));
-        let distance = sample - self.mean_us;
-        self.mean_us += weight * distance;
-        self.variance_us2 = (1.0 - weight) * (self.variance_us2 + weight * distance * distance);
-    }
-
-    /// The mean time for which a slot is held. Before the first end: as long as the oldest has run.
-    fn mean_us(&self, load: Load) -> f64 {
-        let running = micros(load.oldest_running);
-        if self.count == 0 { running } else { self.mean_us }
-    }
-
-    /// When a job with `load.ahead` jobs ahead will probably start, and when with 90 %.
-    pub(crate) fn start(&self, load: Load) -> (Duration, Duration) {
-        let moves = f64::from(load.ahead) + 1.0;
-        let slots = f64::from(load.slots.max(1));
-        let mean = moves * self.mean_us(load) / slots;
-        let spread = moves.sqrt() * self.variance_us2.sqrt() / slots;
-        (from_micros(mean), from_micros(mean + Z90 * spread))
-    }
-
-    /// When a client that is turned away now should come back: at the next place that is not yet
-    /// promised to another one. `spread` in 0..1 tells its jitter of +-20 %.
-    pub(crate) fn retry_after(&mut self, now: Timestamp, load: Load, spread: f64) -> Duration {
-        let gap = from_micros(self.mean_us(load) / f64::from(load.slots.max(1)));
-        let horizon = now + RETRY_MAX;
-        self.promised_until = (self.promised_until.max(now) + gap).min(horizon);
-        let wait = micros(self.promised_until - now) * (0.8 + 0.4 * spread);
-        from_micros(wait).clamp(Duration::from_secs(1), RETRY_MAX)
+        self.samples.push_back(Sample { size: f64::from(size), held: held.as_secs_f64() });
+        self.stale = true;
+        if self.has_changed() {
+            let old = self.samples.len() - self.newest_alike();
+            self.samples.drain(..old);
+        }
     }
 
     /// Whether anything was measured.
     pub(crate) fn is_measured(&self) -> bool {
-        self.count > 0
+        !self.samples.is_empty()
+    }
+
+    fn has_changed(&self) -> bool {
+        if self.samples.len() < 2 * RECENT {
+            return false;
+        }
+        let old = self.samples.len() - RECENT;
+        let explained = |sample: &Sample| sample.held / self.explained(sample.size);
+        let before = spread(self.samples.range(..old).map(explained));
+        let newest = spread(self.samples.range(old..).map(explained));
+        let error = (before.variance / count(RECENT)).sqrt();
+        let distance = newest.mean - before.mean;
+        let bound = if distance > 0.0 { CHANGED[0] } else { CHANGED[1] };
+        distance.abs() > bound * error && distance.abs() > 0.4 * before.mean
+    }
+
+    /// How many of the newest measurements are most unlike those before them.
+    fn newest_alike(&self) -> usize {
+        let all = self.samples.len();
+        let unlike = |newest: &usize| {
+            let mean = |from: usize, to: usize| {
+                spread(self.samples.range(from..to).map(|it| it.held / self.explained(it.size))).mean
+            };
+            let split = all - newest;
+            (mean(split, all) - mean(0, split)).abs() * (count(*newest) * count(split)).sqrt()
+        };
+        (TAIL..=RECENT).max_by(|a, b| unlike(a).total_cmp(&unlike(b))).unwrap_or(RECENT)
+    }
+
+    /// Works out what the measurements say. Cheap when there is nothing new.
+    pub(crate) fn refresh(&mut self) {
+        if !self.stale {
+            return;
+        }
+        self.stale = false;
+        self.held = spread(self.samples.iter().map(|sample| sample.held));
+        let size = spread(self.samples.iter().map(|sample| sample.size));
+        let together = self.samples.iter().map(|it| (it.size - size.mean) * (it.held - self.held.mean));
+        let covariance = together.sum::<f64>() / count(self.samples.len());
+        let explains = covariance > 0.0 && covariance * covariance > 0.2 * size.variance * self.held.variance;
+        (self.base, self.per_unit) = if explains && self.samples.len() >= RECENT {
+            let slope = covariance / size.variance;
+            // A negative constant would promise small jobs for nothing.
+            let base = self.held.mean - slope * size.mean;
+            if base >= 0.0 { (base, slope) } else { (0.0, self.held.mean / size.mean) }
+        } else {
+            (self.held.mean, 0.0)
+        };
+        let mut ratios = std::mem::take(&mut self.ratios);
+        ratios.clear();
+        ratios.extend(self.samples.iter().map(|sample| sample.held / self.explained(sample.size)));
+        ratios.sort_unstable_by(f64::total_cmp);
+        self.ratio = spread(ratios.iter().copied());
+        self.ratios = ratios;
+    }
+
+    fn explained(&self, size: f64) -> f64 {
+        (self.base + self.per_unit * size).max(1e-6)
+    }
+
+    /// How long a slot is held by `jobs` jobs, one after the other, of this size in sum.
+    pub(crate) fn service(&self, jobs: f64, size: f64) -> Uncertain {
+        let mean = jobs * self.base + self.per_unit * size;
+        let each = if jobs > 0.0 { mean / jobs } else { 0.0 };
+        Uncertain { mean, variance: jobs * each * each * self.ratio.variance }
+    }
+
+    /// How much longer a slot is held that has been held for so long.
+    pub(crate) fn residual(&self, size: u32, elapsed: Duration) -> Uncertain {
+        let whole = self.explained(f64::from(size));
+        let elapsed = elapsed.as_secs_f64() / whole;
+        if self.ratios.is_empty() {
+            return Uncertain { mean: self.base, variance: self.held.variance };
+        }
+        let longer = &self.ratios[self.ratios.partition_point(|ratio| *ratio <= elapsed)..];
+        let rest = if longer.len() >= TAIL {
+            spread(longer.iter().map(|ratio| ratio - elapsed))
+        } else {
+            // It outlasts nearly all that was measured: the longer it ran, the longer it may run.
+            let more = (1.0 - elapsed).max((elapsed - 1.0) / 2.0);
+            let mean = more.max(self.ratio.variance.sqrt() / 2.0).max(0.05);
+            Uncertain { mean, variance: mean * mean }
+        };
+        Uncertain { mean: rest.mean * whole, variance: rest.variance * whole * whole }
+    }
+
+    /// What is left of an attempt that is looked at at any moment.
+    pub(crate) fn left_over(&self) -> Uncertain {
+        let Uncertain { mean, variance } = self.held;
+        let left = if mean > 0.0 { (mean * mean + variance) / (2.0 * mean) } else { 0.0 };
+        Uncertain { mean: left, variance: (variance + mean * mean / 12.0).min(left * left) }
+    }
+
+    /// The relative variance of the mean of so few measurements.
+    pub(crate) fn doubt(&self) -> f64 {
+        if self.samples.is_empty() { 0.0 } else { self.ratio.variance / count(self.samples.len()) }
+    }
+
+    /// The time for which a slot is held, whatever the size.
+    pub(crate) fn held(&self) -> Uncertain {
+        self.held
     }
 }
 
-fn micros(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e6
+fn spread(values: impl Iterator<Item = f64> + Clone) -> Uncertain {
+    let number = count(values.clone().count()).max(1.0);
+    let mean = values.clone().sum::<f64>() / number;
+    let variance = values.map(|value| (value - mean).powi(2)).sum::<f64>() / number;
+    Uncertain { mean, variance }
 }
 
-fn from_micros(micros: f64) -> Duration {
-    Duration::try_from_secs_f64(micros.max(0.0) / 1e6).unwrap_or(Duration::MAX)
+fn count(number: usize) -> f64 {
+    f64::from(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+pub(crate) fn seconds(value: f64) -> Duration {
+    Duration::try_from_secs_f64(value.max(0.0)).unwrap_or(Duration::MAX)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn load(slots: u32, ahead: u32) -> Load {
-        Load { slots, ahead, oldest_running: Duration::ZERO }
-    }
-
-    #[test]
-    fn a_prediction_follows_what_was_measured() {
-        let mut times = ServiceTimes::default();
-        for _ in 0..50 {
-            times.measure(SECOND * 4);
-        }
-        assert_eq!(times.start(load(2, 0)).0, SECOND * 2);
-        assert_eq!(times.start(load(2, 9)).0, SECOND * 20);
-        for _ in 0..100 {
-            times.measure(SECOND * 8);
-        }
-        let (start, p90) = times.start(load(2, 0));
-        assert!((start.as_secs_f64() - 4.0).abs() < 0.1, "{start:?}");
-        assert!(p90 >= start);
-    }
-
-    #[test]
-    fn clients_that_are_turned_away_get_one_place_each() {
-        let mut times = ServiceTimes::default();
-        times.measure(SECOND * 4);
-        let now = Timestamp::from_micros(7);
-        let waits: Vec<_> = (0..4).map(|_| times.retry_after(now, load(1, 5), 0.5).as_secs()).collect();
-        assert_eq!(waits, [4, 8, 12, 16]);
-        for _ in 0..100 {
-            assert!(times.retry_after(now, load(1, 5), 1.0) <= RETRY_MAX);
-        }
-    }
-
-    #[test]
-    fn before_the_first_end_the_oldest_running_job_is_the_measure() {
-        let times = ServiceTimes::default();
-        let load = Load { slots: 1, ahead: 1, oldest_running: SECOND * 3 };
-        assert_eq!(times.start(load).0, SECOND * 6);
-        assert!(!times.is_measured());
-    }
-}
+mod tests;

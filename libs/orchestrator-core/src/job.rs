@@ -50,6 +50,10 @@ pub struct NewJob {
     pub deadline: Option<Timestamp>,
     /// How many replicas may be tried; at least 1.
     pub max_attempts: u32,
+    /// How much work it is, in any unit that is the same for all jobs; 0 when nobody knows.
+    pub size: u32,
+    /// What tells requests apart that would do the same to an engine.
+    pub fingerprint: Option<u64>,
 }
 
 /// How a job ended.
@@ -76,6 +80,8 @@ pub enum FailReason {
     TimedOut,
     /// Its engine said that the request is wrong.
     Refused,
+    /// Its like broke the engines that it met.
+    Poisoned,
     /// The server is going down.
     ShuttingDown,
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     ids::{JobId, LeaseId},
+    job::Priority,
     pool::ReplicaKey,
     time::Timestamp,
 };
@@ -16,6 +17,8 @@ pub(crate) struct Lease {
     pub(crate) job: JobId,
     pub(crate) replica: ReplicaKey,
     pub(crate) since: Timestamp,
+    pub(crate) priority: Priority,
+    pub(crate) size: u32,
 }
 
 /// All slots in use.

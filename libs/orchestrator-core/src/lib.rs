@@ -10,6 +10,7 @@
 //! Invariant: a slot is taken by a lease and freed only by that lease's own end.
 #![warn(missing_docs)]
 
+mod breaker;
 mod effect;
 mod estimate;
 mod event;
@@ -19,6 +20,7 @@ mod job;
 mod lease;
 mod placement;
 mod pool;
+mod quarantine;
 mod queue;
 mod rules;
 mod scheduler;
@@ -28,6 +30,7 @@ mod view;
 #[cfg(feature = "sim")]
 pub mod sim;
 
+pub use breaker::Circuit;
 pub use effect::{Admission, Assignment, Effect, RejectReason, Rejection};
 pub use event::{Event, Outcome};
 pub use fit::{Misfit, Requirements};

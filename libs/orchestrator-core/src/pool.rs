@@ -1,9 +1,8 @@
 //! Pools and replicas as the scheduler sees them: what was last heard, and which slots are in use.
 
-use std::time::Duration;
-
 use crate::{
-    estimate::{Load, ServiceTimes},
+    breaker::{Breaker, Circuit},
+    estimate::{Arrivals, Promises, ServiceTimes, Starters},
     ids::PoolId,
     job::Priority,
     queue::Line,
@@ -37,6 +36,7 @@ pub(crate) struct Replica {
     /// It said that it is busy: nothing new before this.
     pub(crate) rests_until: Timestamp,
     pub(crate) presence: Presence,
+    pub(crate) breaker: Breaker,
 }
 
 impl Replica {
@@ -53,6 +53,7 @@ impl Replica {
             && self.presence == Presence::Here
             && self.used < self.view.slots
             && self.rests_until <= now
+            && self.breaker.allows(now)
     }
 }
 
@@ -62,12 +63,24 @@ pub(crate) struct Pool {
     pub(crate) id: PoolId,
     pub(crate) replicas: Vec<Replica>,
     pub(crate) lines: [Line; 2],
-    pub(crate) times: ServiceTimes,
+    /// Per class, interactive first.
+    pub(crate) times: [ServiceTimes; 2],
+    pub(crate) interactive: Arrivals,
+    pub(crate) starters: Starters,
+    pub(crate) promises: Promises,
 }
 
 impl Pool {
     pub(crate) fn new(id: PoolId) -> Self {
-        Self { id, replicas: Vec::new(), lines: Default::default(), times: ServiceTimes::default() }
+        Self {
+            id,
+            replicas: Vec::new(),
+            lines: Default::default(),
+            times: Default::default(),
+            interactive: Arrivals::default(),
+            starters: Starters::default(),
+            promises: Promises::default(),
+        }
     }
 
     pub(crate) fn exists(&self) -> bool {
@@ -87,9 +100,21 @@ impl Pool {
         }
     }
 
-    pub(crate) fn load(&self, ahead: u32, oldest_running: Duration) -> Load {
+    /// Slots of the replicas that serve now.
+    pub(crate) fn slots(&self) -> u32 {
         let ready = self.replicas.iter().filter(|replica| replica.is_ready());
-        Load { slots: ready.map(|replica| replica.view.slots).sum(), ahead, oldest_running }
+        ready.map(|replica| replica.view.slots).sum()
+    }
+
+    pub(crate) fn is_measured(&self) -> bool {
+        self.times.iter().any(ServiceTimes::is_measured)
+    }
+
+    /// What was measured of a class, or else of the other class, or else the guess.
+    pub(crate) fn times_of<'a>(&'a self, priority: Priority, guess: &'a ServiceTimes) -> &'a ServiceTimes {
+        let own = &self.times[priority.index()];
+        let other = &self.times[1 - priority.index()];
+        [own, other].into_iter().find(|times| times.is_measured()).unwrap_or(guess)
     }
 }
 
@@ -111,4 +136,6 @@ pub struct ReplicaSummary {
     pub view: ReplicaView,
     /// Slots in use by this orchestrator.
     pub slots_used: u32,
+    /// Whether requests reach it.
+    pub circuit: Circuit,
 }

@@ -41,9 +41,18 @@ pub(crate) struct Line {
     front: Option<Place>,
     back: Option<Place>,
     pub(crate) len: u32,
+    size: u64,
 }
 
 impl Line {
+    /// The sizes of all its jobs together.
+    pub(crate) fn size_as_float(&self) -> f64 {
+        const HIGH: f64 = 4_294_967_296.0;
+        let (high, low) = (self.size >> 32, self.size & u64::from(u32::MAX));
+        let float = |half: u64| f64::from(u32::try_from(half).unwrap_or(u32::MAX));
+        float(high) * HIGH + float(low)
+    }
+
     pub(crate) fn front(&self) -> Option<Place> {
         self.front
     }
@@ -131,6 +140,7 @@ impl Jobs {
             None => line.back = Some(place),
         }
         line.len += 1;
+        line.size += u64::from(self[place].job.size);
     }
 
     /// Takes a job out of its line, wherever it stands in it.
@@ -145,6 +155,7 @@ impl Jobs {
             None => line.back = before,
         }
         line.len -= 1;
+        line.size -= u64::from(self[place].job.size);
     }
 }
 
@@ -183,6 +194,8 @@ mod tests {
                 requirements: Requirements::of("m", 1),
                 deadline: None,
                 max_attempts: 1,
+                size: 3,
+                fingerprint: None,
             };
             let place = jobs.insert(job, 0);
             jobs.join(&mut line, place);

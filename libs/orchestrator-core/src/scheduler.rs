@@ -1,12 +1,14 @@
 //! The scheduler: state, and the one function that moves it.
 //!
-//! The parts: [`admit`] decides whether a job comes in, [`place`] which job gets which slot, [`end`]
+//! The parts: [`admit`] decides whether a job comes in, [`predict`] when it will start, [`place`]
+//! which job gets which slot, [`end`]
 //! what happens when something is over, [`audit`] what must hold after every step.
 
 mod admit;
 mod audit;
 mod end;
 mod place;
+mod predict;
 mod views;
 
 use std::{collections::BTreeSet, vec::Drain};
@@ -18,6 +20,7 @@ use crate::{
     lease::Leases,
     placement::Placement,
     pool::{Pool, ReplicaKey},
+    quarantine::Quarantine,
     queue::Jobs,
     rules::Rules,
     time::Timestamp,
@@ -46,6 +49,7 @@ pub struct Scheduler {
     jobs: Jobs,
     leases: Leases,
     placement: Placement,
+    quarantine: Quarantine,
     due: BTreeSet<(Timestamp, Due)>,
     effects: Vec<Effect>,
 }
@@ -60,6 +64,7 @@ impl Scheduler {
             jobs: Jobs::default(),
             leases: Leases::default(),
             placement: Placement::new(rules.placement),
+            quarantine: Quarantine::default(),
             due: BTreeSet::new(),
             effects: Vec::new(),
         }

@@ -6,10 +6,12 @@
 //! every effect against a second, naive set of books. A broken invariant comes with the seed that
 //! shows it again.
 
+mod accuracy;
 mod book;
 mod check;
 mod draw;
 mod expect;
+mod faults;
 mod random;
 mod rare;
 mod world;
@@ -23,7 +25,11 @@ use random::Random;
 use rare::Tally;
 use world::World;
 
+pub use accuracy::{Accuracy, accuracy};
 pub use check::{Breach, Checked};
+
+/// Worlds in which each run measures its predictions.
+const ACCURACY_WORLDS: u32 = 8;
 
 /// How long to run, and which run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +51,8 @@ pub struct Report {
     pub worlds: u64,
     /// A hash of all effects in their order: the same for the same options.
     pub trace: u64,
+    /// What the predictions were worth, in worlds of their own under the same seed.
+    pub accuracy: Accuracy,
     tally: Tally,
 }
 
@@ -70,15 +78,17 @@ impl Report {
         self.events += other.events;
         self.worlds += other.worlds;
         self.trace ^= other.trace.rotate_left(1);
+        self.accuracy.add(&other.accuracy);
         self.tally.add_all(&other.tally);
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, events, worlds, trace, tally } = self;
+        let Self { seed, events, worlds, trace, accuracy, tally } = self;
         writeln!(f, "seed {seed}: {events} events in {worlds} worlds, trace {trace:016x}")?;
         write!(f, "accepted\n  {:>9}  jobs\nrejected\n{}", tally.accepted, tally.rejected)?;
+        write!(f, "predictions\n{accuracy}")?;
         write!(f, "ended\n{}faults\n{}rare states\n{}", tally.ended, tally.faults, tally.rare)
     }
 }
@@ -113,7 +123,8 @@ pub fn run(options: &Options) -> Result<Report, Violation> {
     let Options { events, seed } = *options;
     let mut random = Random::new(seed);
     let mut trace = std::hash::DefaultHasher::new();
-    let mut report = Report { seed, events: 0, worlds: 0, trace: 0, tally: Tally::default() };
+    let accuracy = accuracy(seed, ACCURACY_WORLDS);
+    let mut report = Report { seed, events: 0, worlds: 0, trace: 0, accuracy, tally: Tally::default() };
     while report.events < events {
         let mut world = World::new(random.next());
         let length = random.between(3_000, 20_000).min(events - report.events);

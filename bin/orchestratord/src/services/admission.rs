@@ -1,8 +1,12 @@
 //! From a checked request to an answer: accepted, repeated, or refused.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    hash::{BuildHasher, Hash, Hasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
 
-use adapter_api::WorkOrder;
+use adapter_api::{Input, WorkOrder};
 use orchestrator_core::{Admission as Granted, JobId, NewJob, Rejection, Requirements};
 use tokio::sync::oneshot;
 
@@ -49,6 +53,8 @@ pub(crate) struct Admission {
     pub(crate) clock: Clock,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) max_attempts: u32,
+    /// Keyed anew in each process, so that nobody can make a request look like another one.
+    pub(crate) likeness: RandomState,
 }
 
 impl Admission {
@@ -68,12 +74,15 @@ impl Admission {
 
     async fn ask(&self, task: NewTask) -> Result<Admitted, AdmissionError> {
         let NewTask { facts, order, requirements, deadline } = task;
+        let fingerprint = Some(likeness(&self.likeness, &order));
         let job = NewJob {
             id: facts.id,
             priority: facts.priority,
             requirements,
             deadline: deadline.map(|after| self.clock.now() + after),
             max_attempts: self.max_attempts,
+            size: order.max_tokens,
+            fingerprint,
         };
         let entry = Arc::new(JobEntry::new(facts, order));
         let (answer, answered) = oneshot::channel();
@@ -89,4 +98,24 @@ impl Admission {
             Answer::Known(_) => Err(AdmissionError::Conflict),
         }
     }
+}
+
+/// What makes two requests alike for an engine: model, input and parameters, but neither seed nor session.
+fn likeness(key: &RandomState, order: &WorkOrder) -> u64 {
+    let mut hasher = key.build_hasher();
+    order.model.hash(&mut hasher);
+    match &order.input {
+        Input::Text(prompt) => prompt.expose().hash(&mut hasher),
+        Input::Chat(messages) => {
+            for message in messages {
+                (message.role.as_str(), message.content.expose()).hash(&mut hasher);
+            }
+        }
+    }
+    let sampling = &order.sampling;
+    order.max_tokens.hash(&mut hasher);
+    sampling.temperature.map(f64::to_bits).hash(&mut hasher);
+    sampling.top_p.map(f64::to_bits).hash(&mut hasher);
+    (sampling.top_k, &sampling.stop).hash(&mut hasher);
+    hasher.finish()
 }

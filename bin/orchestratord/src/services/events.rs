@@ -135,13 +135,18 @@ pub(crate) fn failure(status: &JobStatus, end: JobEnd) -> Option<ErrorBody> {
             "the queue was full and a newer job took this one's place".to_owned(),
         ),
         FailReason::EngineLost => (ErrorCode::WorkerReset, lost_message(status)),
+        FailReason::Poisoned => (
+            ErrorCode::Poisoned,
+            "this request broke the engines that it met, and is not tried again".to_owned(),
+        ),
         FailReason::TimedOut => (ErrorCode::DecodeTimeout, lost_message(status)),
         FailReason::Refused => (ErrorCode::InvalidParams, lost_message(status)),
         FailReason::ShuttingDown => {
             (ErrorCode::WorkerReset, "the server is shutting down; submit the task again".to_owned())
         }
     };
-    let retriable = !matches!(code, ErrorCode::DeadlineUnmet | ErrorCode::InvalidParams);
+    let retriable =
+        !matches!(code, ErrorCode::DeadlineUnmet | ErrorCode::InvalidParams | ErrorCode::Poisoned);
     let attempt = status.attempt.as_ref();
     let pool = || status.admission.as_ref().map(|admission| admission.pool.to_string());
     Some(ErrorBody {

@@ -39,6 +39,7 @@ pub(crate) fn refused(rejection: &Rejection) {
         RejectReason::QueueFull => Refusal::QueueFull,
         RejectReason::NothingToDrop => Refusal::NothingToDrop,
         RejectReason::DuplicateId => Refusal::DuplicateId,
+        RejectReason::Poisoned => Refusal::Poisoned,
         RejectReason::ShuttingDown => Refusal::ShuttingDown,
     };
     let told = Narration::admission_refused(refusal, rejection.retry_after);
@@ -106,6 +107,7 @@ fn ending(status: &JobStatus, end: JobEnd) -> Ending {
         JobEnd::Failed(FailReason::DeadlinePassed) => Ending::DeadlinePassed,
         JobEnd::Failed(FailReason::Dropped) => Ending::Dropped,
         JobEnd::Failed(FailReason::EngineLost) => Ending::EngineLost,
+        JobEnd::Failed(FailReason::Poisoned) => Ending::Poisoned,
         JobEnd::Failed(FailReason::TimedOut) => Ending::TimedOut,
         JobEnd::Failed(FailReason::Refused) => Ending::Refused,
         JobEnd::Failed(FailReason::ShuttingDown) => Ending::ShuttingDown,

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 const CLASSES: [Class; 2] = [Class::Interactive, Class::Batch];
 const PHASES: [Phase; 2] = [Phase::Queued, Phase::Running];
-const REFUSALS: [Refusal; 12] = [
+const REFUSALS: [Refusal; 13] = [
     Refusal::NoPool,
     Refusal::UnknownPin,
     Refusal::NoSuchModel,
@@ -19,9 +19,10 @@ const REFUSALS: [Refusal; 12] = [
     Refusal::QueueFull,
     Refusal::NothingToDrop,
     Refusal::DuplicateId,
+    Refusal::Poisoned,
     Refusal::ShuttingDown,
 ];
-const ENDINGS: [Ending; 9] = [
+const ENDINGS: [Ending; 10] = [
     Ending::Stop,
     Ending::Length,
     Ending::Canceled,
@@ -30,6 +31,7 @@ const ENDINGS: [Ending; 9] = [
     Ending::EngineLost,
     Ending::TimedOut,
     Ending::Refused,
+    Ending::Poisoned,
     Ending::ShuttingDown,
 ];
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Due, Phase, Scheduler};
 use crate::{
     effect::{Admission, Effect, RejectReason, Rejection},
+    estimate::Forecast,
     fit::{self, Misfit},
     job::{FailReason, JobEnd, NewJob, Priority},
     pool::{Replica, ReplicaKey},
@@ -33,6 +34,9 @@ impl Scheduler {
         if self.jobs.find(job.id).is_some() {
             return self.reject(&job, RejectReason::DuplicateId, None);
         }
+        if job.fingerprint.is_some_and(|print| self.quarantine.refuses(now, print)) {
+            return self.reject(&job, RejectReason::Poisoned, None);
+        }
         if job.deadline.is_some_and(|deadline| deadline <= now) {
             let reason = RejectReason::Deadline { predicted_start: Duration::ZERO };
             return self.reject(&job, reason, None);
@@ -49,7 +53,7 @@ impl Scheduler {
         }
         match self.choose_free(now, &job.requirements, &[]) {
             Some(key) => self.admit_and_dispatch(now, job, key),
-            None => self.admit_to_queue(now, job, survey.open_pools),
+            None => self.admit_to_queue(now, job, &survey.open_pools),
         }
     }
 
@@ -100,37 +104,72 @@ impl Scheduler {
             queue_position: 0,
             predicted_start: Duration::ZERO,
             predicted_start_p90: Duration::ZERO,
+            on_time_per_mille: self.on_time(now, key.pool, &job, Forecast::default()),
         };
-        let place = self.accept(job, key.pool, admission);
+        let place = self.accept(now, job, key.pool, admission);
         self.dispatch(now, place, key);
     }
 
     /// Puts the job into the line that will probably serve it first, if there is room in any.
-    fn admit_to_queue(&mut self, now: Timestamp, job: NewJob, mut pools: Vec<usize>) {
-        let preferred = |index: usize| job.requirements.prefer_pools.contains(&self.pools[index].id);
-        pools.sort_by_key(|&index| (!preferred(index), self.predict(now, index, job.priority).0, index));
-        let room = pools.iter().find(|&&index| self.pools[index].waiting() < self.rules.capacity);
-        let Some(&index) = room.or(pools.first()) else {
+    fn admit_to_queue(&mut self, now: Timestamp, job: NewJob, open: &[usize]) {
+        let mut pools: Vec<(bool, Duration, usize)> = Vec::with_capacity(open.len());
+        for &index in open {
+            let preferred = job.requirements.prefer_pools.contains(&self.pools[index].id);
+            let start = self.backlog(now, index, job.priority).start().median();
+            pools.push((!preferred, start, index));
+        }
+        pools.sort_unstable();
+        let room = self.first_with_room(now, &job, &pools);
+        let Some(index) = room.or(pools.first().map(|(_, _, index)| *index)) else {
             return self.reject(&job, RejectReason::NoPool, None);
         };
-        let (predicted_start, predicted_start_p90) = self.predict(now, index, job.priority);
+        let forecast = self.predict(now, index, open, job.priority);
+        let predicted_start = forecast.median();
         let late = job.deadline.is_some_and(|deadline| now + predicted_start >= deadline);
-        if late && self.pools[index].times.is_measured() {
+        if late && self.pools[index].is_measured() {
             return self.reject(&job, RejectReason::Deadline { predicted_start }, None);
         }
         if room.is_none() && !self.make_room(now, &job, index) {
             return;
         }
-        let pool = &self.pools[index];
         let admission = Admission {
-            pool: pool.id.clone(),
-            queue_position: pool.ahead(job.priority),
+            pool: self.pools[index].id.clone(),
+            queue_position: self.pools[index].ahead(job.priority),
             predicted_start,
-            predicted_start_p90,
+            predicted_start_p90: forecast.p90(),
+            on_time_per_mille: self.on_time(now, index, &job, forecast),
         };
         let priority = job.priority;
-        let place = self.accept(job, index, admission);
+        let place = self.accept(now, job, index, admission);
         self.jobs.join(&mut self.pools[index].lines[priority.index()], place);
+    }
+
+    /// The first of `pools` whose queue has a place that is not kept for another client.
+    fn first_with_room(
+        &mut self,
+        now: Timestamp,
+        job: &NewJob,
+        pools: &[(bool, Duration, usize)],
+    ) -> Option<usize> {
+        for &(_, _, index) in pools {
+            let comes_back = self.pools[index].promises.redeem(now, job.id);
+            let kept = match self.rules.policy {
+                AdmissionPolicy::Reject if !comes_back => self.kept_places(now, index),
+                AdmissionPolicy::Reject | AdmissionPolicy::DropLru => 0,
+            };
+            if self.pools[index].waiting().saturating_add(kept) < self.rules.capacity {
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    /// The probability that a job which starts then is done by its deadline; `None` while nothing
+    /// was measured, since then nothing is known.
+    fn on_time(&mut self, now: Timestamp, index: usize, job: &NewJob, start: Forecast) -> Option<u16> {
+        let deadline = job.deadline.filter(|_| self.pools[index].is_measured())?;
+        let service = self.own_service(now, index, job);
+        Some(start.then(service).within(deadline - now))
     }
 
     /// Applies the policy to a full queue. False when the newcomer was turned away.
@@ -155,10 +194,15 @@ impl Scheduler {
         true
     }
 
-    fn accept(&mut self, job: NewJob, pool: usize, admission: Admission) -> Place {
+    fn accept(&mut self, now: Timestamp, job: NewJob, pool: usize, admission: Admission) -> Place {
         if let Some(deadline) = job.deadline {
             self.due.insert((deadline, Due::Deadline(job.id)));
         }
+        if job.priority == Priority::Interactive {
+            self.pools[pool].interactive.count(now);
+        }
+        // Whoever is in needs no place that was promised before, in whichever pool.
+        self.pools.iter_mut().for_each(|pool| pool.promises.forget(job.id));
         self.effects.push(Effect::Accept(job.id, admission));
         self.jobs.insert(job, pool)
     }
@@ -167,29 +211,5 @@ impl Scheduler {
         let pool = about.map(|(index, _)| self.pools[index].id.clone());
         let rejection = Rejection { reason, pool, retry_after: about.map(|(_, wait)| wait) };
         self.effects.push(Effect::Reject(job.id, rejection));
-    }
-
-    /// When a newcomer of this class would start in this pool: probably, and with 90 %.
-    fn predict(&self, now: Timestamp, index: usize, priority: Priority) -> (Duration, Duration) {
-        let pool = &self.pools[index];
-        pool.times.start(pool.load(pool.ahead(priority), self.oldest_running(now, index)))
-    }
-
-    fn retry_after(&mut self, now: Timestamp, index: usize, job: &NewJob) -> Duration {
-        let oldest = self.oldest_running(now, index);
-        let pool = &mut self.pools[index];
-        let load = pool.load(pool.ahead(job.priority), oldest);
-        // The jitter comes from the id, so that the same events give the same answers.
-        let spread = f64::from((job.id.as_u128() & 0xFFFF) as u16) / f64::from(u16::MAX);
-        pool.times.retry_after(now, load, spread)
-    }
-
-    /// For how long the oldest attempt has run. Only asked for while nothing was measured.
-    fn oldest_running(&self, now: Timestamp, index: usize) -> Duration {
-        if self.pools[index].times.is_measured() {
-            return Duration::ZERO;
-        }
-        let mut of_pool = self.leases.iter().filter(|(_, lease)| lease.replica.pool == index);
-        of_pool.next().map_or(Duration::ZERO, |(_, lease)| now - lease.since)
     }
 }

@@ -39,10 +39,12 @@ impl Scheduler {
     pub(super) fn attempt_ended(&mut self, now: Timestamp, id: LeaseId, outcome: Outcome) {
         let Some(lease) = self.leases.close(id) else { return };
         let key = lease.replica;
-        self.give_back(now, &lease, outcome);
+        self.give_back(now, id, &lease, outcome);
         let live = self.jobs.find(lease.job);
         if let Some(place) = live.filter(|place| self.jobs[*place].state == JobState::Running(id)) {
+            let poisoned = self.broke_again(now, place, key, outcome);
             match outcome {
+                _ if poisoned => self.end_poisoned(now, place),
                 Outcome::Completed => self.finish(place, JobEnd::Completed),
                 Outcome::Refused => self.finish(place, JobEnd::Failed(FailReason::Refused)),
                 Outcome::Lost { tokens_out: 0 } | Outcome::TimedOut { tokens_out: 0 } => {
@@ -62,13 +64,18 @@ impl Scheduler {
         self.fill(now, key);
     }
 
-    fn give_back(&mut self, now: Timestamp, lease: &Lease, outcome: Outcome) {
+    fn give_back(&mut self, now: Timestamp, id: LeaseId, lease: &Lease, outcome: Outcome) {
         let key = lease.replica;
         let pool = &mut self.pools[key.pool];
         let replica = &mut pool.replicas[key.replica];
         replica.used = replica.used.saturating_sub(1);
+        if let Some(until) = replica.breaker.ended(now, id, outcome) {
+            self.due.insert((until, Due::Rested(key)));
+        }
         match outcome {
-            Outcome::Completed | Outcome::Aborted => pool.times.measure(now - lease.since),
+            Outcome::Completed | Outcome::Aborted => {
+                pool.times[lease.priority.index()].measure(lease.size, now - lease.since);
+            }
             Outcome::Refused => {}
             Outcome::Lost { .. } | Outcome::TimedOut { .. } if !replica.exists() => {}
             Outcome::Lost { .. } | Outcome::TimedOut { .. } => {
@@ -80,6 +87,28 @@ impl Scheduler {
                 replica.rests_until = now + retry_after.unwrap_or(REST_DEFAULT).clamp(REST_MIN, REST_MAX);
                 self.due.insert((replica.rests_until, Due::Rested(key)));
             }
+        }
+    }
+
+    /// Whether this attempt broke, and its like broke another replica before.
+    fn broke_again(&mut self, now: Timestamp, place: Place, key: ReplicaKey, outcome: Outcome) -> bool {
+        let Some(fingerprint) = self.jobs[place].job.fingerprint else { return false };
+        let broke = matches!(outcome, Outcome::Lost { .. } | Outcome::TimedOut { .. });
+        let view = &self.pools[key.pool].replicas[key.replica].view;
+        broke && self.quarantine.broke(now, fingerprint, (view.pool.clone(), view.replica.clone()))
+    }
+
+    /// Ends a job, and those of its like that wait: they must not meet a third replica.
+    fn end_poisoned(&mut self, _now: Timestamp, place: Place) {
+        let fingerprint = self.jobs[place].job.fingerprint;
+        self.finish(place, JobEnd::Failed(FailReason::Poisoned));
+        let like = |place: &Place| {
+            let record = &self.jobs[*place];
+            record.state == JobState::Queued && record.job.fingerprint == fingerprint
+        };
+        let waiting: Vec<_> = self.jobs.all().filter(like).collect();
+        for place in waiting {
+            self.finish(place, JobEnd::Failed(FailReason::Poisoned));
         }
     }
 
@@ -111,6 +140,9 @@ impl Scheduler {
         if self.is_stranded(place) {
             return self.finish(place, JobEnd::Failed(FailReason::EngineLost));
         }
+        if self.jobs[place].job.fingerprint.is_some_and(|print| self.quarantine.refuses(now, print)) {
+            return self.finish(place, JobEnd::Failed(FailReason::Poisoned));
+        }
         if self.phase == Phase::Closing {
             return self.finish(place, JobEnd::Failed(FailReason::ShuttingDown));
         }
@@ -137,7 +169,11 @@ impl Scheduler {
             return;
         }
         match was {
-            JobState::Queued => self.leave_line(place),
+            JobState::Queued => {
+                let home = self.jobs[place].pool;
+                self.pools[home].starters.gave_up();
+                self.leave_line(place);
+            }
             JobState::Running(lease) if self.leases.is_live(lease) => {
                 self.effects.push(Effect::Abort(lease));
             }

@@ -43,6 +43,8 @@ impl Scheduler {
     pub(super) fn fill(&mut self, now: Timestamp, key: ReplicaKey) {
         while self.pools[key.pool].replicas[key.replica].has_room(now) {
             let Some(place) = self.next_for(key) else { return };
+            let home = self.jobs[place].pool;
+            self.pools[home].starters.started();
             self.leave_line(place);
             self.dispatch(now, place, key);
         }
@@ -78,7 +80,13 @@ impl Scheduler {
     /// Takes a slot for a job that stands in no line.
     pub(super) fn dispatch(&mut self, now: Timestamp, place: Place, key: ReplicaKey) {
         let record = &mut self.jobs[place];
-        let lease = self.leases.open(Lease { job: record.job.id, replica: key, since: now });
+        let lease = self.leases.open(Lease {
+            job: record.job.id,
+            replica: key,
+            since: now,
+            priority: record.job.priority,
+            size: record.job.size,
+        });
         if !step(&mut record.state, JobStep::Dispatch(lease)) {
             return;
         }
@@ -86,6 +94,7 @@ impl Scheduler {
         record.pool = key.pool;
         let replica = &mut self.pools[key.pool].replicas[key.replica];
         replica.used += 1;
+        replica.breaker.starts(lease);
         self.effects.push(Effect::Dispatch(Assignment {
             job: record.job.id,
             lease,

@@ -2,6 +2,7 @@
 
 use super::Scheduler;
 use crate::{
+    breaker::Breaker,
     ids::{JobId, PoolId, ReplicaId},
     job::{FailReason, JobEnd, JobState, Priority},
     pool::{Pool, PoolSummary, Presence, Replica, ReplicaKey, ReplicaSummary},
@@ -28,6 +29,7 @@ impl Scheduler {
                 if !replica.exists() {
                     // What a replica that left had asked for does not bind its successor.
                     replica.rests_until = Timestamp::default();
+                    replica.breaker = Breaker::default();
                 }
                 replica.view = view;
                 replica.presence = Presence::Here;
@@ -39,6 +41,7 @@ impl Scheduler {
                     used: 0,
                     rests_until: Timestamp::default(),
                     presence: Presence::Here,
+                    breaker: Breaker::default(),
                 });
                 replicas.len() - 1
             }
@@ -123,6 +126,12 @@ fn summary(pool: &Pool) -> PoolSummary {
     PoolSummary {
         pool: pool.id.clone(),
         waiting: [pool.lines[0].len, pool.lines[1].len],
-        replicas: replicas.map(|it| ReplicaSummary { view: it.view.clone(), slots_used: it.used }).collect(),
+        replicas: replicas
+            .map(|it| ReplicaSummary {
+                view: it.view.clone(),
+                slots_used: it.used,
+                circuit: it.breaker.circuit(),
+            })
+            .collect(),
     }
 }

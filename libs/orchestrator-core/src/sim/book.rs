@@ -4,6 +4,7 @@
 //! data structure with the scheduler (lists are scanned, fitting is decided anew), so that one
 //! mistake is not made twice.
 
+use super::faults::{Breaks, Record};
 use crate::{
     AdmissionPolicy, Device, GpuPolicy, JobId, LeaseId, NewJob, PoolId, Priority, Readiness, ReplicaId,
     ReplicaView, Requirements, Rules, Timestamp,
@@ -27,6 +28,7 @@ pub(super) struct ReplicaNote {
     pub(super) presence: Presence,
     pub(super) rests_until: Timestamp,
     pub(super) used: u32,
+    pub(super) record: Record,
 }
 
 impl ReplicaNote {
@@ -41,7 +43,7 @@ impl ReplicaNote {
     /// Whether one more attempt may start here now.
     pub(super) fn is_open(&self, now: Timestamp) -> bool {
         let trusted = self.serves() && self.presence == Presence::Here;
-        trusted && now >= self.rests_until && self.used < self.view.slots
+        trusted && now >= self.rests_until && self.used < self.view.slots && self.record.admits(now)
     }
 }
 
@@ -91,6 +93,9 @@ pub(super) struct Book {
     /// Live jobs in the order in which they were accepted.
     pub(super) live: Vec<JobNote>,
     pub(super) leases: Vec<LeaseNote>,
+    /// Clients that were told to come back, to which pool, and until when they are waited for.
+    pub(super) promised: Vec<(JobId, usize, Timestamp)>,
+    pub(super) breaks: Breaks,
     pub(super) newest_lease: Option<LeaseId>,
     pub(super) accepted: u64,
     pub(super) ended: u64,
@@ -105,6 +110,8 @@ impl Book {
             replicas: Vec::new(),
             live: Vec::new(),
             leases: Vec::new(),
+            promised: Vec::new(),
+            breaks: Breaks::default(),
             newest_lease: None,
             accepted: 0,
             ended: 0,
@@ -141,6 +148,7 @@ impl Book {
             let note = &mut self.replicas[index];
             if !note.is_here() {
                 note.rests_until = Timestamp::default();
+                note.record = Record::default();
             }
             note.view.clone_from(view);
             note.presence = Presence::Here;
@@ -148,7 +156,15 @@ impl Book {
         }
         let rests_until = Timestamp::default();
         let view = view.clone();
-        self.replicas.push(ReplicaNote { view, pool, presence: Presence::Here, rests_until, used: 0 });
+        let record = Record::default();
+        self.replicas.push(ReplicaNote {
+            view,
+            pool,
+            presence: Presence::Here,
+            rests_until,
+            used: 0,
+            record,
+        });
         self.replicas.len() - 1
     }
 
@@ -170,6 +186,11 @@ impl Book {
     /// Waiting jobs in the line of a pool, oldest first.
     pub(super) fn in_line(&self, pool: usize) -> impl Iterator<Item = &JobNote> {
         self.live.iter().filter(move |note| note.line() == Some(pool))
+    }
+
+    /// Places of a pool's queue that may be kept for clients who were promised one.
+    pub(super) fn promised(&self, pool: usize, now: Timestamp) -> usize {
+        self.promised.iter().filter(|(_, to, until)| *to == pool && now <= *until).count()
     }
 
     pub(super) fn waiting(&self, pool: usize) -> usize {
@@ -197,7 +218,10 @@ impl Book {
     /// Whether the scheduler must do something by itself between these moments.
     pub(super) fn is_due(&self, last: Timestamp, now: Timestamp) -> bool {
         self.live.iter().any(|note| note.job.deadline.is_some_and(|deadline| deadline <= now))
-            || self.replicas.iter().any(|it| it.rests_until > last && it.rests_until <= now)
+            || self.replicas.iter().any(|it| {
+                let opens = it.record.closed_until;
+                (it.rests_until > last && it.rests_until <= now) || (opens > last && opens <= now)
+            })
     }
 }
 

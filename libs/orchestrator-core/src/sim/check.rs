@@ -210,6 +210,9 @@ impl Step<'_> {
             Some(Verdict::Start) => 0,
             _ => self.book.ahead(line, job.job.priority),
         };
+        let comes_back = self.book.promised.iter().any(|(client, ..)| *client == id);
+        self.tally.reach_if(comes_back, Rare::PromiseKept);
+        self.book.promised.retain(|(client, ..)| *client != id);
         self.book.live.push(job);
         self.book.accepted += 1;
         self.tally.accepted += 1;

@@ -99,7 +99,9 @@ impl Map {
             20..35 => Some(now + Duration::from_millis(random.between(1, 20_000))),
             _ => None,
         };
-        NewJob { id, priority, requirements, deadline, max_attempts: random.small(1, 3) }
+        let fingerprint = random.chance(20).then(|| random.below(40));
+        let (max_attempts, size) = (random.small(1, 3), random.small(0, 100));
+        NewJob { id, priority, requirements, deadline, max_attempts, size, fingerprint }
     }
 
     fn requirements(&self, random: &mut Random) -> Requirements {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{
     book::{Book, Hurdle, JobNote, Presence, Standing, hurdle},
+    faults::{Turn, verdict as verdict_of},
     rare::{Rare, Tally},
 };
 use crate::{Event, FailReason, JobEnd, JobId, LeaseId, NewJob, Outcome, Readiness, RejectReason, Timestamp};
@@ -100,6 +101,7 @@ pub(super) fn expect(book: &mut Book, tally: &mut Tally, now: Timestamp, event: 
 }
 
 const LOST: JobEnd = JobEnd::Failed(FailReason::EngineLost);
+const POISONED: JobEnd = JobEnd::Failed(FailReason::Poisoned);
 const CLOSING: JobEnd = JobEnd::Failed(FailReason::ShuttingDown);
 
 fn ends(book: &Book, end: JobEnd, which: impl Fn(&JobNote) -> bool) -> Vec<(JobId, JobEnd)> {
@@ -145,9 +147,26 @@ fn attempt_ended(
         }
         _ => {}
     }
+    match replica.record.ends(now, lease, outcome) {
+        Turn::None => {}
+        Turn::Opened => tally.reach(Rare::CircuitOpens),
+        Turn::TrialFailed => tally.reach(Rare::TrialFails),
+        Turn::TrialSucceeded => tally.reach(Rare::CircuitCloses),
+    }
     tally.fault(outcome);
     let Some(place) = book.find_running(lease) else { return };
-    match end_of_attempt(book, place, lease_note.replica, outcome) {
+    if let Some(print) = book.live[place].job.fingerprint
+        && verdict_of(outcome) == Some(false)
+        && book.breaks.note(now, print, lease_note.replica)
+    {
+        tally.reach(Rare::Poisoned);
+        let like = |note: &JobNote| note.line().is_some() && note.job.fingerprint == Some(print);
+        expected.ends_by = "X5";
+        expected.ends = ends(book, POISONED, like);
+        tally.reach_if(!expected.ends.is_empty(), Rare::PoisonedInLine);
+        return expected.ends.push((book.live[place].job.id, POISONED));
+    }
+    match end_of_attempt(book, now, (place, lease_note.replica), outcome) {
         Some(end) => expected.ends.push((book.live[place].job.id, end)),
         None => {
             let line = book.replicas[lease_note.replica].pool;
@@ -164,7 +183,12 @@ fn attempt_ended(
 }
 
 /// How the job ends with its attempt; `None` when it waits again.
-fn end_of_attempt(book: &mut Book, place: usize, replica: usize, outcome: Outcome) -> Option<JobEnd> {
+fn end_of_attempt(
+    book: &mut Book,
+    now: Timestamp,
+    (place, replica): (usize, usize),
+    outcome: Outcome,
+) -> Option<JobEnd> {
     let again = match outcome {
         Outcome::Completed => return Some(JobEnd::Completed),
         Outcome::Refused => return Some(JobEnd::Failed(FailReason::Refused)),
@@ -179,6 +203,10 @@ fn end_of_attempt(book: &mut Book, place: usize, replica: usize, outcome: Outcom
     if !again || book.is_stranded(&book.live[place]) {
         return Some(LOST);
     }
+    let print = book.live[place].job.fingerprint;
+    if print.is_some_and(|print| book.breaks.refuses(now, print)) {
+        return Some(POISONED);
+    }
     book.closing.then_some(CLOSING)
 }
 
@@ -188,6 +216,9 @@ fn verdict(book: &Book, now: Timestamp, job: &NewJob) -> Verdict {
     }
     if book.find(job.id).is_some() {
         return Verdict::Refuse(RejectReason::DuplicateId);
+    }
+    if job.fingerprint.is_some_and(|print| book.breaks.refuses(now, print)) {
+        return Verdict::Refuse(RejectReason::Poisoned);
     }
     if job.deadline.is_some_and(|deadline| deadline <= now) {
         return Verdict::Refuse(RejectReason::Deadline { predicted_start: Duration::ZERO });

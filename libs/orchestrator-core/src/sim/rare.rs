@@ -33,6 +33,12 @@ rare! {
     ShutdownUnderLoad = "shutdown with queued and running jobs",
     ShrunkBelowUse = "a replica comes back smaller than its use",
     Retry = "a lost job starts on another replica",
+    CircuitOpens = "a replica fails so many requests that it gets no more",
+    TrialFails = "the single trial of a replica fails",
+    CircuitCloses = "the single trial of a replica succeeds",
+    Poisoned = "a request breaks a second replica",
+    PoisonedInLine = "a waiting job ends because its like broke two replicas",
+    PromiseKept = "a client comes back when it was told to, and comes in",
     IdUsedAgain = "the id of an ended job is used again",
 }
 
@@ -150,6 +156,7 @@ fn reject_name(reason: &RejectReason) -> &'static str {
         RejectReason::QueueFull => "queue full",
         RejectReason::NothingToDrop => "nothing to drop",
         RejectReason::DuplicateId => "duplicate id",
+        RejectReason::Poisoned => "poisoned",
         RejectReason::ShuttingDown => "shutting down",
     }
 }
@@ -162,6 +169,7 @@ fn end_name(end: JobEnd) -> &'static str {
         JobEnd::Failed(Why::DeadlinePassed) => "deadline passed",
         JobEnd::Failed(Why::Dropped) => "dropped",
         JobEnd::Failed(Why::EngineLost) => "engine lost",
+        JobEnd::Failed(Why::Poisoned) => "poisoned",
         JobEnd::Failed(Why::TimedOut) => "timed out",
         JobEnd::Failed(Why::Refused) => "refused",
         JobEnd::Failed(Why::ShuttingDown) => "shutting down",

@@ -144,7 +144,9 @@ impl World {
     fn submit(&mut self) -> Result<(), Breach> {
         self.jobs += 1;
         let live = &self.checked.book.live;
+        let promised = &self.checked.book.promised;
         let id = match self.random.below(100) {
+            4..12 => self.random.pick(promised).map(|(client, ..)| *client),
             0..2 => self.random.pick(live).map(|note| note.job.id),
             2..4 => self.random.pick(&self.past).copied(),
             _ => None,
@@ -286,6 +288,7 @@ fn note(trace: &mut DefaultHasher, effect: &Effect) {
     match effect {
         Effect::Accept(job, it) => {
             (job, &it.pool, it.queue_position, it.predicted_start, it.predicted_start_p90).hash(trace);
+            it.on_time_per_mille.hash(trace);
         }
         Effect::Reject(job, it) => {
             (job, std::mem::discriminant(&it.reason), &it.pool, it.retry_after).hash(trace);

@@ -119,6 +119,8 @@ impl World {
                     requirements,
                     deadline: deadline_ms.map(|ms| self.now + Duration::from_millis(ms.into())),
                     max_attempts,
+                    size: u32::from(id) * 7,
+                    fingerprint: (id % 3 == 0).then_some(id.into()),
                 })
             }
             Op::Cancel(id) => Event::Cancel(JobId::from_u128(id.into())),
@@ -335,6 +337,8 @@ proptest! {
                         requirements: Requirements::of("m", 1),
                         deadline: None,
                         max_attempts: 1,
+                        size: 1,
+                        fingerprint: None,
                     };
                     (Event::Submit(job), plain.submit(id, usize::from(batch)))
                 }

@@ -131,6 +131,8 @@ impl Player {
             requirements,
             deadline: words.take("deadline").map(|text| self.now + duration(text)),
             max_attempts: words.number("attempts").unwrap_or(2),
+            size: words.number("size").unwrap_or(0),
+            fingerprint: words.number("print"),
         }
     }
 
@@ -226,7 +228,8 @@ fn say(effect: &Effect, leases: &mut Vec<(JobId, LeaseId)>) -> String {
     match effect {
         Effect::Accept(job, it) => {
             let (job, start) = (job.as_u128(), it.predicted_start);
-            format!("accept {job} pool={} position={} start={start:?}", it.pool, it.queue_position)
+            let on_time = it.on_time_per_mille.map(|it| format!(" on-time={it}")).unwrap_or_default();
+            format!("accept {job} pool={} position={} start={start:?}{on_time}", it.pool, it.queue_position)
         }
         Effect::Reject(job, it) => {
             let mut text = format!("reject {} {}", job.as_u128(), reason(&it.reason));
@@ -262,6 +265,7 @@ fn reason(reason: &RejectReason) -> String {
         RejectReason::QueueFull => "queue-full".to_owned(),
         RejectReason::NothingToDrop => "nothing-to-drop".to_owned(),
         RejectReason::DuplicateId => "duplicate-id".to_owned(),
+        RejectReason::Poisoned => "poisoned".to_owned(),
         RejectReason::ShuttingDown => "shutting-down".to_owned(),
     }
 }
@@ -273,6 +277,7 @@ fn end_name(end: JobEnd) -> &'static str {
         JobEnd::Failed(FailReason::DeadlinePassed) => "deadline-passed",
         JobEnd::Failed(FailReason::Dropped) => "dropped",
         JobEnd::Failed(FailReason::EngineLost) => "engine-lost",
+        JobEnd::Failed(FailReason::Poisoned) => "poisoned",
         JobEnd::Failed(FailReason::TimedOut) => "timed-out",
         JobEnd::Failed(FailReason::Refused) => "refused",
         JobEnd::Failed(FailReason::ShuttingDown) => "shutting-down",
@@ -342,6 +347,24 @@ fn replicas_of_two_pools_may_have_the_same_name() {
 #[test]
 fn a_lost_job_ends_when_there_is_nowhere_left_to_go() {
     play("stranded");
+}
+
+//= ORCH-2007 type=test
+#[test]
+fn a_place_that_was_promised_is_kept_for_its_client_and_not_for_ever() {
+    play("promise");
+}
+
+//= ORCH-3048 type=test
+#[test]
+fn a_replica_that_fails_requests_gets_no_more_until_a_single_one_succeeds() {
+    play("breaker");
+}
+
+//= ORCH-3049 type=test
+#[test]
+fn a_request_that_breaks_two_replicas_meets_no_third() {
+    play("poison");
 }
 
 #[test]

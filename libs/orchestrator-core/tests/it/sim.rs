@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use orchestrator_core::sim::{self, Options, Report};
+use orchestrator_core::sim::{self, Accuracy, Options, Report};
 
 fn run(events: u64, seed: u64) -> Report {
     match sim::run(&Options { events, seed }) {
@@ -44,4 +44,21 @@ fn the_same_seed_gives_the_same_effects_and_another_seed_gives_others() {
     let first = run(100_000, 7);
     assert_eq!(first, run(100_000, 7));
     assert_ne!(first.trace, run(100_000, 8).trace);
+}
+
+//= ORCH-3046 type=test
+//= ORCH-3047 type=test
+#[test]
+fn predictions_are_true_over_many_laws_loads_and_seeds() {
+    let mut all = Accuracy::default();
+    for seed in 1..=3 {
+        let found = sim::accuracy(seed, 16);
+        println!("seed {seed}\n{found}");
+        all.add(&found);
+    }
+    println!("all\n{all}");
+    assert!(all.measured() > 10_000 && all.returned() > 500, "the worlds have become too tame");
+    assert!(all.median_error() <= 15.0, "median error {}", all.median_error());
+    assert!((85.0..=95.0).contains(&all.coverage()), "coverage {}", all.coverage());
+    assert!(all.let_in() >= 95.0, "come in {}", all.let_in());
 }

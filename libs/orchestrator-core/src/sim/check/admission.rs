@@ -10,6 +10,8 @@ use crate::{
 
 /// A client that is turned away is told to come back within this.
 const RETRY: [Duration; 2] = [Duration::from_secs(1), Duration::from_mins(1)];
+/// For how long a client that is late is waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Step<'_> {
     /// Checks the shape of the answer; what follows from its parts is checked part by part.
@@ -43,6 +45,12 @@ impl Step<'_> {
         let capacity = self.book.rules.capacity as usize;
         let with_room: Vec<usize> =
             pools.iter().copied().filter(|pool| self.book.waiting(*pool) < capacity).collect();
+        let now = self.now;
+        let surely: Vec<usize> = with_room
+            .iter()
+            .copied()
+            .filter(|pool| self.book.waiting(*pool) + self.book.promised(*pool, now) < capacity)
+            .collect();
         match (effects, self.book.rules.policy) {
             (
                 [Effect::Reject(_, Rejection { reason: RejectReason::Deadline { predicted_start }, .. })],
@@ -52,7 +60,8 @@ impl Step<'_> {
                 hold(infeasible, "Q7", || format!("job {} would start in time", job.id))
             }
             ([Effect::Accept(_, admission)], _) => {
-                let chosen = self.chosen_pool(job, &with_room, &admission.pool);
+                let named = self.book.find_pool(&admission.pool).filter(|pool| with_room.contains(pool));
+                let chosen = named.filter(|pool| self.is_preferred(job, &surely, *pool));
                 hold(chosen.is_some(), "Q1", || format!("job {} waits where it may not", job.id))?;
                 prediction(admission)
             }
@@ -74,10 +83,14 @@ impl Step<'_> {
                 let about = rejection.pool.as_ref();
                 let pool = about.and_then(|pool| self.chosen_pool(job, pools, pool));
                 let nothing_to_drop = pool.is_some_and(|it| self.book.victim(it, job.priority).is_none());
-                let right = with_room.is_empty() && nothing_to_drop && rejection.reason == full;
+                let right = surely.is_empty() && nothing_to_drop && rejection.reason == full;
                 hold(right, "Q1", || format!("job {} is turned away: {rejection:?}", job.id))?;
                 let wait = rejection.retry_after;
                 let told = wait.is_some_and(|it| (RETRY[0]..=RETRY[1]).contains(&it));
+                self.book.promised.retain(|(_, _, until)| now <= *until);
+                if let (Some(pool), Some(wait), AdmissionPolicy::Reject) = (pool, wait, policy) {
+                    self.book.promised.push((job.id, pool, now + wait + PATIENCE));
+                }
                 hold(told, "Q7", || format!("job {} shall come back after {wait:?}", job.id))
             }
             _ => breach("Q7", format!("job {} is answered by {effects:?}", job.id)),
@@ -87,8 +100,13 @@ impl Step<'_> {
     /// The pool of this name, if it is one of `pools` and none of them is to be taken first.
     fn chosen_pool(&self, job: &NewJob, pools: &[usize], name: &PoolId) -> Option<usize> {
         let chosen = self.book.find_pool(name).filter(|pool| pools.contains(pool))?;
+        self.is_preferred(job, pools, chosen).then_some(chosen)
+    }
+
+    /// Whether none of `pools` is to be taken before this one.
+    fn is_preferred(&self, job: &NewJob, pools: &[usize], chosen: usize) -> bool {
         let preferred = |pool: &usize| job.requirements.prefer_pools.contains(&self.book.pools[*pool]);
-        (preferred(&chosen) || !pools.iter().any(preferred)).then_some(chosen)
+        preferred(&chosen) || !pools.iter().any(preferred)
     }
 }
 

@@ -38,6 +38,7 @@ impl Step<'_> {
         self.book.newest_lease = Some(told.lease);
         self.book.leases.push(LeaseNote { id: told.lease, job: told.job, replica, aborted: false });
         self.book.replicas[replica].used += 1;
+        self.book.replicas[replica].record.starts(told.lease);
         self.book.live[place].standing = Standing::Running(told.lease);
         Ok(())
     }
@@ -49,6 +50,7 @@ impl Step<'_> {
         hold(at.used < at.view.slots, "P2", || {
             format!("job {id} starts on {}, which has no free slot", name())
         })?;
+        hold(at.record.admits(self.now), "P9", || format!("job {id} starts on {}, which fails", name()))?;
         hold(at.is_open(self.now), "P1", || {
             format!("job {id} starts on {}, which is not open: {at:?}", name())
         })?;
@@ -65,6 +67,8 @@ impl Step<'_> {
     fn may_be_tried(&self, place: usize, replica: usize, told: &Assignment) -> Checks {
         let note = &self.book.live[place];
         let id = note.job.id;
+        let poisoned = note.job.fingerprint.is_some_and(|print| self.book.breaks.refuses(self.now, print));
+        hold(!poisoned, "X5", || format!("job {id} starts, and its like broke two replicas"))?;
         hold(!self.book.closing, "T2", || format!("job {id} starts while the server goes down"))?;
         let in_time = note.job.deadline.is_none_or(|deadline| self.now < deadline);
         hold(in_time, "Q5", || format!("job {id} starts after its deadline"))?;

@@ -13,7 +13,15 @@ const NOW: Timestamp = Timestamp::from_micros(1_000_000);
 
 fn job(number: u128, priority: Priority) -> NewJob {
     let requirements = Requirements::of("m", 1);
-    NewJob { id: JobId::from_u128(number), priority, requirements, deadline: None, max_attempts: 2 }
+    NewJob {
+        id: JobId::from_u128(number),
+        priority,
+        requirements,
+        deadline: None,
+        max_attempts: 2,
+        size: 1,
+        fingerprint: None,
+    }
 }
 
 fn submit(number: u128) -> Event {
@@ -127,6 +135,7 @@ fn a_lie_about_an_admission_is_called() {
         queue_position,
         predicted_start: Duration::ZERO,
         predicted_start_p90: Duration::ZERO,
+        on_time_per_mille: None,
     };
     let accept = |number, position| Effect::Accept(JobId::from_u128(number), admission(position));
     let dropped = JobEnd::Failed(FailReason::Dropped);
@@ -163,6 +172,49 @@ fn a_lie_about_a_lost_engine_is_called() {
     assert_eq!(called(world(), lost(0), &[probe.clone(), finish(1, engine_lost)]), "T7");
     assert_eq!(called(world(), lost(0), &[probe.clone(), start(1, lease(3), "r0", 2)]), "P1");
     assert_eq!(called(world(), lost(5), &[probe]), "X3");
+}
+
+#[test]
+fn a_lie_about_a_circuit_is_called() {
+    let mut events = Vec::new();
+    for number in 1..=3 {
+        let outcome = Outcome::Lost { tokens_out: 5 };
+        let seen = Event::ReplicaSeen(replica("r0", Readiness::Ready));
+        events.extend([submit(number.into()), Event::AttemptEnded(lease(number), outcome), seen]);
+    }
+    events.push(submit(4));
+    assert_eq!(called(watched(REJECT, &events), Event::Tick, &[start(4, lease(4), "r0", 1)]), "P9");
+}
+
+#[test]
+fn a_lie_about_a_quarantine_is_called() {
+    let printed = |number| {
+        let mut job = job(number, Priority::Interactive);
+        job.fingerprint = Some(7);
+        Event::Submit(job)
+    };
+    let lost = |number| Event::AttemptEnded(lease(number), Outcome::Lost { tokens_out: 0 });
+    let world = || {
+        let ready = Event::ReplicaSeen(replica("r1", Readiness::Ready));
+        let end = Event::AttemptEnded(lease(2), Outcome::Completed);
+        watched(REJECT, &[printed(1), ready, submit(2), printed(3), lost(1), end])
+    };
+    let probe = Effect::Probe(PoolId::new("p"), ReplicaId::new("r1"));
+    let poisoned = |number| finish(number, JobEnd::Failed(FailReason::Poisoned));
+    let engine_lost = finish(1, JobEnd::Failed(FailReason::EngineLost));
+    assert_eq!(called(world(), lost(3), &[probe.clone(), poisoned(1)]), "X5");
+    assert_eq!(called(world(), lost(3), &[probe, engine_lost]), "T7");
+    let mut after = world();
+    after.handle(NOW, lost(3)).unwrap();
+    let admission = Admission {
+        pool: PoolId::new("p"),
+        queue_position: 0,
+        predicted_start: Duration::ZERO,
+        predicted_start_p90: Duration::ZERO,
+        on_time_per_mille: None,
+    };
+    let accept = Effect::Accept(JobId::from_u128(9), admission);
+    assert_eq!(called(after, printed(9), &[accept]), "Q7");
 }
 
 #[test]

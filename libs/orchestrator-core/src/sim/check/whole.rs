@@ -68,7 +68,10 @@ impl Checked {
                 let note = book.find_replica(&told.pool, &summary.view.replica);
                 let right = note.is_some_and(|index| {
                     let note = &book.replicas[index];
-                    note.is_here() && note.used == summary.slots_used && note.view == summary.view
+                    note.is_here()
+                        && note.used == summary.slots_used
+                        && note.record.circuit() == summary.circuit
+                        && note.view == summary.view
                 });
                 hold(right, "P2", || format!("{summary:?} is not what was seen"))?;
             }

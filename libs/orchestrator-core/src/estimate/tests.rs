@@ -1,0 +1,36 @@
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn measured(times: impl IntoIterator<Item = (u32, u64)>) -> ServiceTimes {
+    let mut measured = ServiceTimes::default();
+    for (size, held) in times {
+        measured.measure(size, Duration::from_millis(held));
+        measured.refresh();
+    }
+    measured
+}
+
+#[test]
+fn constant_times_are_known_to_the_end() {
+    let times = measured((0..50).map(|_| (9, 4000)));
+    assert_eq!(times.residual(9, SECOND * 3), Uncertain { mean: 1.0, variance: 0.0 });
+    assert!(times.residual(9, SECOND * 30).mean > 5.0, "what outlasts all others may go on");
+}
+
+#[test]
+fn a_size_that_explains_the_time_is_believed_and_one_that_does_not_is_ignored() {
+    let times = measured((1..40).map(|size| (size, 500 + 100 * u64::from(size))));
+    let ten = times.service(1.0, 10.0);
+    assert!((ten.mean - 1.5).abs() < 0.01 && ten.variance < 0.01, "{ten:?}");
+    let noise = measured((0..40).map(|turn| (turn % 2 * 50, 1000 + u64::from(turn / 2 % 2) * 1000)));
+    assert!((noise.service(1.0, 50.0).mean - 1.5).abs() < 0.01);
+}
+
+#[test]
+fn an_engine_that_became_slower_is_believed_within_a_dozen_jobs() {
+    let wobble = |turn: u32| u64::from(turn % 3) * 400;
+    let slower = (0..100).map(|turn| (1, 1000 + wobble(turn)));
+    let times = measured(slower.chain((0..12).map(|turn| (1, 3000 + 3 * wobble(turn)))));
+    assert!((times.held().mean - 4.2).abs() < 0.1, "{:?}", times.held());
+}

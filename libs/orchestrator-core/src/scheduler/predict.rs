@@ -1,0 +1,110 @@
+//! When a newcomer will start, and when one that is turned away may come back.
+
+use std::time::Duration;
+
+use super::Scheduler;
+use crate::{
+    estimate::{Backlog, Forecast, ServiceTimes, Uncertain},
+    job::{NewJob, Priority},
+    time::Timestamp,
+};
+
+impl Scheduler {
+    /// When a newcomer of this class would start in the line of `home`. The other pools that may
+    /// run it take it from there when they are done sooner.
+    pub(super) fn predict(
+        &mut self,
+        now: Timestamp,
+        home: usize,
+        pools: &[usize],
+        priority: Priority,
+    ) -> Forecast {
+        let mut joined = self.backlog(now, home, priority);
+        let others = pools.iter().filter(|index| **index != home);
+        let mut others: Vec<Backlog> = others.map(|&index| self.backlog(now, index, priority)).collect();
+        others.sort_by_key(|other| other.start().median());
+        for other in others {
+            if other.start().median() < joined.start().median() {
+                joined = joined.with(other);
+            }
+        }
+        joined.start()
+    }
+
+    /// How long a job of this size will hold its slot in a pool.
+    pub(super) fn own_service(&mut self, now: Timestamp, index: usize, job: &NewJob) -> Uncertain {
+        let guess = self.refreshed(now, index);
+        let times = self.pools[index].times_of(job.priority, &guess);
+        times.service(1.0, f64::from(job.size))
+    }
+
+    /// The work that stands before a newcomer of this class in one pool.
+    pub(super) fn backlog(&mut self, now: Timestamp, index: usize, priority: Priority) -> Backlog {
+        let guess = self.refreshed(now, index);
+        let pool = &self.pools[index];
+        let own = pool.times_of(priority, &guess);
+        let held = pool.times_of(Priority::Interactive, &guess).held();
+        let rate = match priority {
+            Priority::Interactive => 0.0,
+            Priority::Batch => pool.interactive.rate(now) * pool.starters.share(),
+        };
+        let mut backlog = Backlog {
+            slots: f64::from(pool.slots()),
+            left_over: own.left_over(),
+            overtaking: Uncertain {
+                mean: rate * held.mean,
+                variance: rate * (held.variance + held.mean * held.mean),
+            },
+            doubt: own.doubt(),
+            work: Uncertain::default(),
+        };
+        for (_, lease) in self.leases.iter().filter(|(_, lease)| lease.replica.pool == index) {
+            backlog.add(pool.times_of(lease.priority, &guess).residual(lease.size, now - lease.since));
+        }
+        let share = pool.starters.share();
+        for class in Priority::ALL.into_iter().filter(|class| *class <= priority) {
+            let line = &pool.lines[class.index()];
+            let jobs = f64::from(line.len);
+            let work = pool.times_of(class, &guess).service(jobs, line.size_as_float());
+            let each = if jobs > 0.0 { work.mean / jobs } else { 0.0 };
+            backlog.add(Uncertain {
+                mean: work.mean * share,
+                variance: share * work.variance + jobs * share * (1.0 - share) * each * each,
+            });
+        }
+        backlog
+    }
+
+    /// The time from one free place in a pool's queue to the next, in seconds.
+    pub(super) fn gap(&mut self, now: Timestamp, index: usize) -> f64 {
+        let guess = self.refreshed(now, index);
+        let pool = &self.pools[index];
+        let held = pool.times_of(Priority::Interactive, &guess).held().mean;
+        let batch = pool.times_of(Priority::Batch, &guess).held().mean;
+        held.max(batch) / f64::from(pool.slots().max(1))
+    }
+
+    pub(super) fn retry_after(&mut self, now: Timestamp, index: usize, job: &NewJob) -> Duration {
+        let gap = self.gap(now, index);
+        // The jitter comes from the id, so that the same events give the same answers.
+        let spread = f64::from((job.id.as_u128() & 0xFFFF) as u16) / f64::from(u16::MAX);
+        self.pools[index].promises.promise(now, job.id, gap, spread)
+    }
+
+    /// Places of a pool's queue that are promised to other clients and due.
+    pub(super) fn kept_places(&mut self, now: Timestamp, index: usize) -> u32 {
+        let gap = self.gap(now, index);
+        self.pools[index].promises.kept(now, gap)
+    }
+
+    /// Brings a pool's measurements up to date, and says what to assume where there are none.
+    fn refreshed(&mut self, now: Timestamp, index: usize) -> ServiceTimes {
+        let pool = &mut self.pools[index];
+        pool.times.iter_mut().for_each(ServiceTimes::refresh);
+        if pool.is_measured() {
+            return ServiceTimes::default();
+        }
+        let mut of_pool = self.leases.iter().filter(|(_, lease)| lease.replica.pool == index);
+        ServiceTimes::guess(of_pool.next().map_or(Duration::ZERO, |(_, lease)| now - lease.since))
+    }
+}
