@@ -16,9 +16,9 @@ pub use pools::{
     CapabilitiesView, EngineView, PoolHealth, PoolList, PoolMetrics, PoolView, ReplicaView, VersionView,
 };
 pub use tasks::{
-    Admission, CreateTask, Determinism, Durability, Engine, ExpiredBody, OnDisconnect, Placement,
-    PlacementMode, PlacementView, Preparation, Priority, Stop, Streams, TaskPage, TaskState, TaskView,
-    UsageView, Workload,
+    Admission, ChatMessage, ChatRole, CreateTask, Determinism, Durability, Engine, ExpiredBody, OnDisconnect,
+    Placement, PlacementMode, PlacementView, Preparation, Priority, Stop, Streams, TaskPage, TaskState,
+    TaskView, UsageView, Workload,
 };
 
 /// The version of the public API.

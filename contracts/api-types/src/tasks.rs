@@ -18,8 +18,10 @@ pub struct CreateTask {
     pub model_ref: String,
     /// The engine, if it matters.
     pub engine: Option<Engine>,
-    /// The text to go on from.
+    /// The text to go on from. Either this or `messages`.
     pub prompt: Option<String>,
+    /// The conversation to go on from, which the engine puts into its model's own shape.
+    pub messages: Option<Vec<ChatMessage>>,
     /// Tokens of context to be had.
     pub ctx: Option<i64>,
     /// No more tokens than these.
@@ -62,6 +64,29 @@ pub enum OnDisconnect {
     Cancel,
 }
 
+/// One turn of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChatMessage {
+    /// Who says it.
+    pub role: ChatRole,
+    /// What is said.
+    pub content: String,
+}
+
+/// Who speaks in a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChatRole {
+    /// The operator of the conversation.
+    System,
+    /// The one who asks.
+    User,
+    /// The model.
+    Assistant,
+    /// A program that the model called.
+    Tool,
+}
+
 /// The kind of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -85,6 +110,9 @@ pub enum Engine {
     Vllm,
     /// Text Generation Inference.
     Tgi,
+    /// Any other that speaks `OpenAI`'s API.
+    #[serde(rename = "openai")]
+    OpenAi,
     /// Triton; not supported.
     Triton,
     /// The built-in engine without a model.

@@ -5,8 +5,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use adapter_api::{Input, Sampling, WorkOrder};
-use api_types::{CreateTask, Determinism, Engine, Placement, PlacementMode, Stop, Workload};
+use adapter_api::{Input, Message, Role, Sampling, WorkOrder};
+use api_types::{
+    ChatMessage, ChatRole, CreateTask, Determinism, Engine, Placement, PlacementMode, Stop, Workload,
+};
 use auth_min::Identity;
 use orchestrator_core::{JobId, PoolId, Priority, Requirements};
 use sha2::{Digest, Sha256};
@@ -29,6 +31,9 @@ const POOLS_NAMED_MAX: usize = 64;
 const SEED_MAX: i64 = 0xFFFF_FFFE;
 /// A token is at least this many bytes of text, on average, in every common vocabulary.
 const BYTES_PER_TOKEN: usize = 4;
+/// What a template puts around a turn is about this long.
+const TURN_BYTES: usize = 16;
+const MESSAGES_MAX: usize = 1_024;
 
 /// What is known of a request apart from its body.
 #[derive(Debug)]
@@ -53,18 +58,17 @@ pub(crate) fn new_task(wire: &CreateTask, asked: Asked) -> Result<NewTask, ApiEr
         return Err(ApiError::invalid("workload", "only `completion` is supported"));
     }
     let model_ref = model_ref(&wire.model_ref)?;
-    let prompt = wire.prompt.as_deref().filter(|prompt| !prompt.is_empty());
-    let prompt = prompt.ok_or_else(|| ApiError::invalid("prompt", "is required and must not be empty"))?;
+    let (input, estimate) = input(wire)?;
     let max_tokens = tokens("max_tokens", wire.max_tokens)?.unwrap_or(MAX_TOKENS_DEFAULT);
     let order = WorkOrder {
         request_id: id.to_string().into(),
         model: Arc::clone(&model_ref),
-        input: Input::text(prompt),
+        input,
         max_tokens,
         sampling: sampling(wire, id)?,
         traceparent: asked.traceparent,
     };
-    let mut requirements = Requirements::of(Arc::clone(&model_ref), context(wire, prompt, max_tokens)?);
+    let mut requirements = Requirements::of(Arc::clone(&model_ref), context(wire, estimate, max_tokens)?);
     requirements.engine = wire.engine.map(engine).transpose()?;
     if let Some(placement) = &wire.placement {
         place(&mut requirements, placement)?;
@@ -170,10 +174,37 @@ fn stops(wire: Option<&Stop>) -> Result<Vec<String>, ApiError> {
     Ok(texts)
 }
 
+/// What the engine goes on from, and about how many tokens that is.
+fn input(wire: &CreateTask) -> Result<(Input, u32), ApiError> {
+    let tokens = |bytes: usize| u32::try_from(bytes.div_ceil(BYTES_PER_TOKEN)).unwrap_or(u32::MAX);
+    match (&wire.prompt, &wire.messages) {
+        (Some(_), Some(_)) => Err(ApiError::invalid("messages", "must not stand beside prompt")),
+        (None, None) => Err(ApiError::invalid("prompt", "is required, unless messages are given")),
+        (Some(prompt), None) if prompt.is_empty() => Err(ApiError::invalid("prompt", "must not be empty")),
+        (Some(prompt), None) => Ok((Input::text(prompt.as_str()), tokens(prompt.len()))),
+        (None, Some(messages)) if !(1..=MESSAGES_MAX).contains(&messages.len()) => {
+            Err(ApiError::invalid("messages", format!("must be 1 to {MESSAGES_MAX} turns")))
+        }
+        (None, Some(messages)) => {
+            let bytes = messages.iter().map(|message| message.content.len() + TURN_BYTES).sum();
+            Ok((Input::Chat(messages.iter().map(turn).collect()), tokens(bytes)))
+        }
+    }
+}
+
+fn turn(wire: &ChatMessage) -> Message {
+    let role = match wire.role {
+        ChatRole::System => Role::System,
+        ChatRole::User => Role::User,
+        ChatRole::Assistant => Role::Assistant,
+        ChatRole::Tool => Role::Tool,
+    };
+    Message::new(role, wire.content.as_str())
+}
+
 /// The context that the job needs.
 //= ORCH-3014
-fn context(wire: &CreateTask, prompt: &str, max_tokens: u32) -> Result<u32, ApiError> {
-    let estimate = u32::try_from(prompt.len().div_ceil(BYTES_PER_TOKEN)).unwrap_or(u32::MAX);
+fn context(wire: &CreateTask, estimate: u32, max_tokens: u32) -> Result<u32, ApiError> {
     let needed = estimate.saturating_add(max_tokens);
     match tokens("ctx", wire.ctx)? {
         Some(ctx) if needed > ctx => {
@@ -191,6 +222,7 @@ fn engine(wire: Engine) -> Result<Arc<str>, ApiError> {
         Engine::Llamacpp => Ok("llamacpp".into()),
         Engine::Vllm => Ok("vllm".into()),
         Engine::Tgi => Ok("tgi".into()),
+        Engine::OpenAi => Ok("openai".into()),
         Engine::Mock => Ok("mock".into()),
         Engine::Triton => Err(ApiError::invalid("engine", "triton is not supported")),
     }

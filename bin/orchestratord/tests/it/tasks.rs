@@ -224,3 +224,24 @@ async fn a_client_that_leaves_at_once_finds_its_job_again_under_its_id() {
     assert_eq!(listed["tasks"].as_array().unwrap().len(), 1);
     app.finish().await;
 }
+
+#[tokio::test]
+async fn a_conversation_is_taken_instead_of_a_prompt_but_never_beside_it() {
+    let app = TestApp::start().await;
+    let mut task = mock_task();
+    task["messages"] =
+        json!([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi."}]);
+    let refused = app.post("/v2/tasks", &task).await;
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    assert!(refused.json::<Value>().await.unwrap()["message"].as_str().unwrap().starts_with("messages: "));
+    task.as_object_mut().unwrap().remove("prompt");
+    assert!(!text_of(&app.events(&app.submit(&task).await).await).is_empty());
+    for bad in [json!([]), json!("hi"), json!([{"role": "robot", "content": "x"}]), json!([{"role": "user"}])]
+    {
+        task["messages"] = bad;
+        let refused = app.post("/v2/tasks", &task).await;
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST, "{task}");
+        assert!(refused.json::<Value>().await.unwrap()["message"].as_str().unwrap().contains("messages"));
+    }
+    app.finish().await;
+}

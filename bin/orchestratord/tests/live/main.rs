@@ -48,6 +48,26 @@ mod live {
         }
     }
 
+    /// The engine's own template shapes a conversation.
+    #[tokio::test]
+    async fn a_conversation_gets_the_engines_own_answer() {
+        let Some(engine) = engine_or_skip(Model::SmolLm2).await else { return };
+        let server = Server::start(&engine).await;
+        let messages = json!([{"role": "user", "content": "Name three primary colours."}]);
+        let own = engine
+            .post(
+                "/v1/chat/completions",
+                &json!({"messages": messages, "max_tokens": 24, "seed": 7, "temperature": 0}),
+            )
+            .await;
+        let task = json!({"model_ref": engine.model_file(), "messages": messages, "max_tokens": 24, "seed": 7, "temperature": 0});
+        let id = server.submit(&task).await;
+        assert_eq!(
+            text_of(&server.stream(&id, None).await),
+            own["choices"][0]["message"]["content"].as_str().unwrap()
+        );
+    }
+
     /// One number is one token, so that a lost, doubled or reordered one shows.
     #[tokio::test]
     async fn no_token_is_lost_doubled_or_reordered() {

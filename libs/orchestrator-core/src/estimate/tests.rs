@@ -1,3 +1,5 @@
+//! Tests of the predictions: what they follow, what they forget, and where they must not reach.
+
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
