@@ -95,14 +95,14 @@ impl Dispatcher {
             dispatched_at: now,
             first_token_at: None,
         };
-        let waited = now.since(entry.status().accepted_at);
+        let status = entry.status();
+        let waited = now.since(status.accepted_at);
         self.metrics.dispatched(&attempt.assignment.pool, waited);
         narrate::dispatched(entry, &attempt, waited);
         // An engine that was busy gets the same attempt again; its readers have been told already.
-        let told =
-            entry.status().attempt.is_some_and(|last| last.assignment.attempt == attempt.assignment.attempt);
-        if !told {
-            entry.log.append("started", &events::started(entry, &attempt));
+        let last = status.attempt.as_ref().map(|last| last.assignment.attempt);
+        if last != Some(attempt.assignment.attempt) {
+            entry.log.append("started", &events::started(entry, &status, &attempt));
         }
         entry.dispatched(attempt);
     }

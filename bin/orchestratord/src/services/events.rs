@@ -15,8 +15,7 @@ use crate::relay::LastEvent;
 const RETRY_DEFAULT_MS: u64 = 1_000;
 
 /// `started`, as JSON.
-pub(crate) fn started(entry: &JobEntry, attempt: &Attempt) -> Vec<u8> {
-    let status = entry.status();
+pub(crate) fn started(entry: &JobEntry, status: &JobStatus, attempt: &Attempt) -> Vec<u8> {
     let admission = status.admission.as_ref();
     json(&StartedEvent {
         job_id: entry.facts.id.to_string(),
