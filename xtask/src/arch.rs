@@ -25,6 +25,7 @@ const FLOORS: &[(&str, Floor)] = &[
     ("api-types", Floor::Level(1)),
     ("config-schema", Floor::Level(1)),
     ("auth-min", Floor::Level(1)),
+    ("catalog-core", Floor::Level(1)),
     ("narration-core", Floor::Level(1)),
     ("adapter-api", Floor::Level(2)),
     ("adapter-host", Floor::Level(3)),

@@ -9,7 +9,10 @@ use url::Url;
 
 use crate::{
     hosts::HostRule,
-    kind::{AdmissionPolicy, EngineKind, GpuPolicy, LogFormat, LoopbackRule, PlacementKind, ProxyTrust},
+    kind::{
+        AdmissionPolicy, EngineKind, ExtraFields, GpuPolicy, LogFormat, LoopbackRule, PlacementKind,
+        ProxyTrust,
+    },
     secret::Secret,
 };
 
@@ -38,6 +41,10 @@ pub struct Config {
     pub engine: EngineConfig,
     /// How jobs are tried and kept.
     pub jobs: JobsConfig,
+    /// How long sessions last, and what they may use.
+    pub sessions: SessionsConfig,
+    /// What becomes of fields of `OpenAI`'s API that this server does not know.
+    pub extra_fields: ExtraFields,
     /// How long running jobs may go on after the signal to stop.
     pub shutdown_grace: Duration,
 }
@@ -61,6 +68,8 @@ pub struct PoolConfig {
     pub device: Option<String>,
     /// The engine's own bearer token.
     pub api_key: Option<Secret>,
+    /// What a million tokens cost there, in millionths of the unit in which budgets are counted.
+    pub price: Option<u64>,
 }
 
 /// The queues.
@@ -122,6 +131,23 @@ pub struct EngineConfig {
     pub wall_timeout: Duration,
     /// Between two looks at its health.
     pub health_interval: Duration,
+}
+
+/// How long sessions last, and what each may use unless its first task says otherwise.
+#[derive(Debug, Clone)]
+pub struct SessionsConfig {
+    /// How long a session is kept after its last task.
+    pub ttl: Duration,
+    /// How many tasks it may have.
+    pub turns_max: u32,
+    /// How many sessions there may be.
+    pub max: usize,
+    /// Tokens of prompts and answers.
+    pub tokens_budget: Option<u64>,
+    /// Time of engines.
+    pub time_budget: Option<Duration>,
+    /// Cost, in millionths of the unit of the prices.
+    pub cost_budget: Option<u64>,
 }
 
 /// How jobs are tried and kept.

@@ -6,10 +6,13 @@
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use crate::{
-    config::{AdmissionConfig, AuthConfig, Config, EngineConfig, JobsConfig, Limits, LogConfig, PoolConfig},
+    config::{
+        AdmissionConfig, AuthConfig, Config, EngineConfig, JobsConfig, Limits, LogConfig, PoolConfig,
+        SessionsConfig,
+    },
     fault::{Fault, Problem, Source},
     hosts::HostRule,
-    kind::{AdmissionPolicy, EngineKind, GpuPolicy, LoopbackRule, PlacementKind, ProxyTrust},
+    kind::{AdmissionPolicy, EngineKind, ExtraFields, GpuPolicy, LoopbackRule, PlacementKind, ProxyTrust},
     layers::Open,
     secret::Secret,
     setting::{Preset, Setting},
@@ -147,6 +150,7 @@ fn default_pool() -> PoolConfig {
         ctx_max: None,
         device: None,
         api_key: None,
+        price: None,
     }
 }
 
@@ -182,6 +186,15 @@ fn blank() -> Config {
             retained_max: 0,
             retained_bytes_max: 0,
         },
+        sessions: SessionsConfig {
+            ttl: Duration::ZERO,
+            turns_max: 0,
+            max: 0,
+            tokens_budget: None,
+            time_budget: None,
+            cost_budget: None,
+        },
+        extra_fields: ExtraFields::Refuse,
         shutdown_grace: Duration::ZERO,
     }
 }

@@ -99,6 +99,15 @@ kind! {
     }
 }
 kind! {
+    /// What becomes of a field of `OpenAI`'s API that this server does not know.
+    ExtraFields {
+        /// It goes on to the engine.
+        Pass = "pass",
+        /// The request is refused.
+        Refuse = "refuse",
+    }
+}
+kind! {
     /// The shape of a log line.
     LogFormat {
         /// One flat JSON object.

@@ -13,10 +13,11 @@ use crate::{
     kind::EngineKind,
     secret::Secret,
     suggest::nearest,
-    value::{choice, count, line, shown},
+    value::{amount, choice, count, line, shown},
 };
 
-const KEYS: [&str; 8] = ["id", "engine", "endpoint", "model", "slots", "ctx_max", "device", "api_key"];
+const KEYS: [&str; 9] =
+    ["id", "engine", "endpoint", "model", "slots", "ctx_max", "device", "api_key", "price_per_mtok"];
 const ID_CHARS_MAX: usize = 64;
 const SLOTS: RangeInclusive<u32> = 1..=65_536;
 const CTX_MAX: RangeInclusive<u32> = 1..=100_000_000;
@@ -87,6 +88,7 @@ fn from_item(item: &str) -> Result<PoolConfig, Problem> {
         ctx_max: None,
         device: None,
         api_key: None,
+        price: None,
     })
 }
 
@@ -99,6 +101,7 @@ fn from_table(table: &Table, at: &str) -> Result<PoolConfig, Vec<Problem>> {
     let device = reader.word("device", device);
     let api_key = reader.word("api_key", Secret::key);
     let (slots, ctx_max) = (reader.number("slots", SLOTS), reader.number("ctx_max", CTX_MAX));
+    let price = reader.price("price_per_mtok");
     if let Some(engine) = engine {
         let outcome = fits_engine(engine, table.get("endpoint"));
         reader.keep("endpoint", outcome);
@@ -111,7 +114,7 @@ fn from_table(table: &Table, at: &str) -> Result<PoolConfig, Vec<Problem>> {
     }
     match (id, engine) {
         (Some(id), Some(engine)) if reader.problems.is_empty() => {
-            Ok(PoolConfig { id, engine, endpoint, model, slots, ctx_max, device, api_key })
+            Ok(PoolConfig { id, engine, endpoint, model, slots, ctx_max, device, api_key, price })
         }
         _ => Err(reader.problems),
     }
@@ -153,6 +156,16 @@ impl Reader<'_> {
             self.keep::<T>(key, Err(Problem::new("is missing")));
         }
         self.word(key, read)
+    }
+
+    fn price(&mut self, key: &str) -> Option<u64> {
+        let outcome = match self.table.get(key)? {
+            Value::String(text) => amount(text),
+            Value::Integer(number) => amount(&number.to_string()),
+            Value::Float(number) => amount(&number.to_string()),
+            _ => Err(Problem::new("is not an amount")),
+        };
+        self.keep(key, outcome)
     }
 
     fn number(&mut self, key: &str, range: RangeInclusive<u32>) -> Option<u32> {

@@ -10,7 +10,7 @@ use crate::{
     pool,
     secret::Secret,
     setting::{Preset, Reach, Setting},
-    value::{addr, choice, count, line, millis, size},
+    value::{addr, amount, choice, count, line, millis, size, whole},
 };
 
 const MINUTE_MS: u64 = 60_000;
@@ -72,6 +72,22 @@ pub static SETTINGS: &[Setting] = &[
         "100000", |draft, text| put(&mut draft.config.jobs.retained_max, size(text, 1..=10_000_000))),
     row(["jobs.retained_bytes_max", "ORCHD_JOBS_RETAINED_BYTES_MAX", "BYTES", "How many bytes the kept jobs may take"],
         "268435456", |draft, text| put(&mut draft.config.jobs.retained_bytes_max, size(text, 65_536..=1 << 40))),
+
+    row(["sessions.ttl_ms", "ORCHD_SESSIONS_TTL_MS", "MS", "How long a session is kept after its last task"],
+        "600000", |draft, text| put(&mut draft.config.sessions.ttl, millis(text, LONG))),
+    row(["sessions.turns_max", "ORCHD_SESSIONS_TURNS_MAX", "N", "How many tasks a session may have"],
+        "8", |draft, text| put(&mut draft.config.sessions.turns_max, count(text, 1..=1_000_000))),
+    row(["sessions.max", "ORCHD_SESSIONS_MAX", "N", "How many sessions there may be; the oldest idle one gives way"],
+        "100000", |draft, text| put(&mut draft.config.sessions.max, size(text, 1..=10_000_000))),
+    derived(["sessions.tokens_budget", "ORCHD_SESSIONS_TOKENS_BUDGET", "TOKENS", "Tokens that a session may use, prompts and answers"],
+        Reach::Everywhere, "no limit", |draft, text| put(&mut draft.config.sessions.tokens_budget, whole(text, 1..=1 << 50).map(Some))),
+    derived(["sessions.time_budget_ms", "ORCHD_SESSIONS_TIME_BUDGET_MS", "MS", "Engine time that a session may use"],
+        Reach::Everywhere, "no limit", |draft, text| put(&mut draft.config.sessions.time_budget, millis(text, LONG).map(Some))),
+    derived(["sessions.cost_budget", "ORCHD_SESSIONS_COST_BUDGET", "AMOUNT", "Cost that a session may cause, by the pools' prices"],
+        Reach::Everywhere, "no limit", |draft, text| put(&mut draft.config.sessions.cost_budget, amount(text).map(Some))),
+
+    row(["openai.extra_fields", "ORCHD_OPENAI_EXTRA_FIELDS", "pass|refuse", "What becomes of fields of OpenAI's API that are unknown here"],
+        "pass", |draft, text| put(&mut draft.config.extra_fields, choice(text))),
 
     row(["engine.connect_timeout_ms", "ORCHD_ENGINE_CONNECT_TIMEOUT_MS", "MS", "How long a connection to an engine may take"],
         "2000", |draft, text| put(&mut draft.config.engine.connect_timeout, millis(text, SHORT))),

@@ -43,6 +43,18 @@ pub(crate) fn millis(text: &str, range: RangeInclusive<u64>) -> Result<Duration,
     whole(text, range).map(Duration::from_millis)
 }
 
+/// An amount of money, as millionths: digits, and up to six more behind a dot.
+pub(crate) fn amount(text: &str) -> Result<u64, Problem> {
+    let (units, rest) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let sound = digits(units) && digits(rest) && units.len() <= 9 && rest.len() <= 6;
+    let millionths = format!("{units}{rest:0<6}").parse().ok().filter(|_| sound);
+    millionths.ok_or_else(|| {
+        Problem::new(format!("{} is not an amount below a thousand million", shown(text)))
+            .hint("write it like 12 or 0.25, with up to six decimals")
+    })
+}
+
 pub(crate) fn choice<T: Choice>(text: &str) -> Result<T, Problem> {
     text.parse().map_err(|unknown| {
         let problem = Problem::new(format!("{} {unknown}", shown(text)));
@@ -84,6 +96,16 @@ mod tests {
         }
         assert_eq!(count("4294967295", 0..=u32::MAX).unwrap(), u32::MAX);
         assert!(count("4294967296", 0..=u32::MAX).is_err());
+    }
+
+    #[test]
+    fn an_amount_is_counted_in_millionths() {
+        for (text, millionths) in [("12", 12_000_000), ("0.25", 250_000), ("1.000001", 1_000_001), ("0", 0)] {
+            assert_eq!(amount(text).unwrap(), millionths, "{text}");
+        }
+        for wrong in ["", ".5", "1.", "-1", "1e3", "1.0000001", "1234567890", "1,5"] {
+            assert!(amount(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub enum Refusal {
     UnknownPin,
     /// No pool serves the model.
     NoSuchModel,
+    /// No pool that serves the model does this kind of work.
+    NoSuchWorkload,
     /// No pool has room for so much context.
     Context,
     /// The policy or the request rules out every device.
@@ -39,6 +41,12 @@ pub enum Refusal {
     DuplicateId,
     /// Requests like it broke the engines that they met.
     Poisoned,
+    /// Its session may have no further job.
+    Turns,
+    /// Its session's budget does not cover it.
+    Budget,
+    /// There are too many sessions.
+    Sessions,
     /// The server is going down.
     ShuttingDown,
 }
@@ -49,6 +57,7 @@ impl Refusal {
             Self::NoPool => "there is no pool",
             Self::UnknownPin => "the pinned pool is unknown",
             Self::NoSuchModel => "no pool serves the model",
+            Self::NoSuchWorkload => "no pool does this work",
             Self::Context => "it does not fit the context",
             Self::Device => "no allowed device serves it",
             Self::Unready => "no pool is ready",
@@ -58,6 +67,9 @@ impl Refusal {
             Self::NothingToDrop => "the queue is full of equals",
             Self::DuplicateId => "its id is in use",
             Self::Poisoned => "its like broke engines",
+            Self::Turns => "its session is at its end",
+            Self::Budget => "its budget is too small",
+            Self::Sessions => "there are too many sessions",
             Self::ShuttingDown => "the server is shutting down",
         }
     }
@@ -84,6 +96,8 @@ pub enum Ending {
     Refused,
     /// It broke the engines that it met.
     Poisoned,
+    /// Its session's time is used up.
+    BudgetSpent,
     /// The server is going down.
     ShuttingDown,
 }
@@ -100,6 +114,7 @@ impl Ending {
             Self::TimedOut => "the engine takes too long",
             Self::Refused => "the engine refuses it",
             Self::Poisoned => "it breaks its engines",
+            Self::BudgetSpent => "its time budget is spent",
             Self::ShuttingDown => "the server shuts down",
         }
     }

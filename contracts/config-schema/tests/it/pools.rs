@@ -32,10 +32,11 @@ fn a_list_names_id_engine_and_url() {
 fn a_table_takes_every_key() {
     let config = one(
         "id = 'big.gpu-0'\nengine = 'llamacpp'\nendpoint = 'http://10.0.0.9:8081/base'\nmodel = 'm.gguf'\n\
-         slots = 4\nctx_max = 8192\ndevice = '0,1'\napi_key = 'sesame'",
+         slots = 4\nctx_max = 8192\ndevice = '0,1'\napi_key = 'sesame'\nprice_per_mtok = 0.5",
     )
     .config();
-    let PoolConfig { id, engine, endpoint, model, slots, ctx_max, device, api_key } = &config.pools[0];
+    let PoolConfig { id, engine, endpoint, model, slots, ctx_max, device, api_key, price } = &config.pools[0];
+    assert_eq!(*price, Some(500_000));
     assert_eq!((id.as_str(), *engine), ("big.gpu-0", EngineKind::Llamacpp));
     assert_eq!(endpoint.as_ref().unwrap().as_str(), "http://10.0.0.9:8081/base");
     assert_eq!(

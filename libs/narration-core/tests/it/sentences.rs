@@ -7,10 +7,11 @@ use proptest::prelude::*;
 
 const CLASSES: [Class; 2] = [Class::Interactive, Class::Batch];
 const PHASES: [Phase; 2] = [Phase::Queued, Phase::Running];
-const REFUSALS: [Refusal; 13] = [
+const REFUSALS: [Refusal; 17] = [
     Refusal::NoPool,
     Refusal::UnknownPin,
     Refusal::NoSuchModel,
+    Refusal::NoSuchWorkload,
     Refusal::Context,
     Refusal::Device,
     Refusal::Unready,
@@ -20,9 +21,12 @@ const REFUSALS: [Refusal; 13] = [
     Refusal::NothingToDrop,
     Refusal::DuplicateId,
     Refusal::Poisoned,
+    Refusal::Turns,
+    Refusal::Budget,
+    Refusal::Sessions,
     Refusal::ShuttingDown,
 ];
-const ENDINGS: [Ending; 10] = [
+const ENDINGS: [Ending; 11] = [
     Ending::Stop,
     Ending::Length,
     Ending::Canceled,
@@ -32,6 +36,7 @@ const ENDINGS: [Ending; 10] = [
     Ending::TimedOut,
     Ending::Refused,
     Ending::Poisoned,
+    Ending::BudgetSpent,
     Ending::ShuttingDown,
 ];
 
