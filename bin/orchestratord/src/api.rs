@@ -30,6 +30,8 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/v2/tasks/{id}", get(data::task_view))
         .route("/v2/tasks/{id}/events", get(data::task_events))
         .route("/v2/tasks/{id}/cancel", post(data::task_cancel))
+        .route("/v2/tasks/{id}/explain", get(data::task_explain))
+        .route("/v2/sessions/{id}", get(data::session_view).delete(data::session_end))
         .route("/v2/pools", get(control::pool_list))
         .route("/v2/pools/{id}/health", get(control::pool_health))
         .route("/v2/meta/capabilities", get(control::capabilities_view))

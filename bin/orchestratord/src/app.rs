@@ -61,8 +61,10 @@ impl App {
             clock,
             metrics: Arc::clone(&metrics),
         });
+        let rules = settings::rules(config);
         let scheduler = run(SchedulerParts {
-            core: Scheduler::new(settings::rules(config)),
+            core: Scheduler::new(rules),
+            sessions: rules.sessions,
             handle: handle.clone(),
             clock,
             jobs: Arc::clone(&jobs),
@@ -84,6 +86,7 @@ impl App {
             clock,
             metrics: Arc::clone(&metrics),
             max_attempts: config.jobs.max_attempts,
+            budget: rules.sessions.budget,
             likeness: RandomState::new(),
         };
         let gate = Arc::new(settings::gate_rules(config, closing)?);

@@ -7,9 +7,9 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use orchestrator_core::{RejectReason, Rejection};
+use orchestrator_core::{RejectReason, Rejection, SessionRefusal, Share};
 
-use crate::services::{AdmissionError, Refused, millis};
+use crate::services::{AdmissionError, Refused, millis, units};
 
 /// How long a client waits when the scheduler itself has too much to do.
 const OVERLOAD_RETRY_MS: u64 = 1_000;
@@ -154,18 +154,57 @@ impl From<Rejection> for ApiError {
     }
 }
 
-fn of_reason(reason: &RejectReason) -> ApiError {
-    let policy = |code, message: &str, label: &str| {
-        let mut error = ApiError::new(code, message);
-        error.0.policy_label = Some(label.to_owned());
-        error
+fn policy(code: ErrorCode, message: impl Into<String>, label: &str) -> ApiError {
+    let mut error = ApiError::new(code, message);
+    error.0.policy_label = Some(label.to_owned());
+    error
+}
+
+fn of_session(refusal: SessionRefusal) -> ApiError {
+    let budget_of = |share| match share {
+        Share::Tokens => "budget.tokens",
+        Share::Time => "budget.time_ms",
+        Share::Cost => "budget.cost",
     };
+    match refusal {
+        SessionRefusal::OtherBudget => {
+            ApiError::invalid("budget", "the session has other limits, which its first task has set")
+        }
+        SessionRefusal::Exceeds(share, limit) => {
+            let limit = match share {
+                Share::Tokens => format!("{limit} tokens"),
+                Share::Time => format!("{limit} ms"),
+                Share::Cost => units(limit).to_string(),
+            };
+            let problem = format!("the task may need more than the session's whole limit of {limit}");
+            ApiError::invalid(budget_of(share), problem)
+        }
+        SessionRefusal::Spent(share) => {
+            let message = format!("{}: the session has not enough left for this task", budget_of(share));
+            policy(ErrorCode::AdmissionReject, message, "session-budget")
+        }
+        SessionRefusal::Turns(turns) => {
+            let message = format!("session_id: the session has had its {turns} tasks");
+            policy(ErrorCode::AdmissionReject, message, "session-turns")
+        }
+        SessionRefusal::TooMany => {
+            policy(ErrorCode::AdmissionReject, "too many sessions are at work", "sessions")
+        }
+    }
+}
+
+fn of_reason(reason: &RejectReason) -> ApiError {
     match reason {
         RejectReason::NoPool => ApiError::new(ErrorCode::PoolUnavailable, "there is no pool"),
         RejectReason::UnknownPin => ApiError::invalid("placement.pin_pool_id", "no pool is called like this"),
         RejectReason::NoSuchModel => {
             ApiError::new(ErrorCode::ModelNotAvailable, "model_ref: no pool serves this model")
                 .hint("GET /v2/meta/capabilities lists the models")
+        }
+        RejectReason::NoSuchWorkload => {
+            let message = "workload: no engine that serves this model does this kind of work";
+            ApiError::new(ErrorCode::ModelNotAvailable, message)
+                .hint("GET /v2/meta/capabilities lists the workloads of each engine")
         }
         RejectReason::Context { limit } => {
             ApiError::invalid("ctx", format!("prompt and max_tokens do not fit {limit} tokens of context"))
@@ -201,6 +240,7 @@ fn of_reason(reason: &RejectReason) -> ApiError {
                 "requests like this one broke the engines that they met; they are refused for a while";
             ApiError::new(ErrorCode::Poisoned, message)
         }
+        RejectReason::Session(refusal) => of_session(*refusal),
         RejectReason::ShuttingDown => {
             ApiError::new(ErrorCode::PoolUnavailable, "the server is shutting down")
                 .retry_after_ms(OVERLOAD_RETRY_MS)

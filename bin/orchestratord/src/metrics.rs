@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use orchestrator_core::{Admission, Outcome, PoolId, RejectReason, Rejection};
+use orchestrator_core::{Admission, Outcome, PoolId, RejectReason, Rejection, SessionRefusal};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -155,6 +155,7 @@ fn reason(reason: &RejectReason) -> &'static str {
         RejectReason::NoPool => "no_pool",
         RejectReason::UnknownPin => "unknown_pin",
         RejectReason::NoSuchModel => "model_not_available",
+        RejectReason::NoSuchWorkload => "workload_not_available",
         RejectReason::Context { .. } => "context",
         RejectReason::Device => "device",
         RejectReason::Unready => "unready",
@@ -164,6 +165,9 @@ fn reason(reason: &RejectReason) -> &'static str {
         RejectReason::NothingToDrop => "nothing_to_drop",
         RejectReason::DuplicateId => "duplicate_id",
         RejectReason::Poisoned => "poisoned",
+        RejectReason::Session(SessionRefusal::Turns(_)) => "session_turns",
+        RejectReason::Session(SessionRefusal::TooMany) => "sessions",
+        RejectReason::Session(_) => "session_budget",
         RejectReason::ShuttingDown => "shutting_down",
     }
 }

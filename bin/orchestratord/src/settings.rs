@@ -5,8 +5,8 @@ use std::sync::Arc;
 use adapter_host::{Binding, Bindings, Timeouts};
 use anyhow::Context;
 use auth_min::{LoopbackPolicy, TokenAuthority};
-use config_schema::{Config, EngineConfig, GpuPolicy, PoolConfig};
-use orchestrator_core::{Device, PoolId, ReplicaId, Rules};
+use config_schema::{Config, EngineConfig, GpuPolicy, PoolConfig, SessionsConfig};
+use orchestrator_core::{Budget, Device, PoolId, ReplicaId, Rules, SessionRules};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -30,6 +30,7 @@ fn replica(pool: &PoolConfig, config: &Config) -> anyhow::Result<ReplicaConfig> 
         slots: pool.slots,
         ctx_max: pool.ctx_max,
         device,
+        price: pool.price.unwrap_or_default(),
     })
 }
 
@@ -80,6 +81,20 @@ pub(crate) fn rules(config: &Config) -> Rules {
         gpu: match config.gpu_policy {
             GpuPolicy::VramOnly => orchestrator_core::GpuPolicy::VramOnly,
             GpuPolicy::AllowCpu => orchestrator_core::GpuPolicy::AllowCpu,
+        },
+        sessions: sessions(&config.sessions),
+    }
+}
+
+fn sessions(sessions: &SessionsConfig) -> SessionRules {
+    SessionRules {
+        ttl: sessions.ttl,
+        turns: sessions.turns_max,
+        max: sessions.max,
+        budget: Budget {
+            tokens: sessions.tokens_budget,
+            time: sessions.time_budget,
+            cost: sessions.cost_budget,
         },
     }
 }

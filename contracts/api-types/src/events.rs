@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{errors::ErrorCode, tasks::Preparation};
+use crate::{errors::ErrorCode, raw::RawJson, tasks::Preparation};
 
 /// `started`: an engine has the job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,10 +22,40 @@ pub struct StartedEvent {
     pub pool_id: String,
     /// The engine within the pool.
     pub replica_id: String,
-    /// Whether the engine had the session's context.
+    /// Whether the session was on this engine last, so that its cache may help.
     pub kv_warmth: bool,
-    /// 1, or more when engines were lost before they sent a token.
+    /// Present and false when the session was on another engine last: no cache was moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv_migrated: Option<bool>,
+    /// 1, or more when engines were lost.
     pub attempt: u32,
+    /// How the loss of an engine after the first token is got over, when one was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoveryMode>,
+    /// All tokens of events before this one are to be forgotten; the text starts anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discard_before_id: Option<u32>,
+}
+
+/// How the loss of an engine after the first token is got over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecoveryMode {
+    /// The text starts anew.
+    Restart,
+    /// Another engine says the same again, which is checked, and goes on.
+    Replay,
+    /// Another engine goes on behind what was said.
+    Continue,
+}
+
+/// How a task got over the loss of an engine after its first token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recovery {
+    /// How.
+    pub mode: RecoveryMode,
+    /// Whether the text is the one that a single engine would have given.
+    pub exact: bool,
 }
 
 /// `metrics`: numbers about the job and its queue.
@@ -43,6 +73,18 @@ pub struct MetricsEvent {
     /// Prompt tokens that came from the engine's cache.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens_cached: Option<u32>,
+    /// The probability at admission that the job would be done by its deadline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_time_probability: Option<f64>,
+    /// Tokens that the session's budget has left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_budget_remaining: Option<u64>,
+    /// Engine time that the session's budget has left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_budget_remaining_ms: Option<u64>,
+    /// Cost that the session's budget has left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost_budget_remaining: Option<f64>,
 }
 
 /// `metrics` for readers that asked for explanations.
@@ -88,6 +130,15 @@ pub struct EndEvent {
     /// What is odd about the text, such as `invalid_utf8`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// How the task got over the loss of an engine after its first token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Recovery>,
+    /// The vectors of an embedding task: one for each input.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embeddings: Option<RawJson>,
+    /// The ranking of a rerank task: `index` and `score` of each input, the best first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ranking: Option<RawJson>,
 }
 
 /// `error`: the last event of a job that failed.

@@ -7,18 +7,29 @@
 
 mod errors;
 mod events;
+mod explain;
+mod openai;
 mod pools;
+mod raw;
+mod sessions;
 mod tasks;
 
 pub use errors::{ErrorBody, ErrorCode};
-pub use events::{EndEvent, ErrorEvent, FinishReason, MetricsEvent, StartedEvent, VerboseMetricsEvent};
+pub use events::{
+    EndEvent, ErrorEvent, FinishReason, MetricsEvent, Recovery, RecoveryMode, StartedEvent,
+    VerboseMetricsEvent,
+};
+pub use explain::{CandidateView, ChoiceView, ExplainView, StartView};
+pub use openai::{OpenAiError, OpenAiErrorBody, OpenAiModel, OpenAiModels};
 pub use pools::{
     CapabilitiesView, EngineView, PoolHealth, PoolList, PoolMetrics, PoolView, ReplicaView, VersionView,
 };
+pub use raw::RawJson;
+pub use sessions::SessionView;
 pub use tasks::{
-    Admission, ChatMessage, ChatRole, CreateTask, Determinism, Durability, Engine, ExpiredBody, OnDisconnect,
-    Placement, PlacementMode, PlacementView, Preparation, Priority, Stop, Streams, TaskPage, TaskState,
-    TaskView, UsageView, Workload,
+    Admission, BudgetLimits, ChatMessage, ChatRole, CreateTask, Determinism, Durability, Engine, ExpiredBody,
+    KvHint, OnDisconnect, OnEngineLoss, OutputMode, Placement, PlacementMode, PlacementView, Preparation,
+    Priority, Stop, Streams, TaskPage, TaskState, TaskView, UsageView, Workload,
 };
 
 /// The version of the public API.

@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{errors::ErrorBody, events::FinishReason};
+use crate::{
+    errors::ErrorBody,
+    events::{FinishReason, Recovery},
+    raw::RawJson,
+};
 
 /// `POST /v2/tasks`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -22,6 +26,8 @@ pub struct CreateTask {
     pub prompt: Option<String>,
     /// The conversation to go on from, which the engine puts into its model's own shape.
     pub messages: Option<Vec<ChatMessage>>,
+    /// The texts that become vectors, or that are put in order by what `prompt` asks.
+    pub inputs: Option<Vec<String>>,
     /// Tokens of context to be had.
     pub ctx: Option<i64>,
     /// No more tokens than these.
@@ -39,8 +45,26 @@ pub struct CreateTask {
     pub top_p: Option<f64>,
     /// How many most likely tokens are kept.
     pub top_k: Option<i64>,
+    /// The least probability of a token, relative to the most likely one.
+    pub min_p: Option<f64>,
+    /// What a token's score loses once it was said.
+    pub presence_penalty: Option<f64>,
+    /// What a token's score loses each time it was said.
+    pub frequency_penalty: Option<f64>,
+    /// What the score of a token that was said is divided by.
+    pub repeat_penalty: Option<f64>,
     /// Texts that end the answer.
     pub stop: Option<Stop>,
+    /// The version of the sampling profile that the client has in mind; kept with the task.
+    pub sampler_profile_version: Option<String>,
+    /// How many tokens the client expects, for better predictions.
+    pub expected_tokens: Option<i64>,
+    /// Whether the engine may take the prompt's beginning from its cache.
+    #[serde(default)]
+    pub kv_hint: KvHint,
+    /// What shape the answer is to have.
+    #[serde(default)]
+    pub output_mode: OutputMode,
     /// Whether the same request must give the same tokens.
     #[serde(default)]
     pub determinism: Determinism,
@@ -51,6 +75,61 @@ pub struct CreateTask {
     /// What becomes of the job when its last reader leaves.
     #[serde(default)]
     pub on_disconnect: OnDisconnect,
+    /// What becomes of the job when its engine is lost after the first token.
+    #[serde(default)]
+    pub on_engine_loss: OnEngineLoss,
+    /// How many engines may be tried; the server's own setting when absent.
+    pub max_attempts: Option<i64>,
+    /// What the job's session may use, if this is its first job.
+    pub budget: Option<BudgetLimits>,
+}
+
+/// What a session may use. What is absent has no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct BudgetLimits {
+    /// Tokens of prompts and answers.
+    pub tokens: Option<i64>,
+    /// Milliseconds of engine time.
+    pub time_ms: Option<i64>,
+    /// Cost, in the unit of the operator's prices.
+    pub cost: Option<f64>,
+}
+
+/// Whether the engine may take the prompt's beginning from its cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KvHint {
+    /// It may.
+    #[default]
+    Reuse,
+    /// It must compute the whole prompt again, where it can be told to.
+    Cold,
+}
+
+/// What shape an answer is to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputMode {
+    /// Any text.
+    #[default]
+    Text,
+    /// One JSON value, where the engine can hold its model to that.
+    Json,
+    /// Edits to a text; what they look like is between the client and its prompt.
+    Edits,
+}
+
+/// What becomes of a job whose engine is lost after the first token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnEngineLoss {
+    /// It ends with an error.
+    #[default]
+    Fail,
+    /// It starts anew on another engine; a `started` event says which tokens to forget.
+    Restart,
+    /// It goes on where it broke off, on another engine.
+    Continue,
 }
 
 /// What becomes of a job when its last reader leaves.
@@ -260,6 +339,8 @@ pub struct TaskView {
     pub session_id: String,
     /// Where it stands.
     pub state: TaskState,
+    /// The kind of work.
+    pub workload: Workload,
     /// The model that was asked for.
     pub model_ref: String,
     /// Who waits for it.
@@ -287,6 +368,15 @@ pub struct TaskView {
     /// The whole text, once it ended and as long as its stream is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// The vectors of an embedding task, once it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embeddings: Option<RawJson>,
+    /// The ranking of a rerank task, once it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ranking: Option<RawJson>,
+    /// How the task got over the loss of an engine after its first token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Recovery>,
     /// What the engine counted, once it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<UsageView>,

@@ -3,7 +3,7 @@
 //! An engine often has several tokens ready at once. They travel together: one buffer, one lock of
 //! the job's log, one wake-up of its readers.
 
-/// One piece of generated text, as the engine sent it.
+/// One piece of an answer, as the engine sent it: of its text, or of its JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Piece<'a> {
     /// The text; never empty.
@@ -40,6 +40,12 @@ impl TokenBatch {
     pub fn push_plain(&mut self, text: &str) {
         debug_assert!(is_plain(text.as_bytes()), "a piece called plain would need escaping");
         self.add(text, |end| Mark { end, plain: true });
+    }
+
+    /// Adds a JSON document that stands on one line; it goes on as it is.
+    pub fn push_document(&mut self, json: &str) {
+        debug_assert!(!json.contains(['\n', '\r']), "a document stands on one line");
+        self.add(json, |end| Mark { end, plain: false });
     }
 
     fn add(&mut self, text: &str, mark: impl FnOnce(usize) -> Mark) {

@@ -14,7 +14,7 @@ use std::{fmt::Debug, sync::Arc};
 
 use async_trait::async_trait;
 
-use crate::{FinishReason, Input, Sampling, WorkOrder, WorkerAdapter};
+use crate::{FinishReason, Generate, Input, Sampling, Work, WorkOrder, WorkerAdapter};
 
 /// The prompt of every order of the suite. No error and no adapter may ever show it.
 pub const PROMPT: &str = "conformance-prompt-4b1d: tell me nothing";
@@ -161,9 +161,10 @@ fn order() -> Arc<WorkOrder> {
     Arc::new(WorkOrder {
         request_id: "conformance-1".into(),
         model: "conformance".into(),
-        input: Input::text(PROMPT),
-        max_tokens: MAX_TOKENS,
-        sampling: Sampling { seed: Some(7), ..Sampling::default() },
+        work: Work::Generate(Generate {
+            sampling: Sampling { seed: Some(7), ..Sampling::default() },
+            ..Generate::from(Input::text(PROMPT), MAX_TOKENS)
+        }),
         traceparent: None,
     })
 }

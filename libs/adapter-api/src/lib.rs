@@ -21,8 +21,11 @@ pub mod conformance;
 
 pub use batch::{Piece, TokenBatch};
 pub use error::{AdapterError, SilencePhase};
-pub use order::{Input, Message, Prompt, Role, Sampling, WorkOrder};
-pub use report::{Capabilities, EngineReport};
+pub use order::{
+    CacheUse, Generate, Input, Message, OutputShape, Prompt, Relay, Role, Route, Sampling, UsageEvent, Work,
+    WorkOrder, Workload,
+};
+pub use report::{Capabilities, EngineReport, GoesOnWith};
 pub use stream::{Finish, FinishReason, Progress, TokenStream, Usage, next};
 pub use timer::LazyTimer;
 

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 /// Text that belongs to a client. It shows its length and never its content.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Prompt(Arc<str>);
 
 impl Prompt {
@@ -35,7 +35,7 @@ impl fmt::Debug for Prompt {
 }
 
 /// Who speaks in a conversation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
     /// The operator of the conversation: it sets the tone.
     System,
@@ -60,7 +60,7 @@ impl Role {
 }
 
 /// One turn of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Message {
     /// Who says it.
     pub role: Role,
@@ -76,7 +76,7 @@ impl Message {
 }
 
 /// What the engine goes on from. Its debug output shows lengths and roles, and no text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Input {
     /// Text as it stands.
     Text(Prompt),
@@ -102,8 +102,186 @@ pub struct Sampling {
     pub top_p: Option<f64>,
     /// Keep this many most likely tokens.
     pub top_k: Option<u32>,
+    /// Keep tokens that are at least so likely, relative to the most likely one.
+    pub min_p: Option<f64>,
+    /// What a token's score loses once it was said.
+    pub presence_penalty: Option<f64>,
+    /// What a token's score loses each time it was said.
+    pub frequency_penalty: Option<f64>,
+    /// What the score of a token that was said is divided by.
+    pub repeat_penalty: Option<f64>,
     /// Texts that end the answer and are not part of it.
     pub stop: Vec<String>,
+}
+
+/// What shape the answer is to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum OutputShape {
+    /// Any text.
+    #[default]
+    Text,
+    /// One JSON value, where the engine can hold the model to that.
+    Json,
+}
+
+/// Whether the engine may take the prompt's beginning from its cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum CacheUse {
+    /// It may.
+    #[default]
+    Reuse,
+    /// It must compute the whole prompt again, where it can be told to.
+    Cold,
+}
+
+/// Text that goes on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Generate {
+    /// What to go on from.
+    pub input: Input,
+    /// What an earlier attempt has said already. The answer goes on behind it and does not repeat it.
+    pub so_far: Option<Prompt>,
+    /// No more tokens than these.
+    pub max_tokens: u32,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// What shape the answer is to have.
+    pub shape: OutputShape,
+    /// Whether the cache may be used.
+    pub cache: CacheUse,
+}
+
+impl Generate {
+    /// From this input, so many tokens at most, and all else left to the engine.
+    pub fn from(input: Input, max_tokens: u32) -> Self {
+        Self {
+            input,
+            so_far: None,
+            max_tokens,
+            sampling: Sampling::default(),
+            shape: OutputShape::default(),
+            cache: CacheUse::default(),
+        }
+    }
+}
+
+/// A route of `OpenAI`'s API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Route {
+    /// `/v1/chat/completions`.
+    ChatCompletions,
+    /// `/v1/completions`.
+    Completions,
+    /// `/v1/embeddings`.
+    Embeddings,
+}
+
+impl Route {
+    /// Its path, the same at every engine that has it.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::ChatCompletions => "/v1/chat/completions",
+            Self::Completions => "/v1/completions",
+            Self::Embeddings => "/v1/embeddings",
+        }
+    }
+}
+
+/// Whether the client of a relayed call wants the event that counts tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum UsageEvent {
+    /// It does.
+    Wanted,
+    /// It does not; the engine is asked for it all the same, and the event is kept back.
+    Withheld,
+}
+
+/// A call in `OpenAI`'s dialect. Its answer is handed on as the engine writes it: each piece is one JSON
+/// document on one line.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Relay {
+    /// Where it goes.
+    pub route: Route,
+    /// The members of the request's JSON object without the braces around them. `model`, `stream` and
+    /// `stream_options` are not among them: those are the adapter's.
+    pub members: Prompt,
+    /// Whether the client wants the event that counts tokens.
+    pub usage: UsageEvent,
+    /// How many answers were asked for in one.
+    pub answers: u32,
+    /// No more tokens than these in each answer; `None` leaves it to the engine.
+    pub max_tokens: Option<u32>,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Work {
+    /// Text goes on. Each piece is a piece of that text.
+    Generate(Generate),
+    /// Each text becomes a vector. The one piece is a JSON list of lists of numbers, in the order of the texts.
+    Embed(Vec<Prompt>),
+    /// Texts are put in order. The one piece is a JSON list of `{"index", "score"}`, the best first.
+    Rerank {
+        /// What they are to be about.
+        query: Prompt,
+        /// The texts.
+        documents: Vec<Prompt>,
+    },
+    /// A call is handed on.
+    Relay(Relay),
+}
+
+/// A kind of work, as engines can or cannot do it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Workload {
+    /// Text goes on.
+    Completion,
+    /// Text becomes a vector.
+    Embedding,
+    /// Texts are put in order.
+    Rerank,
+}
+
+impl Workload {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Completion, Self::Embedding, Self::Rerank];
+
+    /// Its name in requests and answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Completion => "completion",
+            Self::Embedding => "embedding",
+            Self::Rerank => "rerank",
+        }
+    }
+}
+
+impl Work {
+    /// Its kind.
+    pub const fn workload(&self) -> Workload {
+        match self {
+            Self::Generate(_)
+            | Self::Relay(Relay { route: Route::ChatCompletions | Route::Completions, .. }) => {
+                Workload::Completion
+            }
+            Self::Embed(_) | Self::Relay(Relay { route: Route::Embeddings, .. }) => Workload::Embedding,
+            Self::Rerank { .. } => Workload::Rerank,
+        }
+    }
+
+    /// More pieces than these are more than was asked for.
+    pub const fn pieces_max(&self) -> u32 {
+        /// Beside its tokens, an answer has an event for its role, one for its reason, one for its count.
+        const EVENTS_BESIDE: u32 = 4;
+        match self {
+            Self::Generate(generate) => generate.max_tokens,
+            Self::Embed(_) | Self::Rerank { .. } => 1,
+            Self::Relay(Relay { max_tokens: None, .. }) => u32::MAX,
+            Self::Relay(Relay { max_tokens: Some(tokens), answers, .. }) => {
+                tokens.saturating_add(EVENTS_BESIDE).saturating_mul(*answers)
+            }
+        }
+    }
 }
 
 /// One piece of work for one engine.
@@ -113,12 +291,8 @@ pub struct WorkOrder {
     pub request_id: Arc<str>,
     /// The model as the client named it, for engines that serve several.
     pub model: Arc<str>,
-    /// What to go on from.
-    pub input: Input,
-    /// No more tokens than these.
-    pub max_tokens: u32,
-    /// How tokens are chosen.
-    pub sampling: Sampling,
+    /// What is to be done.
+    pub work: Work,
     /// W3C trace context to pass on.
     pub traceparent: Option<Arc<str>>,
 }

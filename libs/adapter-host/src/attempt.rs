@@ -9,7 +9,7 @@ use std::{
 
 use adapter_api::{
     AdapterError, Finish, FinishReason, LazyTimer, Progress, SilencePhase, TokenBatch, TokenStream, Usage,
-    WorkOrder, WorkerAdapter,
+    Work, WorkOrder, WorkerAdapter,
 };
 use orchestrator_core::Outcome;
 use tokio::time::{Instant, timeout_at};
@@ -34,6 +34,25 @@ pub struct AttemptStream {
     phase: SilencePhase,
     tokens_max: u32,
     tokens: u32,
+    surplus: Surplus,
+}
+
+/// What becomes of an answer that is longer than was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Surplus {
+    /// It is cut, and is whole then.
+    Cut,
+    /// It cannot be cut: its end says what no other piece says.
+    Fault,
+}
+
+impl Surplus {
+    fn of(work: &Work) -> Self {
+        match work {
+            Work::Generate(_) => Self::Cut,
+            Work::Embed(_) | Work::Rerank { .. } | Work::Relay(_) => Self::Fault,
+        }
+    }
 }
 
 impl AttemptStream {
@@ -45,7 +64,7 @@ impl AttemptStream {
         timeouts: Timeouts,
     ) -> Result<Self, AdapterError> {
         let started = Instant::now();
-        let tokens_max = order.max_tokens;
+        let (tokens_max, surplus) = (order.work.pieces_max(), Surplus::of(&order.work));
         let first = timeouts.first_token.min(timeouts.wall);
         let stream = timeout_at(started + first, adapter.submit(order))
             .await
@@ -53,7 +72,7 @@ impl AttemptStream {
         let mut timer = LazyTimer::new(first);
         timer.set(started + first);
         let phase = SilencePhase::BeforeFirstToken;
-        Ok(Self { stream, timeouts, timer, started, phase, tokens_max, tokens: 0 })
+        Ok(Self { stream, timeouts, timer, started, phase, tokens_max, tokens: 0, surplus })
     }
 
     /// Waits for tokens or the end. Tokens are added to `batch`, also beside an end or an error.
@@ -82,7 +101,13 @@ impl AttemptStream {
         }
         self.tokens = self.tokens.saturating_add(count);
         if self.tokens > self.tokens_max {
-            return Poll::Ready(Ok(self.cut(batch)));
+            return Poll::Ready(match self.surplus {
+                Surplus::Cut => Ok(self.cut(batch)),
+                Surplus::Fault => {
+                    batch.clear();
+                    Err(AdapterError::Protocol { what: "it said more than it was asked for".to_owned() })
+                }
+            });
         }
         Poll::Ready(progress)
     }

@@ -1,11 +1,11 @@
 //! A slot that cannot leak.
 
-use orchestrator_core::{LeaseId, Outcome};
+use orchestrator_core::{LeaseId, Outcome, Spent};
 
 /// Where the end of an attempt is reported.
 pub trait SlotReturn {
     /// The attempt is over and its connection is closed. Must neither block nor fail.
-    fn attempt_ended(&self, lease: LeaseId, outcome: Outcome);
+    fn attempt_ended(&self, lease: LeaseId, outcome: Outcome, spent: Spent);
 }
 
 /// Holds a lease, and reports its end exactly once.
@@ -17,12 +17,14 @@ pub struct SlotGuard<R: SlotReturn> {
     lease: LeaseId,
     back: Option<R>,
     tokens_out: u32,
+    prompt_tokens: u32,
+    counted: Option<Spent>,
 }
 
 impl<R: SlotReturn> SlotGuard<R> {
-    /// A guard over `lease`.
-    pub fn new(lease: LeaseId, back: R) -> Self {
-        Self { lease, back: Some(back), tokens_out: 0 }
+    /// A guard over `lease`, for a prompt of about so many tokens.
+    pub fn new(lease: LeaseId, prompt_tokens: u32, back: R) -> Self {
+        Self { lease, back: Some(back), tokens_out: 0, prompt_tokens, counted: None }
     }
 
     /// Readers may have seen `count` more tokens.
@@ -35,6 +37,12 @@ impl<R: SlotReturn> SlotGuard<R> {
         self.tokens_out
     }
 
+    /// The engine has told what it used. Until it does, what readers have seen is counted, and the prompt
+    /// with the first token.
+    pub fn count_spent(&mut self, spent: Spent) {
+        self.counted = Some(spent);
+    }
+
     /// Reports how the attempt ended.
     pub fn end(mut self, outcome: Outcome) {
         self.report(outcome);
@@ -42,8 +50,14 @@ impl<R: SlotReturn> SlotGuard<R> {
 
     fn report(&mut self, outcome: Outcome) {
         if let Some(back) = self.back.take() {
-            back.attempt_ended(self.lease, outcome);
+            back.attempt_ended(self.lease, outcome, self.spent());
         }
+    }
+
+    fn spent(&self) -> Spent {
+        let prompt = if self.tokens_out > 0 { self.prompt_tokens } else { 0 };
+        let seen = u64::from(prompt) + u64::from(self.tokens_out);
+        self.counted.unwrap_or(Spent { tokens: seen, warm: false })
     }
 }
 
@@ -68,51 +82,27 @@ mod tests {
     };
 
     use orchestrator_core::{
-        AdmissionPolicy, Device, Effect, Event, GpuPolicy, JobId, NewJob, PlacementKind, PoolId, Priority,
-        Readiness, ReplicaId, ReplicaView, Requirements, Rules, Scheduler, Timestamp,
+        Effect, Event, JobId, NewJob, PoolId, Priority, ReplicaId, ReplicaView, Requirements, Rules,
+        Scheduler, Timestamp,
     };
 
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Reports(Rc<RefCell<Vec<Outcome>>>);
+    struct Reports(Rc<RefCell<Vec<(Outcome, u64)>>>);
 
     impl SlotReturn for Reports {
-        fn attempt_ended(&self, _lease: LeaseId, outcome: Outcome) {
-            self.0.borrow_mut().push(outcome);
+        fn attempt_ended(&self, _lease: LeaseId, outcome: Outcome, spent: Spent) {
+            self.0.borrow_mut().push((outcome, spent.tokens));
         }
     }
 
     /// A lease can only be had from a scheduler that dispatches.
     fn lease() -> LeaseId {
-        let rules = Rules {
-            capacity: 1,
-            policy: AdmissionPolicy::Reject,
-            placement: PlacementKind::LeastLoaded,
-            gpu: GpuPolicy::VramOnly,
-        };
-        let mut scheduler = Scheduler::new(rules);
-        let view = ReplicaView {
-            pool: PoolId::new("p"),
-            replica: ReplicaId::new("r"),
-            engine: "mock".into(),
-            models: vec!["m".into()],
-            slots: 1,
-            ctx_max: None,
-            vram_free_bytes: None,
-            device: Device::Unstated,
-            readiness: Readiness::Ready,
-        };
+        let mut scheduler = Scheduler::new(Rules::default());
+        let view = ReplicaView::ready(PoolId::new("p"), ReplicaId::new("r"), "m");
         scheduler.handle(Timestamp::default(), Event::ReplicaSeen(view));
-        let job = NewJob {
-            id: JobId::from_u128(1),
-            priority: Priority::Batch,
-            requirements: Requirements::of("m", 1),
-            deadline: None,
-            max_attempts: 1,
-            size: 1,
-            fingerprint: None,
-        };
+        let job = NewJob::of(JobId::from_u128(1), Priority::Batch, Requirements::of("m", 1));
         let mut effects = scheduler.handle(Timestamp::default(), Event::Submit(job));
         effects
             .find_map(|effect| match effect {
@@ -125,26 +115,29 @@ mod tests {
     #[test]
     fn an_end_that_was_told_is_reported_once() {
         let reports = Reports::default();
-        SlotGuard::new(lease(), reports.clone()).end(Outcome::Completed);
-        assert_eq!(*reports.0.borrow(), [Outcome::Completed]);
+        let mut guard = SlotGuard::new(lease(), 5, reports.clone());
+        guard.count_tokens(2);
+        guard.count_spent(Spent { tokens: 9, warm: true });
+        guard.end(Outcome::Completed);
+        assert_eq!(*reports.0.borrow(), [(Outcome::Completed, 9)]);
     }
 
     #[test]
     fn a_dropped_guard_reports_an_abort() {
         let reports = Reports::default();
-        drop(SlotGuard::new(lease(), reports.clone()));
-        assert_eq!(*reports.0.borrow(), [Outcome::Aborted]);
+        drop(SlotGuard::new(lease(), 5, reports.clone()));
+        assert_eq!(*reports.0.borrow(), [(Outcome::Aborted, 0)]);
     }
 
     #[test]
     fn a_panic_reports_a_loss_with_the_tokens_that_were_seen() {
         let reports = Reports::default();
         let panicked = catch_unwind(AssertUnwindSafe(|| {
-            let mut guard = SlotGuard::new(lease(), reports.clone());
+            let mut guard = SlotGuard::new(lease(), 5, reports.clone());
             guard.count_tokens(3);
             panic!("on purpose");
         }));
         assert!(panicked.is_err());
-        assert_eq!(*reports.0.borrow(), [Outcome::Lost { tokens_out: 3 }]);
+        assert_eq!(*reports.0.borrow(), [(Outcome::Lost { tokens_out: 3 }, 8)]);
     }
 }

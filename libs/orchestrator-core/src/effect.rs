@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use crate::{
+    explain::Why,
     ids::{JobId, LeaseId, PoolId, ReplicaId},
     job::JobEnd,
+    sessions::{Remaining, SessionRefusal},
 };
 
 /// Something to be done, in the order in which it was said.
@@ -38,6 +40,8 @@ pub struct Admission {
     /// The probability, in thousandths, that it is done by its deadline; `None` when it has none, and
     /// while nothing was measured.
     pub on_time_per_mille: Option<u16>,
+    /// What its session's budget has left, this job's share taken off; `None` without a session.
+    pub budget: Option<Remaining>,
 }
 
 /// An attempt to be started.
@@ -53,6 +57,21 @@ pub struct Assignment {
     pub replica: ReplicaId,
     /// 1 for the first attempt. One that met a busy engine does not count.
     pub attempt: u32,
+    /// Whether its session was here before.
+    pub affinity: Affinity,
+    /// How the choice was made.
+    pub why: Box<Why>,
+}
+
+/// How a job's session stands to the replica that it got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Affinity {
+    /// It has no session, or its session was nowhere yet.
+    None,
+    /// Its session was here last.
+    Kept,
+    /// Its session was elsewhere last.
+    Moved,
 }
 
 /// What a refused client is told.
@@ -75,6 +94,8 @@ pub enum RejectReason {
     UnknownPin,
     /// No pool serves this model under the request's conditions.
     NoSuchModel,
+    /// The model is served, but not for this kind of work.
+    NoSuchWorkload,
     /// The model is served, but never with so much context.
     Context {
         /// The most that there is.
@@ -99,6 +120,8 @@ pub enum RejectReason {
     DuplicateId,
     /// Its like broke the engines that it met.
     Poisoned,
+    /// Its session refuses it.
+    Session(SessionRefusal),
     /// The server is going down.
     ShuttingDown,
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    ids::{JobId, LeaseId, PoolId, ReplicaId},
+    ids::{JobId, LeaseId, PoolId, ReplicaId, SessionId},
     job::NewJob,
     view::ReplicaView,
 };
@@ -16,17 +16,28 @@ pub enum Event {
     /// A client takes a job back.
     Cancel(JobId),
     /// A dispatched attempt is over and its connection is closed. Sent exactly once per lease.
-    AttemptEnded(LeaseId, Outcome),
+    AttemptEnded(LeaseId, Outcome, Spent),
     /// A replica was looked at, for the first time or again.
     ReplicaSeen(ReplicaView),
     /// A replica no longer exists. Its running jobs are stopped.
     ReplicaGone(PoolId, ReplicaId),
+    /// A client gives a session up. Its running jobs go on.
+    EndSession(SessionId),
     /// Time passed; deadlines are due.
     Tick,
     /// The server is going down: nothing new, nothing waits any longer.
     Shutdown,
     /// The server will not wait any longer for what still runs.
     StopRunning,
+}
+
+/// What an attempt used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Spent {
+    /// Tokens of the prompt and of the answer, as far as they were computed for this job.
+    pub tokens: u64,
+    /// Whether the engine had the beginning of the prompt in its cache.
+    pub warm: bool,
 }
 
 /// How an attempt ended.

@@ -10,11 +10,36 @@ use crate::{
     view::{Device, ReplicaView},
 };
 
+/// A kind of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Workload {
+    /// Text goes on.
+    #[default]
+    Completion,
+    /// Text becomes a vector.
+    Embedding,
+    /// Texts are put in order.
+    Rerank,
+}
+
+impl Workload {
+    /// Its name in requests and answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Completion => "completion",
+            Self::Embedding => "embedding",
+            Self::Rerank => "rerank",
+        }
+    }
+}
+
 /// What a job asks of the replica that runs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requirements {
     /// One of the names by which the replica knows its model.
     pub model: Arc<str>,
+    /// What is to be done.
+    pub workload: Workload,
     /// The engine, if the client chose one.
     pub engine: Option<Arc<str>>,
     /// Tokens of context: prompt estimate and `max_tokens` together, or what the client named.
@@ -34,6 +59,7 @@ impl Requirements {
     pub fn of(model: impl Into<Arc<str>>, ctx: u32) -> Self {
         Self {
             model: model.into(),
+            workload: Workload::default(),
             engine: None,
             ctx,
             pin_pool: None,
@@ -53,6 +79,9 @@ pub enum Misfit {
     /// The replica serves another model.
     #[error("it serves another model")]
     Model,
+    /// The replica does no such work.
+    #[error("it does no such work")]
+    Workload,
     /// The replica is another engine.
     #[error("it is another engine")]
     Engine,
@@ -91,6 +120,9 @@ pub(crate) fn check(
     }
     if !replica.models.iter().any(|model| **model == *requirements.model) {
         return Err(Misfit::Model);
+    }
+    if !replica.workloads.contains(&requirements.workload) {
+        return Err(Misfit::Workload);
     }
     if requirements.engine.as_ref().is_some_and(|engine| **engine != *replica.engine) {
         return Err(Misfit::Engine);

@@ -39,6 +39,22 @@ impl FromStr for JobId {
     }
 }
 
+/// The id of a session: tasks that belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(u128);
+
+impl SessionId {
+    /// The session with this number.
+    pub const fn from_u128(number: u128) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    pub const fn as_u128(self) -> u128 {
+        self.0
+    }
+}
+
 /// One use of one slot. Never given out twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaseId(pub(crate) u64);

@@ -5,6 +5,7 @@ use thiserror::Error;
 use crate::{
     fit::Requirements,
     ids::{JobId, LeaseId},
+    sessions::SessionUse,
     time::Timestamp,
 };
 
@@ -54,6 +55,49 @@ pub struct NewJob {
     pub size: u32,
     /// What tells requests apart that would do the same to an engine.
     pub fingerprint: Option<u64>,
+    /// What becomes of it when its engine is lost after the first token.
+    pub after_tokens: AfterTokens,
+    /// Who comes back, when it is turned away and told to come back.
+    pub claimant: Claimant,
+    /// The session that it belongs to, and what it takes from that session's budget.
+    pub session: Option<SessionUse>,
+}
+
+impl NewJob {
+    /// A job about which nothing else is known: one attempt, no deadline, no session.
+    pub fn of(id: JobId, priority: Priority, requirements: Requirements) -> Self {
+        Self {
+            id,
+            priority,
+            requirements,
+            deadline: None,
+            max_attempts: 1,
+            size: 0,
+            fingerprint: None,
+            after_tokens: AfterTokens::End,
+            claimant: Claimant::Job,
+            session: None,
+        }
+    }
+}
+
+/// What becomes of a job whose engine is lost when readers may have seen tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AfterTokens {
+    /// It ends.
+    #[default]
+    End,
+    /// It is tried on another replica: its client has said how to make sense of that.
+    TryAgain,
+}
+
+/// By what a client that was turned away is known when it comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Claimant {
+    /// By the id of its job, which it chose itself.
+    Job,
+    /// By what it asks for: it takes a fresh id each time, and others may ask for the same.
+    Like(u64),
 }
 
 /// How a job ended.
@@ -82,6 +126,8 @@ pub enum FailReason {
     Refused,
     /// Its like broke the engines that it met.
     Poisoned,
+    /// Its session's budget of time was used up while it ran.
+    BudgetSpent,
     /// The server is going down.
     ShuttingDown,
 }

@@ -1,11 +1,12 @@
 //! Slots in use. A lease is made by a dispatch and ends once, by its own attempt's end.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     ids::{JobId, LeaseId},
     job::Priority,
     pool::ReplicaKey,
+    sessions::Held,
     time::Timestamp,
 };
 
@@ -19,6 +20,17 @@ pub(crate) struct Lease {
     pub(crate) since: Timestamp,
     pub(crate) priority: Priority,
     pub(crate) size: u32,
+    /// What its job holds of its session.
+    pub(crate) held: Option<Held>,
+    /// When its job ended, if that was before the attempt let go.
+    pub(crate) stopped: Option<Timestamp>,
+}
+
+impl Lease {
+    /// For how long the job used the slot.
+    pub(crate) fn used(&self, now: Timestamp) -> Duration {
+        self.stopped.unwrap_or(now) - self.since
+    }
 }
 
 /// All slots in use.
@@ -39,6 +51,10 @@ impl Leases {
     /// Ends a lease. `None` when it was ended before: an end that is told twice frees nothing twice.
     pub(crate) fn close(&mut self, id: LeaseId) -> Option<Lease> {
         self.live.remove(&id)
+    }
+
+    pub(crate) fn find_mut(&mut self, id: LeaseId) -> Option<&mut Lease> {
+        self.live.get_mut(&id)
     }
 
     pub(crate) fn is_live(&self, id: LeaseId) -> bool {

@@ -14,6 +14,7 @@ use crate::{
     fit::Tried,
     ids::JobId,
     job::{JobState, NewJob},
+    sessions::Held,
 };
 
 /// Where a job stands in the table.
@@ -31,6 +32,8 @@ pub(crate) struct JobRecord {
     pub(crate) attempts: u32,
     /// Replicas on which it was lost.
     pub(crate) tried: Vec<Tried>,
+    /// What it holds of its session while it waits; while it runs, its lease holds that.
+    pub(crate) held: Option<Held>,
     before: Option<Place>,
     behind: Option<Place>,
 }
@@ -78,6 +81,7 @@ impl Jobs {
             pool,
             attempts: 0,
             tried: Vec::new(),
+            held: None,
             before: None,
             behind: None,
         };
@@ -188,15 +192,9 @@ mod tests {
     fn jobs(count: u128) -> (Jobs, Line) {
         let (mut jobs, mut line) = (Jobs::default(), Line::default());
         for number in 0..count {
-            let job = NewJob {
-                id: JobId::from_u128(number),
-                priority: Priority::Batch,
-                requirements: Requirements::of("m", 1),
-                deadline: None,
-                max_attempts: 1,
-                size: 3,
-                fingerprint: None,
-            };
+            let requirements = Requirements::of("m", 1);
+            let job =
+                NewJob { size: 3, ..NewJob::of(JobId::from_u128(number), Priority::Batch, requirements) };
             let place = jobs.insert(job, 0);
             jobs.join(&mut line, place);
         }

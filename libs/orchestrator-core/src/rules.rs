@@ -1,5 +1,9 @@
 //! What the operator decided: the few choices that change the scheduler's answers.
 
+use std::time::Duration;
+
+use crate::sessions::Budget;
+
 /// What to do with a newcomer when the queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AdmissionPolicy {
@@ -30,6 +34,25 @@ pub enum PlacementKind {
     LeastLoaded,
 }
 
+/// How long sessions last, and what they may use unless their first job says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionRules {
+    /// How long a session is kept after its last job.
+    pub ttl: Duration,
+    /// How many jobs it may have.
+    pub turns: u32,
+    /// How many sessions there may be.
+    pub max: usize,
+    /// What each may use.
+    pub budget: Budget,
+}
+
+impl Default for SessionRules {
+    fn default() -> Self {
+        Self { ttl: Duration::from_mins(10), turns: 8, max: 100_000, budget: Budget::default() }
+    }
+}
+
 /// What the operator decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
@@ -41,4 +64,18 @@ pub struct Rules {
     pub placement: PlacementKind,
     /// Where engines may compute.
     pub gpu: GpuPolicy,
+    /// What sessions may do.
+    pub sessions: SessionRules,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            capacity: 100,
+            policy: AdmissionPolicy::default(),
+            placement: PlacementKind::default(),
+            gpu: GpuPolicy::default(),
+            sessions: SessionRules::default(),
+        }
+    }
 }

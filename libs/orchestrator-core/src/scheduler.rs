@@ -1,12 +1,13 @@
 //! The scheduler: state, and the one function that moves it.
 //!
 //! The parts: [`admit`] decides whether a job comes in, [`predict`] when it will start, [`place`]
-//! which job gets which slot, [`end`]
+//! which job gets which slot, [`explain`] why, [`end`]
 //! what happens when something is over, [`audit`] what must hold after every step.
 
 mod admit;
 mod audit;
 mod end;
+mod explain;
 mod place;
 mod predict;
 mod views;
@@ -16,13 +17,14 @@ use std::{collections::BTreeSet, vec::Drain};
 use crate::{
     effect::Effect,
     event::Event,
-    ids::JobId,
+    ids::{JobId, LeaseId},
     lease::Leases,
     placement::Placement,
     pool::{Pool, ReplicaKey},
     quarantine::Quarantine,
     queue::Jobs,
     rules::Rules,
+    sessions::Sessions,
     time::Timestamp,
 };
 
@@ -30,6 +32,8 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
     Deadline(JobId),
+    /// The time that an attempt holds of its session's budget is used up.
+    Allowance(LeaseId),
     Rested(ReplicaKey),
 }
 
@@ -50,6 +54,7 @@ pub struct Scheduler {
     leases: Leases,
     placement: Placement,
     quarantine: Quarantine,
+    sessions: Sessions,
     due: BTreeSet<(Timestamp, Due)>,
     effects: Vec<Effect>,
 }
@@ -65,6 +70,7 @@ impl Scheduler {
             leases: Leases::default(),
             placement: Placement::new(rules.placement),
             quarantine: Quarantine::default(),
+            sessions: Sessions::new(rules.sessions),
             due: BTreeSet::new(),
             effects: Vec::new(),
         }
@@ -79,9 +85,10 @@ impl Scheduler {
         match event {
             Event::Submit(job) => self.submit(now, job),
             Event::Cancel(job) => self.cancel(now, job),
-            Event::AttemptEnded(lease, outcome) => self.attempt_ended(now, lease, outcome),
+            Event::AttemptEnded(lease, outcome, spent) => self.attempt_ended(now, lease, outcome, spent),
             Event::ReplicaSeen(view) => self.replica_seen(now, view),
             Event::ReplicaGone(pool, replica) => self.replica_gone(now, &pool, &replica),
+            Event::EndSession(session) => self.sessions.end(session),
             Event::Tick => {}
             Event::Shutdown => self.shut_down(now),
             Event::StopRunning => self.stop_running(now),
@@ -91,7 +98,8 @@ impl Scheduler {
 
     /// When the next tick is due, if nothing else happens before.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.due.first().map(|(at, _)| *at)
+        let due = self.due.first().map(|(at, _)| *at);
+        due.into_iter().chain(self.sessions.next_expiry()).min()
     }
 
     fn settle_due(&mut self, now: Timestamp) {
@@ -104,9 +112,11 @@ impl Scheduler {
             self.due.pop_first();
             match due {
                 Due::Deadline(job) => self.deadline_passed(now, job),
+                Due::Allowance(lease) => self.allowance_used(now, lease),
                 Due::Rested(key) => rested.push(key),
             }
         }
+        self.sessions.expire(now);
         for key in rested {
             self.fill(now, key);
         }

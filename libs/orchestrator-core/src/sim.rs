@@ -12,6 +12,7 @@ mod check;
 mod draw;
 mod expect;
 mod faults;
+mod ledger;
 mod random;
 mod rare;
 mod world;

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::ids::{PoolId, ReplicaId};
+use crate::{
+    fit::Workload,
+    ids::{PoolId, ReplicaId},
+};
 
 /// Where an engine computes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +52,8 @@ pub struct ReplicaView {
     pub engine: Arc<str>,
     /// Every name by which a request may call its model.
     pub models: Vec<Arc<str>>,
+    /// The kinds of work that it does.
+    pub workloads: Vec<Workload>,
     /// How many streams it serves at once.
     pub slots: u32,
     /// Tokens of context of one stream; `None` when nobody said.
@@ -59,12 +64,33 @@ pub struct ReplicaView {
     pub device: Device,
     /// Whether it may get work.
     pub readiness: Readiness,
+    /// What a million tokens cost, in millionths of the unit in which budgets are counted.
+    pub price: u64,
 }
 
 impl ReplicaView {
+    /// A Ready replica that makes text with this model, one stream at a time, and of which nothing else
+    /// is known.
+    pub fn ready(pool: PoolId, replica: ReplicaId, model: impl Into<Arc<str>>) -> Self {
+        Self {
+            pool,
+            replica,
+            engine: "mock".into(),
+            models: vec![model.into()],
+            workloads: vec![Workload::Completion],
+            slots: 1,
+            ctx_max: None,
+            vram_free_bytes: None,
+            device: Device::Unstated,
+            readiness: Readiness::Ready,
+            price: 0,
+        }
+    }
+
     /// Whether the same jobs fit `other`, room aside.
     pub(crate) fn serves_like(&self, other: &Self) -> bool {
         self.models == other.models
+            && self.workloads == other.workloads
             && self.engine == other.engine
             && self.ctx_max == other.ctx_max
             && self.device == other.device

@@ -4,7 +4,7 @@ use std::{fmt, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use adapter_api::AdapterError;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header, response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
@@ -15,6 +15,7 @@ use crate::{
     redact::excerpt,
     stream::{Dialect, EventStream},
     transport::{IdleLines, Line, TransportError},
+    whole::{WholeReader, WholeStream},
 };
 
 /// The most that is read of an answer which is not a stream.
@@ -48,6 +49,13 @@ pub enum StreamRefused {
         /// What came with it, cut at 64 KiB.
         body: Bytes,
     },
+}
+
+/// An answer whose head has come.
+struct Exchange {
+    line: Line,
+    head: response::Parts,
+    body: Incoming,
 }
 
 /// One engine's address, its credential, and the connections to it.
@@ -122,6 +130,12 @@ impl EngineHttp {
         }
     }
 
+    /// The status with which a small question is answered.
+    pub async fn status(&self, path: &str) -> Result<u16, AdapterError> {
+        let (status, _, _) = self.ask(path, self.questions.get(self.address(path)), BODY_BYTES_MAX).await?;
+        Ok(status.as_u16())
+    }
+
     /// Posts `body` to `path` and reads the whole answer, which may repeat what was sent.
     pub async fn post_json(&self, path: &str, body: Bytes) -> Result<Bytes, StreamRefused> {
         // Text that is escaped again grows to six bytes for one at most.
@@ -166,7 +180,36 @@ impl EngineHttp {
         headers: &[(HeaderName, HeaderValue)],
         dialect: D,
     ) -> Result<EventStream<D>, StreamRefused> {
-        let request = || self.post(path, body.clone(), headers);
+        let Exchange { line, head, body } = self.exchange(path, body, headers, "text/event-stream").await?;
+        if !head.status.is_success() || !is_media(&head.headers, "text/event-stream") {
+            return Err(refused(line, &head, body).await);
+        }
+        Ok(EventStream::new(line, body, Arc::clone(&self.idle), dialect, self.timeouts.silence))
+    }
+
+    /// Posts `body` to `path` and reads the JSON answer as a stream of one piece, which `read` makes.
+    pub async fn whole<R: WholeReader>(
+        &self,
+        path: &str,
+        body: Bytes,
+        headers: &[(HeaderName, HeaderValue)],
+        read: R,
+    ) -> Result<WholeStream<R>, StreamRefused> {
+        let Exchange { line, head, body } = self.exchange(path, body, headers, "application/json").await?;
+        if !head.status.is_success() || !is_media(&head.headers, "application/json") {
+            return Err(refused(line, &head, body).await);
+        }
+        Ok(WholeStream::new(line, body, Arc::clone(&self.idle), read, self.timeouts.silence))
+    }
+
+    async fn exchange(
+        &self,
+        path: &str,
+        body: Bytes,
+        headers: &[(HeaderName, HeaderValue)],
+        accept: &'static str,
+    ) -> Result<Exchange, StreamRefused> {
+        let request = || self.post(path, body.clone(), headers, accept);
         let lost = |_broken| StreamRefused::Adapter(AdapterError::Lost);
         // An engine may close a connection just when it is used again (llama.cpp does so after every
         // stream). Not a byte of an answer came then, so the same request goes out on a fresh one; an
@@ -190,13 +233,7 @@ impl EngineHttp {
         if head.headers.contains_key(header::CONTENT_ENCODING) {
             return Err(protocol("it compressed an answer that was asked for plain"));
         }
-        if !head.status.is_success() || !is_event_stream(&head.headers) {
-            let status = head.status.as_u16();
-            let retry_after = retry_after(&head.headers);
-            let body = read_refusal(line, body).await;
-            return Err(StreamRefused::Status { status, retry_after, body });
-        }
-        Ok(EventStream::new(line, body, Arc::clone(&self.idle), dialect, self.timeouts.silence))
+        Ok(Exchange { line, head, body })
     }
 
     fn post(
@@ -204,6 +241,7 @@ impl EngineHttp {
         path: &str,
         body: Bytes,
         headers: &[(HeaderName, HeaderValue)],
+        accept: &'static str,
     ) -> Result<Request<Full<Bytes>>, StreamRefused> {
         let address = self.address(path);
         let target = &address[url::Position::BeforePath..];
@@ -211,7 +249,7 @@ impl EngineHttp {
         let mut request = Request::post(target)
             .header(header::HOST, host)
             .header(header::CONTENT_TYPE, "application/json")
-            .header(header::ACCEPT, "text/event-stream");
+            .header(header::ACCEPT, accept);
         if let Some(key) = &self.key {
             request = request.header(header::AUTHORIZATION, key);
         }
@@ -259,12 +297,19 @@ fn unreachable(error: &reqwest::Error) -> AdapterError {
     AdapterError::Unreachable { reason: reason.to_owned() }
 }
 
-fn is_event_stream(headers: &HeaderMap) -> bool {
+fn is_media(headers: &HeaderMap, wanted: &str) -> bool {
     headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split(';').next())
-        .is_some_and(|media| media.trim().eq_ignore_ascii_case("text/event-stream"))
+        .is_some_and(|media| media.trim().eq_ignore_ascii_case(wanted))
+}
+
+/// What the engine said instead of what was asked for.
+async fn refused(line: Line, head: &response::Parts, body: Incoming) -> StreamRefused {
+    let (status, retry_after) = (head.status.as_u16(), retry_after(&head.headers));
+    let body = read_refusal(line, body).await;
+    StreamRefused::Status { status, retry_after, body }
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {

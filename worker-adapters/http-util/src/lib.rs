@@ -18,6 +18,7 @@ mod sse;
 mod stream;
 mod transport;
 mod utf8;
+mod whole;
 
 pub use client::{EngineHttp, HttpTimeouts, StreamRefused};
 pub use headers::order_headers;
@@ -27,3 +28,4 @@ pub use redact::excerpt;
 pub use sse::{LINE_BYTES_MAX, LineTooLong, SseDecoder};
 pub use stream::{Dialect, EventStream, TextSink};
 pub use utf8::Utf8Joiner;
+pub use whole::{WholeReader, WholeStream};

@@ -9,10 +9,16 @@
 mod dialect;
 mod models;
 mod refusal;
+mod relay;
 mod request;
+mod vectors;
 mod wire;
+mod work;
 
 pub use dialect::OpenAiDialect;
 pub use models::{Model, Models, ServedModels, model_names};
 pub use refusal::error;
+pub use relay::{RelayDialect, relay_body};
 pub use request::{CompletionCall, Extras};
+pub use vectors::{DocumentReader, EmbeddingReader, RerankReader, embedding_body, rerank_body};
+pub use work::{Asked, embed, relay, rerank, submit};

@@ -46,6 +46,11 @@ impl<'a> TextSink<'a> {
     pub fn text(&mut self, bytes: &[u8]) {
         self.joiner.push(bytes, self.batch);
     }
+
+    /// A JSON document on one line, to be handed on as it is.
+    pub fn document(&mut self, json: &str) {
+        self.batch.push_document(json);
+    }
 }
 
 /// Tokens of one engine stream.

@@ -14,16 +14,27 @@ mod wire;
 
 use std::sync::Arc;
 
-use adapter_api::{AdapterError, Capabilities, EngineReport, TokenStream, WorkOrder, WorkerAdapter};
+use adapter_api::{
+    AdapterError, Capabilities, EngineReport, Generate, GoesOnWith, TokenStream, Work, WorkOrder,
+    WorkerAdapter, Workload,
+};
 use async_trait::async_trait;
-use http_util::{EngineHttp, order_headers};
+use http_util::{
+    EngineHttp,
+    openai::{self, Asked},
+    order_headers,
+};
 
 pub use dialect::LlamaCppDialect;
 
 use crate::{probe::Probe, wire::CompletionRequest};
 
-const CAPABILITIES: Capabilities =
-    Capabilities { engine: "llamacpp", workloads: &["completion"], deterministic: true };
+const CAPABILITIES: Capabilities = Capabilities {
+    engine: "llamacpp",
+    workloads: &Workload::ALL,
+    deterministic: true,
+    goes_on_with: GoesOnWith::TextAndChat,
+};
 
 /// One llama.cpp server.
 #[derive(Debug)]
@@ -50,10 +61,27 @@ impl WorkerAdapter for LlamaCpp {
     }
 
     async fn submit(&self, order: Arc<WorkOrder>) -> Result<Box<dyn TokenStream>, AdapterError> {
-        let prompt = prompt::of(&self.http, &order.input).await?;
-        let body = CompletionRequest::of(&order, &prompt).to_json().into();
+        // It serves one model and looks at no name.
+        let asked = Asked { http: &self.http, order: &order, model: &order.model };
+        match &order.work {
+            Work::Generate(generate) => self.generate(&order, generate).await,
+            Work::Embed(texts) => openai::embed(asked, texts).await,
+            Work::Rerank { query, documents } => openai::rerank(asked, query, documents).await,
+            Work::Relay(call) => openai::relay(asked, call, wire::RELAY_MEMBERS).await,
+        }
+    }
+}
+
+impl LlamaCpp {
+    async fn generate(
+        &self,
+        order: &WorkOrder,
+        generate: &Generate,
+    ) -> Result<Box<dyn TokenStream>, AdapterError> {
+        let prompt = prompt::of(&self.http, generate).await?;
+        let body = CompletionRequest::of(generate, &prompt).to_json().into();
         // Never `X-Conversation-Id`: with it, generation would survive the closing of the connection.
-        let headers = order_headers(&order);
+        let headers = order_headers(order);
         let opened = self.http.stream("/completion", body, &headers, LlamaCppDialect::default()).await;
         match opened {
             Ok(stream) => Ok(Box::new(stream)),

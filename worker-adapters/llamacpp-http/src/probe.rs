@@ -5,8 +5,8 @@
 
 use std::sync::Mutex;
 
-use adapter_api::{AdapterError, EngineReport};
-use http_util::EngineHttp;
+use adapter_api::{AdapterError, EngineReport, Workload};
+use http_util::{EngineHttp, StreamRefused};
 
 use crate::wire::{Models, Props, Slot};
 
@@ -71,14 +71,28 @@ async fn learn(http: &EngineHttp) -> Result<EngineReport, AdapterError> {
             }
         }
     }
+    let mut workloads = vec![Workload::Completion];
+    let others = [(Workload::Embedding, "/v1/embeddings"), (Workload::Rerank, "/v1/rerank")];
+    for (workload, path) in others {
+        if serves(http, path).await {
+            workloads.push(workload);
+        }
+    }
     Ok(EngineReport {
         version: props.build_info,
         models: names,
+        workloads: Some(workloads),
         slots_total: props.total_slots,
         slots_busy: None,
         ctx_max: props.default_generation_settings.and_then(|settings| settings.n_ctx),
         vram_free_bytes: None,
     })
+}
+
+/// Whether a route is switched on. It is asked for nothing, and one that is on says what it misses.
+async fn serves(http: &EngineHttp, path: &str) -> bool {
+    let answer = http.post_json(path, "{}".into()).await;
+    matches!(answer, Err(StreamRefused::Status { status: 400, .. }))
 }
 
 /// Busy slots; unknown where the engine does not tell.

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use adapter_api::{AdapterError, Input, Message};
+use adapter_api::{AdapterError, Generate, Input, Message};
 use http_util::EngineHttp;
 
 use crate::{
@@ -13,12 +13,17 @@ use crate::{
     wire::{AppliedTemplate, TemplateRequest},
 };
 
-/// The text of an input; a conversation in the shape that the model was trained on.
-pub(crate) async fn of<'a>(http: &EngineHttp, input: &'a Input) -> Result<Cow<'a, str>, AdapterError> {
-    match input {
-        Input::Text(text) => Ok(Cow::Borrowed(text.expose())),
-        Input::Chat(messages) => applied(http, messages).await.map(Cow::Owned),
+/// The text of an order: a conversation in the shape that the model was trained on, and behind it what was
+/// said already.
+pub(crate) async fn of<'a>(http: &EngineHttp, order: &'a Generate) -> Result<Cow<'a, str>, AdapterError> {
+    let mut text = match &order.input {
+        Input::Text(text) => Cow::Borrowed(text.expose()),
+        Input::Chat(messages) => Cow::Owned(applied(http, messages).await?),
+    };
+    if let Some(said) = &order.so_far {
+        text.to_mut().push_str(said.expose());
     }
+    Ok(text)
 }
 
 async fn applied(http: &EngineHttp, messages: &[Message]) -> Result<String, AdapterError> {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use adapter_api::{Message, WorkOrder};
+use adapter_api::{CacheUse, Generate, Message, OutputShape};
 use http_util::ByteString;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,6 @@ pub(crate) struct CompletionRequest<'a> {
     n_predict: u32,
     stream: bool,
     cache_prompt: bool,
-    /// Seconds between signs of life; it is also how soon a stopping engine ends its streams.
     sse_ping_interval: u32,
     /// Trims the last event, which would repeat the whole prompt otherwise.
     response_fields: [&'static str; 9],
@@ -26,18 +25,38 @@ pub(crate) struct CompletionRequest<'a> {
     top_p: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     top_k: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_p: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presence_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frequency_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repeat_penalty: Option<f64>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     stop: &'a [String],
+    /// An empty schema: any JSON value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    json_schema: Option<EmptySchema>,
 }
 
+/// `{}`.
+#[derive(Debug, Serialize)]
+struct EmptySchema {}
+
+/// Seconds between signs of life; it is also how soon a stopping engine ends its streams.
+const PING_INTERVAL_S: u32 = 2;
+/// The same wish for a call that is handed on, as a JSON member.
+pub(crate) const RELAY_MEMBERS: &str = r#""sse_ping_interval":2,"#;
+
 impl<'a> CompletionRequest<'a> {
-    pub(crate) fn of(order: &'a WorkOrder, prompt: &'a str) -> Self {
+    pub(crate) fn of(order: &'a Generate, prompt: &'a str) -> Self {
         Self {
             prompt,
             n_predict: order.max_tokens,
             stream: true,
-            cache_prompt: true,
-            sse_ping_interval: 2,
+            cache_prompt: order.cache == CacheUse::Reuse,
+            sse_ping_interval: PING_INTERVAL_S,
             response_fields: [
                 "index",
                 "content",
@@ -53,7 +72,12 @@ impl<'a> CompletionRequest<'a> {
             temperature: order.sampling.temperature,
             top_p: order.sampling.top_p,
             top_k: order.sampling.top_k,
+            min_p: order.sampling.min_p,
+            presence_penalty: order.sampling.presence_penalty,
+            frequency_penalty: order.sampling.frequency_penalty,
+            repeat_penalty: order.sampling.repeat_penalty,
             stop: &order.sampling.stop,
+            json_schema: (order.shape == OutputShape::Json).then_some(EmptySchema {}),
         }
     }
 

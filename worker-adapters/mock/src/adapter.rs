@@ -9,14 +9,28 @@ use std::{
     time::Duration,
 };
 
-use adapter_api::{AdapterError, Capabilities, EngineReport, TokenStream, WorkOrder, WorkerAdapter};
+use adapter_api::{
+    AdapterError, Capabilities, EngineReport, Generate, GoesOnWith, Prompt, Route, TokenStream, Work,
+    WorkOrder, WorkerAdapter, Workload,
+};
 use async_trait::async_trait;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::{script::Script, stream::MockStream};
+use crate::{
+    once::OnceStream,
+    relay::{Answer, Call, RelayStream, Speaking},
+    script::Script,
+    stream::MockStream,
+    vectors,
+};
 
-const CAPABILITIES: Capabilities =
-    Capabilities { engine: "mock", workloads: &["completion"], deterministic: true };
+const CAPABILITIES: Capabilities = Capabilities {
+    engine: "mock",
+    workloads: &Workload::ALL,
+    deterministic: true,
+    goes_on_with: GoesOnWith::TextAndChat,
+};
 
 /// What the mock pretends to be.
 #[derive(Debug, Clone)]
@@ -134,6 +148,7 @@ impl WorkerAdapter for MockAdapter {
         Ok(EngineReport {
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             models: self.config.models.clone(),
+            workloads: None,
             slots_total: Some(self.config.slots),
             slots_busy: Some(self.counts.running()),
             ctx_max: Some(self.config.ctx_max),
@@ -148,7 +163,57 @@ impl WorkerAdapter for MockAdapter {
             Script::Refuse => Err(AdapterError::Refused { message: "the script refuses".to_owned() }),
             Script::Busy => Err(AdapterError::Busy { retry_after: None }),
             Script::Unreachable => Err(AdapterError::Unreachable { reason: "the script hides".to_owned() }),
-            script => Ok(Box::new(MockStream::new(&order, script, &self.config, self.counts()))),
+            script => self.answer(&order, script),
         }
     }
+}
+
+impl MockAdapter {
+    fn answer(&self, order: &WorkOrder, script: Script) -> Result<Box<dyn TokenStream>, AdapterError> {
+        let once =
+            |piece, tokens| Ok(Box::new(OnceStream::new(&piece, tokens, &self.config, self.counts())) as _);
+        match &order.work {
+            Work::Generate(generate) => Ok(Box::new(self.words(generate, script))),
+            Work::Embed(texts) => {
+                let texts = || texts.iter().map(Prompt::expose);
+                once(vectors::vectors(texts()), vectors::tokens(texts()))
+            }
+            Work::Rerank { query, documents } => {
+                let (query, texts) = (query.expose(), || documents.iter().map(Prompt::expose));
+                once(vectors::ranking(query, texts()), vectors::tokens(texts().chain([query])))
+            }
+            Work::Relay(relay) => {
+                let call = Call::of(relay)?;
+                let tokens = call.prompt_tokens();
+                if relay.route == Route::Embeddings {
+                    return once(embeddings(&call, &order.model), tokens);
+                }
+                let speaking = |answer| match answer {
+                    Answer::Words(generate) => Speaking::Words(self.words(&generate, script)),
+                    Answer::Known(deltas, reason) => Speaking::Known(deltas, reason),
+                };
+                let answers = call.answers().into_iter().map(speaking).collect();
+                let mut stream = RelayStream::new(relay, &order.request_id, &order.model, answers);
+                stream.count_prompt(tokens);
+                Ok(Box::new(stream))
+            }
+        }
+    }
+
+    fn words(&self, generate: &Generate, script: Script) -> MockStream {
+        MockStream::new(generate, script, &self.config, self.counts())
+    }
+}
+
+/// The whole answer of `/v1/embeddings`.
+fn embeddings(call: &Call, model: &str) -> Value {
+    let texts = call.inputs();
+    let data: Value = texts
+        .iter()
+        .enumerate()
+        .map(|(index, text)| json!({"object": "embedding", "index": index, "embedding": vectors::vector(text)}))
+        .collect();
+    let tokens = call.prompt_tokens();
+    json!({"object": "list", "model": model, "data": data,
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens}})
 }

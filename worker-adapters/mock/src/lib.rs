@@ -5,8 +5,11 @@
 #![warn(missing_docs)]
 
 mod adapter;
+mod once;
+mod relay;
 mod script;
 mod stream;
+mod vectors;
 #[cfg(feature = "wire")]
 pub mod wire;
 mod words;

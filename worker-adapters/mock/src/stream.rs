@@ -11,7 +11,7 @@ use std::{
 };
 
 use adapter_api::{
-    AdapterError, Finish, FinishReason, Input, LazyTimer, Progress, TokenBatch, TokenStream, Usage, WorkOrder,
+    AdapterError, Finish, FinishReason, Generate, Input, LazyTimer, Progress, TokenBatch, TokenStream, Usage,
 };
 use tokio::time::Instant;
 
@@ -48,8 +48,9 @@ pub(crate) struct MockStream {
 }
 
 impl MockStream {
+    /// The answer to `order`, which follows from its prompt and its seed.
     pub(crate) fn new(
-        order: &WorkOrder,
+        order: &Generate,
         script: Script,
         config: &MockConfig,
         counts: Arc<MockCounts>,
@@ -57,12 +58,16 @@ impl MockStream {
         counts.opened();
         let prompt = prompt(&order.input);
         let prompt_tokens = u32::try_from(prompt.len().div_ceil(4)).unwrap_or(u32::MAX);
+        let mut words = Words::of(&prompt, order.sampling.seed.unwrap_or(0));
+        if let Some(said) = &order.so_far {
+            words.skip_said(said.expose());
+        }
         let token_delay = match script {
             Script::Trickle(delay) => delay,
             _ => config.token_delay,
         };
         Self {
-            words: Words::of(&prompt, order.sampling.seed.unwrap_or(0)),
+            words,
             script,
             // An empty stop text stands everywhere, so it says nothing.
             stop: order.sampling.stop.iter().filter(|stop| !stop.is_empty()).cloned().collect(),

@@ -4,6 +4,7 @@
 //! just this way: garbage, endless lines, half characters, resets. It looks like llama.cpp's unless it
 //! is given another [`Persona`].
 
+mod bench;
 mod harness;
 mod persona;
 mod voice;
@@ -26,6 +27,7 @@ use tokio::{
     time::sleep,
 };
 
+pub use bench::{conversation, every_wish, order_of, plain_order, run_order, seen_of, wishing};
 pub use harness::WireHarness;
 pub use persona::Persona;
 pub use voice::Voice;
@@ -59,6 +61,21 @@ pub struct Seen {
     pub head: String,
     /// The body.
     pub body: String,
+}
+
+impl Seen {
+    /// The path that was asked for.
+    pub fn path(&self) -> &str {
+        self.head.split(' ').nth(1).unwrap_or_default()
+    }
+
+    /// A header's value, whatever the case of its name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then_some(value.trim())
+        })
+    }
 }
 
 #[derive(Debug, Default)]

@@ -30,6 +30,17 @@ impl Words {
         });
         Self { state: hash, count: 0 }
     }
+
+    /// Goes to where the text stands behind what was said already, as far as that is this text's beginning.
+    pub(crate) fn skip_said(&mut self, said: &str) {
+        let mut rest = said;
+        loop {
+            let mut ahead = self.clone();
+            let Some(left) = ahead.next().and_then(|word| rest.strip_prefix(&*word)) else { return };
+            rest = left;
+            *self = ahead;
+        }
+    }
 }
 
 impl Iterator for Words {

@@ -4,22 +4,23 @@
 use std::{sync::Arc, time::Duration};
 
 use adapter_api::{
-    AdapterError, Finish, FinishReason, Input, Progress, Sampling, TokenBatch, TokenStream, WorkOrder,
-    WorkerAdapter, next,
+    AdapterError, Finish, FinishReason, Generate, Input, Progress, Prompt, Relay, Route, Sampling,
+    TokenBatch, TokenStream, UsageEvent, Work, WorkOrder, WorkerAdapter, next,
 };
 use mock::{MockAdapter, MockConfig, Script};
 use tokio::time::{Instant, timeout};
 
 fn order(prompt: &str, seed: Option<u64>, max_tokens: u32, stop: &[&str]) -> Arc<WorkOrder> {
     let stop = stop.iter().map(|text| (*text).to_owned()).collect();
-    Arc::new(WorkOrder {
-        request_id: "r1".into(),
-        model: "m".into(),
-        input: Input::text(prompt),
-        max_tokens,
+    let generate = Generate {
         sampling: Sampling { seed, stop, ..Sampling::default() },
-        traceparent: None,
-    })
+        ..Generate::from(Input::text(prompt), max_tokens)
+    };
+    order_of(Work::Generate(generate))
+}
+
+fn order_of(work: Work) -> Arc<WorkOrder> {
+    Arc::new(WorkOrder { request_id: "r1".into(), model: "m".into(), work, traceparent: None })
 }
 
 async fn listen(stream: &mut dyn TokenStream) -> (Vec<String>, Result<Finish, AdapterError>) {
@@ -171,4 +172,66 @@ async fn a_trickling_engine_is_never_silent_for_long_and_takes_its_time() {
         }
     }
     assert!(start.elapsed() >= Duration::from_secs(58));
+}
+
+#[tokio::test]
+async fn an_answer_that_broke_off_goes_on_where_it_broke_off() {
+    let mock = MockAdapter::new(MockConfig::default());
+    let (whole, _) = answer(&mock, order("go on", Some(3), 20, &[])).await;
+    let generate = Generate {
+        sampling: Sampling { seed: Some(3), ..Sampling::default() },
+        so_far: Some(Prompt::new(whole[..8].concat())),
+        ..Generate::from(Input::text("go on"), 12)
+    };
+    let (rest, _) = answer(&mock, order_of(Work::Generate(generate))).await;
+    assert_eq!(rest, whole[8..]);
+}
+
+#[tokio::test]
+async fn texts_become_vectors_and_are_ranked() {
+    let mock = MockAdapter::new(MockConfig::default());
+    let texts = || ["the sea", "a door"].map(Prompt::new).to_vec();
+    let (pieces, end) = answer(&mock, order_of(Work::Embed(texts()))).await;
+    let vectors: Vec<Vec<f64>> = serde_json::from_str(&pieces[0]).unwrap();
+    assert_eq!((pieces.len(), vectors.len(), vectors[0].len(), end.unwrap().usage.prompt), (1, 2, 16, 4));
+    let query = Prompt::new("a door");
+    let (pieces, _) = answer(&mock, order_of(Work::Rerank { query, documents: texts() })).await;
+    let ranking: serde_json::Value = serde_json::from_str(&pieces[0]).unwrap();
+    assert_eq!((&ranking[0]["index"], &ranking[1]["index"]), (&1.into(), &0.into()));
+}
+
+/// The events of a call in `OpenAI`'s dialect.
+async fn events(route: Route, members: &str, usage: UsageEvent) -> Vec<serde_json::Value> {
+    let relay = Relay { route, members: Prompt::new(members), usage, answers: 1, max_tokens: None };
+    let mock = MockAdapter::new(MockConfig::default());
+    let (pieces, end) = answer(&mock, order_of(Work::Relay(relay))).await;
+    end.unwrap();
+    pieces.iter().map(|piece| serde_json::from_str(piece).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_call_is_answered_in_its_own_dialect_with_the_same_words() {
+    let mock = MockAdapter::new(MockConfig::default());
+    let (words, _) = answer(&mock, order("go on", Some(3), 4, &[])).await;
+    let members = r#""prompt":"go on","seed":3,"max_tokens":4"#;
+    let said = events(Route::Completions, members, UsageEvent::Wanted).await;
+    let texts: Vec<_> = said[..4].iter().map(|event| event["choices"][0]["text"].as_str().unwrap()).collect();
+    assert_eq!(texts, words);
+    assert_eq!(said[4]["choices"][0]["finish_reason"], "length");
+    assert_eq!(said[5]["usage"]["completion_tokens"], 4);
+    let withheld = events(Route::Completions, members, UsageEvent::Withheld).await;
+    assert_eq!(withheld, said[..5]);
+}
+
+#[tokio::test]
+async fn a_tool_that_must_be_called_is_called_with_what_its_schema_wants() {
+    let members = r#""messages":[{"role":"user","content":"hi"}],"tool_choice":"required","tools":[{"type":"function",
+        "function":{"name":"f","parameters":{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"]}}}]"#;
+    let said = events(Route::ChatCompletions, members, UsageEvent::Withheld).await;
+    assert_eq!(said[0]["choices"][0]["delta"]["role"], "assistant");
+    let calls: Vec<_> =
+        said[1..3].iter().map(|event| &event["choices"][0]["delta"]["tool_calls"][0]["function"]).collect();
+    let arguments = calls.iter().map(|call| call["arguments"].as_str().unwrap()).collect::<String>();
+    assert_eq!((&calls[0]["name"], arguments.as_str()), (&"f".into(), r#"{"n":0}"#));
+    assert_eq!(said[3]["choices"][0]["finish_reason"], "tool_calls");
 }

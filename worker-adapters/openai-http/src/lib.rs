@@ -10,18 +10,23 @@ mod probe;
 
 use std::sync::Arc;
 
-use adapter_api::{AdapterError, Capabilities, EngineReport, TokenStream, WorkOrder, WorkerAdapter};
+use adapter_api::{
+    AdapterError, Capabilities, EngineReport, GoesOnWith, TokenStream, WorkOrder, WorkerAdapter, Workload,
+};
 use async_trait::async_trait;
 use http_util::{
     EngineHttp,
-    openai::{self, CompletionCall, Extras, OpenAiDialect},
-    order_headers,
+    openai::{self, Asked, Extras},
 };
 
 use crate::probe::Probe;
 
-const CAPABILITIES: Capabilities =
-    Capabilities { engine: "openai", workloads: &["completion"], deterministic: false };
+const CAPABILITIES: Capabilities = Capabilities {
+    engine: "openai",
+    workloads: &Workload::ALL,
+    deterministic: false,
+    goes_on_with: GoesOnWith::Text,
+};
 
 /// One server.
 #[derive(Debug)]
@@ -49,12 +54,6 @@ impl WorkerAdapter for OpenAi {
 
     async fn submit(&self, order: Arc<WorkOrder>) -> Result<Box<dyn TokenStream>, AdapterError> {
         let model = self.probe.models().id_for(&order.model);
-        let call = CompletionCall::of(&order, &model, Extras::None);
-        let (path, body) = (call.path(), call.to_json().into());
-        let opened = self.http.stream(path, body, &order_headers(&order), OpenAiDialect::default()).await;
-        match opened {
-            Ok(stream) => Ok(Box::new(stream)),
-            Err(refused) => Err(openai::error(refused)),
-        }
+        openai::submit(Asked { http: &self.http, order: &order, model: &model }, Extras::None).await
     }
 }

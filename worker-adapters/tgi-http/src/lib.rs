@@ -14,11 +14,14 @@ mod wire;
 
 use std::sync::Arc;
 
-use adapter_api::{AdapterError, Capabilities, EngineReport, Input, TokenStream, WorkOrder, WorkerAdapter};
+use adapter_api::{
+    AdapterError, Capabilities, EngineReport, Generate, GoesOnWith, Input, Route, TokenStream, Work,
+    WorkOrder, WorkerAdapter, Workload,
+};
 use async_trait::async_trait;
 use http_util::{
     EngineHttp,
-    openai::{self, CompletionCall, Extras, OpenAiDialect},
+    openai::{self, Asked, CompletionCall, Extras, OpenAiDialect},
     order_headers,
 };
 
@@ -26,8 +29,12 @@ pub use dialect::TgiDialect;
 
 use crate::wire::GenerateRequest;
 
-const CAPABILITIES: Capabilities =
-    Capabilities { engine: "tgi", workloads: &["completion"], deterministic: true };
+const CAPABILITIES: Capabilities = Capabilities {
+    engine: "tgi",
+    workloads: &[Workload::Completion],
+    deterministic: true,
+    goes_on_with: GoesOnWith::Text,
+};
 /// It serves one model and looks at no name, but wants one.
 const MODEL: &str = "tgi";
 
@@ -43,19 +50,29 @@ impl Tgi {
         Self { http }
     }
 
-    async fn generate(&self, order: &WorkOrder, text: &str) -> Result<Box<dyn TokenStream>, AdapterError> {
-        let body = GenerateRequest::of(order, text).to_json().into();
-        let dialect = TgiDialect::new(&order.sampling.stop);
+    async fn generate(
+        &self,
+        order: &WorkOrder,
+        generate: &Generate,
+    ) -> Result<Box<dyn TokenStream>, AdapterError> {
+        let dialect = TgiDialect::new(&generate.sampling.stop);
+        let body = GenerateRequest::of(generate).to_json().into();
         match self.http.stream("/generate_stream", body, &order_headers(order), dialect).await {
             Ok(stream) => Ok(Box::new(stream)),
             Err(refused) => Err(openai::error(refused)),
         }
     }
 
-    async fn chat(&self, order: &WorkOrder) -> Result<Box<dyn TokenStream>, AdapterError> {
-        let call = CompletionCall::of(order, MODEL, Extras::None).without_whole_top_p();
+    async fn chat(
+        &self,
+        order: &WorkOrder,
+        generate: &Generate,
+    ) -> Result<Box<dyn TokenStream>, AdapterError> {
+        // It wants a schema beside a wish for JSON, and none came with the wish.
+        let call = CompletionCall::of(generate, MODEL, Extras::None, &order.request_id);
+        let call = call.without_whole_top_p().without_shape();
         let (path, body) = (call.path(), call.to_json().into());
-        let dialect = OpenAiDialect::that_sends_stops(&order.sampling.stop);
+        let dialect = OpenAiDialect::that_sends_stops(&generate.sampling.stop);
         match self.http.stream(path, body, &order_headers(order), dialect).await {
             Ok(stream) => Ok(Box::new(stream)),
             Err(refused) => Err(openai::error(refused)),
@@ -74,9 +91,16 @@ impl WorkerAdapter for Tgi {
     }
 
     async fn submit(&self, order: Arc<WorkOrder>) -> Result<Box<dyn TokenStream>, AdapterError> {
-        match &order.input {
-            Input::Text(text) => self.generate(&order, text.expose()).await,
-            Input::Chat(_) => self.chat(&order).await,
+        let asked = Asked { http: &self.http, order: &order, model: MODEL };
+        match &order.work {
+            Work::Generate(generate) => match generate.input {
+                Input::Text(_) => self.generate(&order, generate).await,
+                Input::Chat(_) => self.chat(&order, generate).await,
+            },
+            Work::Relay(call) if call.route != Route::Embeddings => openai::relay(asked, call, "").await,
+            Work::Relay(_) | Work::Embed(_) | Work::Rerank { .. } => {
+                Err(AdapterError::Refused { message: "this engine only makes text".to_owned() })
+            }
         }
     }
 }

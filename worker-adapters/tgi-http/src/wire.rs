@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use adapter_api::{Sampling, WorkOrder};
+use adapter_api::{Generate, Input, Sampling};
 use http_util::ByteString;
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 /// `POST /generate_stream`.
 #[derive(Serialize)]
 pub(crate) struct GenerateRequest<'a> {
-    inputs: &'a str,
+    inputs: Cow<'a, str>,
     parameters: Parameters<'a>,
 }
 
@@ -29,18 +29,30 @@ struct Parameters<'a> {
     top_p: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     top_k: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frequency_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repetition_penalty: Option<f64>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     stop: &'a [String],
 }
 
 impl<'a> GenerateRequest<'a> {
-    pub(crate) fn of(order: &'a WorkOrder, text: &'a str) -> Self {
-        let Sampling { seed, temperature, top_p, top_k, stop } = &order.sampling;
+    /// For text, and what was said behind it already. Wishes that the engine does not know are left out.
+    pub(crate) fn of(order: &'a Generate) -> Self {
+        let Sampling { seed, temperature, top_p, top_k, stop, .. } = &order.sampling;
+        let text = match &order.input {
+            Input::Text(text) => text.expose(),
+            Input::Chat(_) => "",
+        };
         // The engine takes no zero here. Greedy is said by leaving out all that would make it sample.
         let greedy = *temperature == Some(0.0) || *top_p == Some(0.0);
         let kept = |value: &Option<f64>| value.filter(|_| !greedy);
         Self {
-            inputs: text,
+            inputs: match &order.so_far {
+                None => Cow::Borrowed(text),
+                Some(said) => Cow::Owned([text, said.expose()].concat()),
+            },
             parameters: Parameters {
                 max_new_tokens: order.max_tokens,
                 details: true,
@@ -50,6 +62,8 @@ impl<'a> GenerateRequest<'a> {
                 // The whole mass is no limit, and the engine takes no 1 either.
                 top_p: kept(top_p).filter(|top_p| *top_p < 1.0),
                 top_k: top_k.filter(|top_k| !greedy && *top_k > 0),
+                frequency_penalty: order.sampling.frequency_penalty,
+                repetition_penalty: order.sampling.repeat_penalty,
                 stop,
             },
         }

@@ -1,14 +1,14 @@
 //! What is sent to the engine, and what is learnt from it.
 #![cfg(test)]
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use adapter_api::{
-    AdapterError, Finish, Input, Message, Progress, Role, Sampling, TokenBatch, WorkOrder, WorkerAdapter,
-    next,
-};
+use adapter_api::{AdapterError, Input, Sampling, WorkOrder, WorkerAdapter};
 use http_util::{EngineHttp, HttpTimeouts};
-use mock::wire::{Act, Persona, ScriptedEngine, Voice, answer};
+use mock::wire::{
+    Act, Ending, Persona, ScriptedEngine, Voice, answer, conversation, every_wish, plain_order, run_order,
+    seen_of, wishing,
+};
 use serde_json::{Value, json};
 use tgi_http::Tgi;
 
@@ -25,76 +25,17 @@ async fn engine() -> ScriptedEngine {
     ScriptedEngine::start_as(Persona::tgi()).await.unwrap()
 }
 
-fn order(input: Input) -> WorkOrder {
-    WorkOrder {
-        request_id: "r-1".into(),
-        model: "scripted".into(),
-        input,
-        max_tokens: 5,
-        sampling: Sampling::default(),
-        traceparent: None,
-    }
-}
-
-fn full() -> Sampling {
-    Sampling {
-        seed: Some(7),
-        temperature: Some(0.5),
-        top_p: Some(0.25),
-        top_k: Some(40),
-        stop: vec![" 4".to_owned(), "\n\"".to_owned()],
-    }
-}
-
-/// Submits an order and takes its answer to the end.
-async fn run(adapter: &Tgi, order: WorkOrder) -> Result<(String, Finish), AdapterError> {
-    let mut stream = adapter.submit(Arc::new(order)).await?;
-    let (mut text, mut batch) = (String::new(), TokenBatch::new());
-    loop {
-        batch.clear();
-        let progress = next(stream.as_mut(), &mut batch).await?;
-        text.extend(batch.pieces().map(|piece| piece.text));
-        if let Progress::Ended(finish) = progress {
-            return Ok((text, finish));
-        }
-    }
-}
-
-/// The path and the body that the engine sees.
-async fn sent(order: WorkOrder) -> (String, Value) {
+/// The path and the body that the engine sees, which speaks with this voice.
+async fn sent(voice: Voice, order: WorkOrder) -> (String, Value) {
     let engine = engine().await;
-    let adapter = adapter(&engine);
-    adapter.probe().await.unwrap();
-    let chat = matches!(order.input, Input::Chat(_));
-    let voice = if chat { Voice::OPENAI } else { Voice::TGI };
-    engine.push(voice.completion(&[" ok"], mock::wire::Ending::Eos));
-    assert_eq!(run(&adapter, order).await.unwrap().0, " ok");
-    let seen = engine.seen().remove(0);
-    assert!(seen.head.to_lowercase().contains("\r\nx-request-id: r-1\r\n"), "{}", seen.head);
-    let path = seen.head.split(' ').nth(1).unwrap().to_owned();
-    (path, serde_json::from_str(&seen.body).unwrap())
-}
-
-fn chat() -> Input {
-    Input::Chat(vec![
-        Message::new(Role::System, "be brief"),
-        Message::new(Role::User, "hi \"you\""),
-        Message::new(Role::Assistant, "yes?"),
-        Message::new(Role::Tool, "42"),
-    ])
-}
-
-fn turns() -> Value {
-    json!([
-        {"role": "system", "content": "be brief"},
-        {"role": "user", "content": "hi \"you\""},
-        {"role": "assistant", "content": "yes?"},
-        {"role": "tool", "content": "42"},
-    ])
+    engine.push(voice.completion(&[" ok"], Ending::Eos));
+    let seen = seen_of(&engine, &adapter(&engine), order).await.unwrap();
+    assert_eq!(seen.header("x-request-id"), Some("r-1"));
+    (seen.path().to_owned(), serde_json::from_str(&seen.body).unwrap())
 }
 
 async fn parameters(sampling: Sampling) -> Value {
-    let (path, body) = sent(WorkOrder { sampling, ..order(Input::text("Count:")) }).await;
+    let (path, body) = sent(Voice::TGI, wishing(Input::text("Count:"), sampling)).await;
     assert_eq!((path.as_str(), &body["inputs"]), ("/generate_stream", &json!("Count:")));
     assert_eq!(body.as_object().unwrap().len(), 2);
     body["parameters"].clone()
@@ -108,14 +49,15 @@ async fn an_order_without_wishes_leaves_sampling_to_the_engine() {
 #[tokio::test]
 async fn every_wish_of_an_order_becomes_its_parameter() {
     let wanted = json!({"max_new_tokens": 5, "details": true, "do_sample": true, "seed": 7,
-        "temperature": 0.5, "top_p": 0.25, "top_k": 40, "stop": [" 4", "\n\""]});
-    assert_eq!(parameters(full()).await, wanted);
+        "temperature": 0.5, "top_p": 0.25, "top_k": 40, "frequency_penalty": -0.5,
+        "repetition_penalty": 1.25, "stop": [" 4", "\n\""]});
+    assert_eq!(parameters(every_wish()).await, wanted);
 }
 
 #[tokio::test]
 async fn greedy_is_said_by_leaving_out_all_that_would_sample() {
     let greedy = json!({"max_new_tokens": 5, "details": true, "seed": 7});
-    let plain = || Sampling { stop: vec![], ..full() };
+    let plain = || Sampling { stop: vec![], frequency_penalty: None, repeat_penalty: None, ..every_wish() };
     assert_eq!(parameters(Sampling { temperature: Some(0.0), ..plain() }).await, greedy);
     assert_eq!(parameters(Sampling { top_p: Some(0.0), ..plain() }).await, greedy);
 }
@@ -129,9 +71,10 @@ async fn limits_that_limit_nothing_are_left_out() {
 #[tokio::test]
 async fn a_conversation_goes_to_the_route_that_knows_the_template() {
     let sampling = Sampling { top_p: Some(1.0), ..Sampling::default() };
-    let (path, body) = sent(WorkOrder { sampling, ..order(chat()) }).await;
+    let (input, turns) = conversation();
+    let (path, body) = sent(Voice::OPENAI, wishing(input, sampling)).await;
     assert_eq!(path, "/v1/chat/completions");
-    let wanted = json!({"model": "tgi", "messages": turns(), "max_tokens": 5, "stream": true,
+    let wanted = json!({"model": "tgi", "messages": turns, "max_tokens": 5, "stream": true,
         "stream_options": {"include_usage": true}});
     assert_eq!(body, wanted);
 }
@@ -178,7 +121,7 @@ async fn each_status_has_its_meaning() {
     for (status, body, wanted) in table {
         let engine = engine().await;
         engine.push(vec![Act::Send(answer(status, body).into_bytes()), Act::Close]);
-        let error = run(&adapter(&engine), order(Input::text("Count:"))).await.unwrap_err();
+        let error = run_order(&adapter(&engine), plain_order(Input::text("Count:"))).await.unwrap_err();
         assert_eq!(error, wanted, "{status}");
     }
 }

@@ -1,14 +1,18 @@
-//! The data plane: tasks and their streams.
+//! The data plane: tasks, their streams and their sessions.
 
+mod session;
 mod task_cancel;
 mod task_create;
 mod task_events;
+mod task_explain;
 mod task_list;
 mod task_view;
 
+pub(crate) use session::{session_end, session_view};
 pub(crate) use task_cancel::task_cancel;
 pub(crate) use task_create::task_create;
 pub(crate) use task_events::task_events;
+pub(crate) use task_explain::task_explain;
 pub(crate) use task_list::task_list;
 pub(crate) use task_view::task_view;
 

@@ -1,17 +1,25 @@
 //! From the server's nouns to answers.
 
+mod explain;
+mod session;
+
 use api_types::{
-    Admission as WireAdmission, CapabilitiesView, EngineView, FinishReason, PlacementView, PoolHealth,
-    PoolMetrics, PoolView, Preparation, ReplicaView, Streams, TaskState, TaskView, UsageView,
+    Admission as WireAdmission, CapabilitiesView, EndEvent, EngineView, FinishReason, PlacementView,
+    PoolHealth, PoolMetrics, PoolView, Preparation, ReplicaView, Streams, TaskState, TaskView, UsageView,
 };
 use orchestrator_core::{
-    Admission, Device, JobEnd, JobId, PoolSummary, Priority, Readiness, ReplicaSummary, Timestamp,
+    Admission, Device, JobEnd, JobId, PoolSummary, Priority, Readiness, ReplicaSummary, Timestamp, Workload,
 };
 
 use crate::{
     clock::Clock,
-    relay::decode_text,
+    relay::{decode_last, decode_text},
     services::{JobEntry, JobStatus, Pools, failure, millis},
+};
+
+pub(crate) use self::{
+    explain::explain,
+    session::{budget_headers, session},
 };
 
 /// How long a client waits before it asks for the next task, when there is nothing to wait for.
@@ -36,8 +44,17 @@ pub(crate) fn admission(id: JobId, granted: &Admission) -> WireAdmission {
 pub(crate) fn task(entry: &JobEntry, position: Option<u32>, clock: Clock) -> TaskView {
     let mut view = task_summary(entry, clock);
     view.queue_position = position;
-    if view.ended_at.is_some() {
-        view.text = entry.log.frames().map(|frames| decode_text(&frames));
+    if view.ended_at.is_none() {
+        return view;
+    }
+    let Some(frames) = entry.log.frames() else { return view };
+    match entry.facts.workload() {
+        Workload::Completion => view.text = Some(decode_text(&frames)),
+        Workload::Embedding | Workload::Rerank => {
+            let mut end: Option<EndEvent> = decode_last(&frames);
+            view.embeddings = end.as_mut().and_then(|end| end.embeddings.take());
+            view.ranking = end.and_then(|end| end.ranking);
+        }
     }
     view
 }
@@ -54,6 +71,11 @@ pub(crate) fn task_summary(entry: &JobEntry, clock: Clock) -> TaskView {
         task_id: facts.id.to_string(),
         session_id: facts.session_id.to_string(),
         state: state(&status),
+        workload: match facts.workload() {
+            Workload::Completion => api_types::Workload::Completion,
+            Workload::Embedding => api_types::Workload::Embedding,
+            Workload::Rerank => api_types::Workload::Rerank,
+        },
         model_ref: facts.model_ref.to_string(),
         priority: match facts.priority {
             Priority::Interactive => api_types::Priority::Interactive,
@@ -73,6 +95,9 @@ pub(crate) fn task_summary(entry: &JobEntry, clock: Clock) -> TaskView {
         }),
         attempts: attempt.map_or(0, |attempt| attempt.assignment.attempt),
         text: None,
+        embeddings: None,
+        ranking: None,
+        recovery: None,
         usage: end.map(|_| usage(entry, &status)),
         finish_reason: end.and_then(|end| finish_reason(&status, end)),
         error: end.and_then(|end| failure(&status, end)),
@@ -164,7 +189,7 @@ pub(crate) fn capabilities(summaries: &[PoolSummary], pools: &Pools) -> Capabili
             engine: it.view.engine.to_string(),
             engine_version: pools.version(&it.view.pool, &it.view.replica),
             pool_id: it.view.pool.to_string(),
-            workloads: can.workloads.iter().map(ToString::to_string).collect(),
+            workloads: it.view.workloads.iter().map(|it| it.as_str().to_owned()).collect(),
             models: it.view.models.iter().map(ToString::to_string).collect(),
             ctx_max: it.view.ctx_max,
             max_concurrency: it.view.slots,

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use adapter_api::Piece;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 const TOKEN_OPEN: &[u8] = b"\nevent: token\ndata: {\"t\":\"";
 
@@ -78,6 +78,13 @@ pub(crate) fn decode_text(frames: &[u8]) -> String {
         }
     }
     text
+}
+
+/// The data of the last event in a run of whole frames, if it fits.
+pub(crate) fn decode_last<T: DeserializeOwned>(frames: &[u8]) -> Option<T> {
+    let mut lines = frames.rsplit(|&byte| byte == b'\n');
+    let data = lines.find_map(|line| line.strip_prefix(b"data: ".as_slice()))?;
+    serde_json::from_slice(data).ok()
 }
 
 #[cfg(test)]

@@ -1,19 +1,16 @@
 //! From a checked request to an answer: accepted, repeated, or refused.
 
-use std::{
-    hash::{BuildHasher, Hash, Hasher, RandomState},
-    sync::Arc,
-    time::Duration,
-};
+use std::{hash::RandomState, sync::Arc, time::Duration};
 
-use adapter_api::{Input, WorkOrder};
-use orchestrator_core::{Admission as Granted, JobId, NewJob, Rejection, Requirements};
+use adapter_api::WorkOrder;
+use orchestrator_core::{Admission as Granted, Budget, Claimant, JobId, NewJob, Rejection};
 use tokio::sync::oneshot;
 
 use super::{
     handle::SchedulerHandle,
     inbox::{Answer, Submission},
     job::{JobEntry, JobFacts},
+    likeness::likeness,
     narrate,
 };
 use crate::{clock::Clock, metrics::Metrics};
@@ -23,8 +20,22 @@ use crate::{clock::Clock, metrics::Metrics};
 pub(crate) struct NewTask {
     pub(crate) facts: JobFacts,
     pub(crate) order: WorkOrder,
-    pub(crate) requirements: Requirements,
+    /// What the scheduler gets to know, except for what only the server knows: the time, its own rules,
+    /// and what requests are alike.
+    pub(crate) job: NewJob,
+    pub(crate) id: IdFrom,
     pub(crate) deadline: Option<Duration>,
+    /// How many engines may be tried, where the client says.
+    pub(crate) attempts: Option<u32>,
+}
+
+/// Who chose the id of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IdFrom {
+    /// The client: it comes back under the same one.
+    Client,
+    /// The server: the client comes back under another.
+    Server,
 }
 
 /// A job that is accounted for.
@@ -53,6 +64,8 @@ pub(crate) struct Admission {
     pub(crate) clock: Clock,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) max_attempts: u32,
+    /// What each session may use that names no limits.
+    pub(crate) budget: Budget,
     /// Keyed anew in each process, so that nobody can make a request look like another one.
     pub(crate) likeness: RandomState,
 }
@@ -73,16 +86,18 @@ impl Admission {
     }
 
     async fn ask(&self, task: NewTask) -> Result<Admitted, AdmissionError> {
-        let NewTask { facts, order, requirements, deadline } = task;
-        let fingerprint = Some(likeness(&self.likeness, &order));
-        let job = NewJob {
-            id: facts.id,
-            priority: facts.priority,
-            requirements,
-            deadline: deadline.map(|after| self.clock.now() + after),
-            max_attempts: self.max_attempts,
-            size: order.max_tokens,
-            fingerprint,
+        let NewTask { facts, order, mut job, id, deadline, attempts } = task;
+        let likeness = likeness(&self.likeness, &order);
+        job.fingerprint = Some(likeness);
+        job.deadline = deadline.map(|after| self.clock.now() + after);
+        job.max_attempts = attempts.unwrap_or(self.max_attempts);
+        // A session that nobody else can know needs no book, unless there is a limit to keep.
+        let own = facts.session_id.as_u128() == facts.id.as_u128();
+        job.session =
+            job.session.filter(|it| !own || it.budget.is_some() || self.budget != Budget::default());
+        job.claimant = match id {
+            IdFrom::Client => Claimant::Job,
+            IdFrom::Server => Claimant::Like(likeness),
         };
         let entry = Arc::new(JobEntry::new(facts, order));
         let (answer, answered) = oneshot::channel();
@@ -98,24 +113,4 @@ impl Admission {
             Answer::Known(_) => Err(AdmissionError::Conflict),
         }
     }
-}
-
-/// What makes two requests alike for an engine: model, input and parameters, but neither seed nor session.
-fn likeness(key: &RandomState, order: &WorkOrder) -> u64 {
-    let mut hasher = key.build_hasher();
-    order.model.hash(&mut hasher);
-    match &order.input {
-        Input::Text(prompt) => prompt.expose().hash(&mut hasher),
-        Input::Chat(messages) => {
-            for message in messages {
-                (message.role.as_str(), message.content.expose()).hash(&mut hasher);
-            }
-        }
-    }
-    let sampling = &order.sampling;
-    order.max_tokens.hash(&mut hasher);
-    sampling.temperature.map(f64::to_bits).hash(&mut hasher);
-    sampling.top_p.map(f64::to_bits).hash(&mut hasher);
-    (sampling.top_k, &sampling.stop).hash(&mut hasher);
-    hasher.finish()
 }

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use adapter_api::{AdapterError, Finish, Progress, TokenBatch, WorkerAdapter};
 use adapter_host::{AttemptStream, Bindings, SlotGuard, Timeouts, outcome_of};
-use orchestrator_core::{Assignment, Outcome};
+use orchestrator_core::{Assignment, Outcome, Spent, Workload};
 use tokio::task::consume_budget;
 use tracing::warn;
 
 use super::{
     events,
     handle::SchedulerHandle,
-    job::{Attempt, JobEntry},
+    job::{Attempt, JobEntry, JobFacts},
     narrate,
     pools::Pools,
 };
@@ -68,21 +68,34 @@ impl Dispatcher {
         loop {
             let progress = stream.next(&mut batch).await;
             if !batch.is_empty() {
-                if guard.tokens_out() == 0 {
-                    let now = self.clock.now();
-                    entry.first_token(now);
-                    narrate::streaming(entry, now);
-                }
-                guard.count_tokens(u32::try_from(batch.len()).unwrap_or(u32::MAX));
-                entry.log.append_tokens(&batch);
+                self.deliver(entry, guard, &batch);
                 batch.clear();
             }
             // An engine that is always ready still leaves its turns to others.
             consume_budget().await;
             if let Progress::Ended(finish) = progress? {
+                guard.count_spent(spent(&finish, &entry.facts, guard.tokens_out()));
                 return Ok(finish);
             }
         }
+    }
+
+    /// Hands what an engine said to the readers; a document is kept for the last event.
+    fn deliver(&self, entry: &JobEntry, guard: &mut SlotGuard<SchedulerHandle>, batch: &TokenBatch) {
+        let text = match entry.facts.workload() {
+            Workload::Completion => None,
+            Workload::Embedding | Workload::Rerank => batch.pieces().last(),
+        };
+        if let Some(document) = text {
+            return entry.answered(document.text.to_owned());
+        }
+        if guard.tokens_out() == 0 {
+            let now = self.clock.now();
+            entry.first_token(now);
+            narrate::streaming(entry, now);
+        }
+        guard.count_tokens(u32::try_from(batch.len()).unwrap_or(u32::MAX));
+        entry.log.append_tokens(batch);
     }
 
     /// Tells readers, metrics and the log that an engine has the job.
@@ -105,5 +118,15 @@ impl Dispatcher {
             entry.log.append("started", &events::started(entry, &status, &attempt));
         }
         entry.dispatched(attempt);
+    }
+}
+
+/// What an attempt used, by the engine's count, and by ours where it counts nothing.
+fn spent(finish: &Finish, facts: &JobFacts, tokens_out: u32) -> Spent {
+    let usage = finish.usage;
+    let prompt = if usage.prompt == 0 { facts.prompt_tokens } else { usage.prompt };
+    Spent {
+        tokens: u64::from(prompt) + u64::from(usage.generated.max(tokens_out)),
+        warm: usage.cached.is_some_and(|cached| cached > 0),
     }
 }

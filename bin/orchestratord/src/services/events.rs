@@ -2,10 +2,10 @@
 
 use adapter_api::AdapterError;
 use api_types::{
-    EndEvent, ErrorBody, ErrorCode, ErrorEvent, FinishReason, MetricsEvent, Preparation, StartedEvent,
-    VerboseMetricsEvent,
+    EndEvent, ErrorBody, ErrorCode, ErrorEvent, FinishReason, MetricsEvent, Preparation, RawJson,
+    StartedEvent, VerboseMetricsEvent,
 };
-use orchestrator_core::{FailReason, JobEnd};
+use orchestrator_core::{Admission, Affinity, FailReason, JobEnd, Remaining, Workload};
 use serde::Serialize;
 
 use super::job::{Attempt, JobEntry, JobStatus};
@@ -25,21 +25,25 @@ pub(crate) fn started(entry: &JobEntry, status: &JobStatus, attempt: &Attempt) -
         engine_version: attempt.engine_version.clone(),
         pool_id: attempt.assignment.pool.to_string(),
         replica_id: attempt.assignment.replica.to_string(),
-        kv_warmth: false,
+        kv_warmth: attempt.assignment.affinity == Affinity::Kept,
+        kv_migrated: (attempt.assignment.affinity == Affinity::Moved).then_some(false),
         attempt: attempt.assignment.attempt,
+        recovery: None,
+        discard_before_id: None,
     })
 }
 
 /// The last events of a job: `metrics`, then `end` or `error`.
 pub(crate) fn last(
+    entry: &JobEntry,
     status: &JobStatus,
     end: JobEnd,
-    tokens_sent: u32,
     queue_depth: u32,
     human: String,
 ) -> [LastEvent; 2] {
+    let tokens_sent = entry.log.tokens();
     let terminal = match failure(status, end) {
-        None => plain("end", &end_event(status, end, tokens_sent)),
+        None => plain("end", &end_event(entry, status, end)),
         Some(body) => plain("error", &error_event(status, body, tokens_sent)),
     };
     let numbers = metrics(status, queue_depth);
@@ -58,6 +62,8 @@ fn metrics(status: &JobStatus, queue_depth: u32) -> MetricsEvent {
     let attempt = status.attempt.as_ref();
     let dispatched_at = attempt.map_or(ended_at, |attempt| attempt.dispatched_at);
     let cached = status.finish.and_then(|finish| finish.usage.cached);
+    let admitted = || status.admission.as_ref().and_then(|admission| admission.budget);
+    let left: Remaining = status.remaining.or_else(admitted).unwrap_or_default();
     MetricsEvent {
         queue_depth,
         queue_wait_ms: millis(dispatched_at.since(status.accepted_at)),
@@ -66,10 +72,26 @@ fn metrics(status: &JobStatus, queue_depth: u32) -> MetricsEvent {
             .map(|at| millis(at.since(dispatched_at))),
         kv_warmth: cached.is_some_and(|cached| cached > 0),
         tokens_cached: cached,
+        on_time_probability: status.admission.as_ref().and_then(on_time_probability),
+        tokens_budget_remaining: left.tokens,
+        time_budget_remaining_ms: left.time.map(millis),
+        cost_budget_remaining: left.cost.map(units),
     }
 }
 
-fn end_event(status: &JobStatus, end: JobEnd, tokens_sent: u32) -> EndEvent {
+/// The probability at admission that a job with a deadline is done by then.
+pub(crate) fn on_time_probability(admission: &Admission) -> Option<f64> {
+    admission.on_time_per_mille.map(|it| f64::from(it) / 1e3)
+}
+
+/// Millionths of a unit, as units.
+pub(crate) fn units(millionths: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a cost of more than 2^53 millionths may lose its cents")]
+    let units = millionths as f64 / 1e6;
+    units
+}
+
+fn end_event(entry: &JobEntry, status: &JobStatus, end: JobEnd) -> EndEvent {
     let decode_ms = decode_ms(status);
     let canceled = end == JobEnd::Canceled;
     let finish = status.finish.filter(|_| !canceled);
@@ -80,14 +102,23 @@ fn end_event(status: &JobStatus, end: JobEnd, tokens_sent: u32) -> EndEvent {
         Some(adapter_api::FinishReason::Length) => FinishReason::Length,
     };
     let odd = finish.is_some_and(|finish| finish.invalid_utf8);
+    let result = status.result.clone().filter(|_| !canceled).and_then(RawJson::parse);
+    let (embeddings, ranking) = match entry.facts.workload() {
+        Workload::Completion => (None, None),
+        Workload::Embedding => (result, None),
+        Workload::Rerank => (None, result),
+    };
     EndEvent {
         tokens_in: usage.map_or(0, |usage| usage.prompt),
-        tokens_out: usage.map_or(tokens_sent, |usage| usage.generated),
+        tokens_out: usage.map_or_else(|| entry.log.tokens(), |usage| usage.generated),
         decode_time_ms: decode_ms,
         decode_ms,
         finish_reason,
         canceled: canceled.then_some(true),
         warnings: if odd { vec!["invalid_utf8".to_owned()] } else { Vec::new() },
+        recovery: None,
+        embeddings,
+        ranking,
     }
 }
 
@@ -138,14 +169,17 @@ pub(crate) fn failure(status: &JobStatus, end: JobEnd) -> Option<ErrorBody> {
             ErrorCode::Poisoned,
             "this request broke the engines that it met, and is not tried again".to_owned(),
         ),
+        FailReason::BudgetSpent => {
+            (ErrorCode::DecodeTimeout, "the time of the session's budget is used up".to_owned())
+        }
         FailReason::TimedOut => (ErrorCode::DecodeTimeout, lost_message(status)),
         FailReason::Refused => (ErrorCode::InvalidParams, lost_message(status)),
         FailReason::ShuttingDown => {
             (ErrorCode::WorkerReset, "the server is shutting down; submit the task again".to_owned())
         }
     };
-    let retriable =
-        !matches!(code, ErrorCode::DeadlineUnmet | ErrorCode::InvalidParams | ErrorCode::Poisoned);
+    let retriable = reason != FailReason::BudgetSpent
+        && !matches!(code, ErrorCode::DeadlineUnmet | ErrorCode::InvalidParams | ErrorCode::Poisoned);
     let attempt = status.attempt.as_ref();
     let pool = || status.admission.as_ref().map(|admission| admission.pool.to_string());
     Some(ErrorBody {

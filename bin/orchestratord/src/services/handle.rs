@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use adapter_host::SlotReturn;
-use orchestrator_core::{Event, JobId, LeaseId, Outcome, PoolSummary};
+use orchestrator_core::{Event, JobId, LeaseId, Outcome, PoolSummary, SessionId, SessionView, Spent, Why};
 use tokio::sync::oneshot;
 
 use super::{
@@ -47,6 +47,21 @@ impl SchedulerHandle {
         self.ask(|reply| Command::Position(job, reply)).await
     }
 
+    /// Why a waiting job gets no slot now; `None` when it does not wait.
+    pub(crate) async fn explain(&self, job: JobId) -> Result<Option<Why>, Refused> {
+        self.ask(|reply| Command::Explain(job, reply)).await
+    }
+
+    /// A session as it stands.
+    pub(crate) async fn session(&self, id: SessionId) -> Result<Option<SessionView>, Refused> {
+        self.ask(|reply| Command::Session(id, reply)).await
+    }
+
+    /// Gives a session up. Its running jobs go on.
+    pub(crate) async fn end_session(&self, id: SessionId) -> Result<(), Refused> {
+        self.ask(|reply| Command::EndSession(id, reply)).await
+    }
+
     /// Whether no job is alive and no slot is taken.
     pub(crate) async fn is_idle(&self) -> bool {
         self.ask(Command::IsIdle).await.unwrap_or(false)
@@ -65,7 +80,7 @@ impl SchedulerHandle {
 }
 
 impl SlotReturn for SchedulerHandle {
-    fn attempt_ended(&self, lease: LeaseId, outcome: Outcome) {
-        self.inbox.attempt_ended(lease, outcome);
+    fn attempt_ended(&self, lease: LeaseId, outcome: Outcome, spent: Spent) {
+        self.inbox.attempt_ended(lease, outcome, spent);
     }
 }

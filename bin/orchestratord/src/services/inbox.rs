@@ -6,7 +6,10 @@
 
 use std::sync::Arc;
 
-use orchestrator_core::{Admission, Event, JobId, LeaseId, NewJob, Outcome, PoolSummary, Rejection};
+use orchestrator_core::{
+    Admission, Event, JobId, LeaseId, NewJob, Outcome, PoolSummary, Rejection, SessionId, SessionView, Spent,
+    Why,
+};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
@@ -16,9 +19,13 @@ use super::job::JobEntry;
 pub(crate) enum Command {
     Submit(Box<Submission>),
     Cancel(Arc<JobEntry>, oneshot::Sender<()>),
-    Tell(Event),
+    AttemptEnded(LeaseId, Outcome, Spent),
+    Tell(Box<Event>),
     Pools(oneshot::Sender<Vec<PoolSummary>>),
     Position(JobId, oneshot::Sender<Option<u32>>),
+    Explain(JobId, oneshot::Sender<Option<Why>>),
+    Session(SessionId, oneshot::Sender<Option<SessionView>>),
+    EndSession(SessionId, oneshot::Sender<()>),
     IsIdle(oneshot::Sender<bool>),
 }
 
@@ -74,13 +81,17 @@ impl Inbox {
 
     /// Tells something that must not be lost, and of which there cannot be much.
     pub(crate) fn tell(&self, event: Event) {
-        self.waiting.lock().commands.push(Command::Tell(event));
-        self.arrived.notify_one();
+        self.push(Command::Tell(Box::new(event)));
     }
 
     /// Reports the end of an attempt.
-    pub(crate) fn attempt_ended(&self, lease: LeaseId, outcome: Outcome) {
-        self.tell(Event::AttemptEnded(lease, outcome));
+    pub(crate) fn attempt_ended(&self, lease: LeaseId, outcome: Outcome, spent: Spent) {
+        self.push(Command::AttemptEnded(lease, outcome, spent));
+    }
+
+    fn push(&self, command: Command) {
+        self.waiting.lock().commands.push(command);
+        self.arrived.notify_one();
     }
 
     /// Waits until there is something, and takes all of it. `into` must be empty.

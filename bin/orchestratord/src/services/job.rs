@@ -7,7 +7,9 @@ use std::sync::{
 
 use adapter_api::{AdapterError, Finish, WorkOrder};
 use auth_min::Identity;
-use orchestrator_core::{Admission, Assignment, JobEnd, JobId, Priority, Timestamp};
+use orchestrator_core::{
+    Admission, Assignment, JobEnd, JobId, Priority, Remaining, Requirements, SessionId, Timestamp, Workload,
+};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
@@ -19,13 +21,29 @@ pub(crate) struct JobFacts {
     pub(crate) id: JobId,
     pub(crate) session_id: Uuid,
     pub(crate) model_ref: Arc<str>,
+    /// Which engines may run it.
+    pub(crate) requirements: Requirements,
     pub(crate) priority: Priority,
+    /// About how long the prompt is.
+    pub(crate) prompt_tokens: u32,
     /// Digest of the request, to tell a repeated one from another one with the same id.
     pub(crate) fingerprint: [u8; 32],
     pub(crate) correlation_id: Arc<str>,
     /// Who asked: `localhost`, or the fingerprint of a token.
     pub(crate) identity: Identity,
     pub(crate) on_disconnect: OnDisconnect,
+}
+
+impl JobFacts {
+    /// The kind of work.
+    pub(crate) fn workload(&self) -> Workload {
+        self.requirements.workload
+    }
+
+    /// The session, as the scheduler calls it.
+    pub(crate) fn session(&self) -> SessionId {
+        SessionId::from_u128(self.session_id.as_u128())
+    }
 }
 
 /// What becomes of a job whose last reader leaves.
@@ -59,7 +77,20 @@ pub(crate) struct JobStatus {
     pub(crate) attempt: Option<Attempt>,
     pub(crate) finish: Option<Finish>,
     pub(crate) error: Option<AdapterError>,
+    /// What an engine answered that does not speak in tokens, as JSON.
+    pub(crate) result: Option<String>,
+    /// What the session's budget had left at the end.
+    pub(crate) remaining: Option<Remaining>,
     pub(crate) ended: Option<(Timestamp, JobEnd)>,
+    pub(crate) session: OwnSession,
+}
+
+/// The session of a job that named none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum OwnSession {
+    #[default]
+    Kept,
+    GivenUp,
 }
 
 /// The newest attempt.
@@ -140,11 +171,23 @@ impl JobEntry {
         }
     }
 
-    /// Marks the end and gives up the prompt.
-    pub(crate) fn ended(&self, at: Timestamp, end: JobEnd) -> JobStatus {
+    /// The engine's answer, where it is one document.
+    pub(crate) fn answered(&self, result: String) {
+        self.status.lock().result = Some(result);
+    }
+
+    /// Its client gave up the session that it made.
+    pub(crate) fn session_ended(&self) {
+        self.status.lock().session = OwnSession::GivenUp;
+    }
+
+    /// Marks the end, gives up the prompt, and hands over what is only wanted for the last events.
+    pub(crate) fn ended(&self, at: Timestamp, end: JobEnd, remaining: Option<Remaining>) -> JobStatus {
         self.order.lock().take();
         let mut status = self.status.lock();
         status.ended = Some((at, end));
-        status.clone()
+        status.remaining = remaining;
+        let result = status.result.take();
+        JobStatus { result, ..status.clone() }
     }
 }

@@ -147,9 +147,9 @@ impl Jobs {
 
 #[cfg(test)]
 mod tests {
-    use adapter_api::{Input, Sampling, WorkOrder};
+    use adapter_api::{Generate, Input, Work, WorkOrder};
     use auth_min::Identity;
-    use orchestrator_core::Priority;
+    use orchestrator_core::{Priority, Requirements};
     use uuid::Uuid;
 
     use super::*;
@@ -163,7 +163,9 @@ mod tests {
             id: JobId::from_u128(number),
             session_id: Uuid::nil(),
             model_ref: "m".into(),
+            requirements: Requirements::of("m", 1),
             priority: Priority::Batch,
+            prompt_tokens: 1,
             fingerprint: [0; 32],
             correlation_id: "c".into(),
             identity: Identity::Localhost,
@@ -172,9 +174,7 @@ mod tests {
         let order = WorkOrder {
             request_id: "r".into(),
             model: "m".into(),
-            input: Input::text("p"),
-            max_tokens: 1,
-            sampling: Sampling::default(),
+            work: Work::Generate(Generate::from(Input::text("p"), 1)),
             traceparent: None,
         };
         let entry = Arc::new(JobEntry::new(facts, order));

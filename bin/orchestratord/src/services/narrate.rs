@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use narration_core::{Class, Ending, Narration, Phase, Refusal, narrate, record};
 use orchestrator_core::{
-    Admission, FailReason, JobEnd, PoolId, Priority, RejectReason, Rejection, Timestamp,
+    Admission, FailReason, JobEnd, PoolId, Priority, RejectReason, Rejection, SessionRefusal, Timestamp,
 };
 use tracing::debug;
 
@@ -31,6 +31,7 @@ pub(crate) fn refused(rejection: &Rejection) {
         RejectReason::NoPool => Refusal::NoPool,
         RejectReason::UnknownPin => Refusal::UnknownPin,
         RejectReason::NoSuchModel => Refusal::NoSuchModel,
+        RejectReason::NoSuchWorkload => Refusal::NoSuchWorkload,
         RejectReason::Context { .. } => Refusal::Context,
         RejectReason::Device => Refusal::Device,
         RejectReason::Unready => Refusal::Unready,
@@ -40,6 +41,9 @@ pub(crate) fn refused(rejection: &Rejection) {
         RejectReason::NothingToDrop => Refusal::NothingToDrop,
         RejectReason::DuplicateId => Refusal::DuplicateId,
         RejectReason::Poisoned => Refusal::Poisoned,
+        RejectReason::Session(SessionRefusal::Turns(_)) => Refusal::Turns,
+        RejectReason::Session(SessionRefusal::TooMany) => Refusal::Sessions,
+        RejectReason::Session(_) => Refusal::Budget,
         RejectReason::ShuttingDown => Refusal::ShuttingDown,
     };
     let told = Narration::admission_refused(refusal, rejection.retry_after);
@@ -69,7 +73,8 @@ pub(crate) fn streaming(entry: &JobEntry, now: Timestamp) {
 }
 
 /// Tells the end of a job, and returns the sentence.
-pub(crate) fn ended(entry: &JobEntry, status: &JobStatus, end: JobEnd, tokens_sent: u32) -> String {
+pub(crate) fn ended(entry: &JobEntry, status: &JobStatus, end: JobEnd) -> String {
+    let tokens_sent = entry.log.tokens();
     let ended_at = status.ended.map_or(status.accepted_at, |(at, _)| at);
     let took = ended_at.since(status.accepted_at);
     let attempt = status.attempt.as_ref();
@@ -108,6 +113,7 @@ fn ending(status: &JobStatus, end: JobEnd) -> Ending {
         JobEnd::Failed(FailReason::Dropped) => Ending::Dropped,
         JobEnd::Failed(FailReason::EngineLost) => Ending::EngineLost,
         JobEnd::Failed(FailReason::Poisoned) => Ending::Poisoned,
+        JobEnd::Failed(FailReason::BudgetSpent) => Ending::BudgetSpent,
         JobEnd::Failed(FailReason::TimedOut) => Ending::TimedOut,
         JobEnd::Failed(FailReason::Refused) => Ending::Refused,
         JobEnd::Failed(FailReason::ShuttingDown) => Ending::ShuttingDown,

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use adapter_api::{AdapterError, EngineReport, WorkerAdapter};
-use orchestrator_core::{Device, Event, PoolId, Readiness, ReplicaId, ReplicaView};
+use catalog_core::ModelRef;
+use orchestrator_core::{Device, Event, PoolId, Readiness, ReplicaId, ReplicaView, Workload};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep};
 use tracing::{info, warn};
@@ -23,6 +24,8 @@ pub(crate) struct ReplicaConfig {
     pub(crate) slots: Option<u32>,
     pub(crate) ctx_max: Option<u32>,
     pub(crate) device: Device,
+    /// What a million tokens cost, in millionths of a unit.
+    pub(crate) price: u64,
 }
 
 /// All replicas and what was last heard of them.
@@ -153,18 +156,35 @@ fn view(config: &ReplicaConfig, heard: &Heard) -> ReplicaView {
         (Some(_), Some(_)) => Readiness::Unreachable,
     };
     let told = report.map(|report| report.models.as_slice()).unwrap_or_default();
-    let mut models: Vec<Arc<str>> =
-        config.model.iter().chain(told).map(|name| name.as_str().into()).collect();
+    let mut models: Vec<_> = config.model.iter().chain(told).map(|name| called(name)).collect();
     models.dedup();
+    let can = config.adapter.capabilities();
+    let workloads = report.and_then(|report| report.workloads.as_deref()).unwrap_or(can.workloads);
     ReplicaView {
         pool: config.pool.clone(),
         replica: config.replica.clone(),
-        engine: config.adapter.capabilities().engine.into(),
+        engine: can.engine.into(),
         models,
+        workloads: workloads.iter().map(|it| workload(*it)).collect(),
         slots: config.slots.or(report.and_then(|report| report.slots_total)).unwrap_or(1),
         ctx_max: config.ctx_max.or(report.and_then(|report| report.ctx_max)),
         vram_free_bytes: report.and_then(|report| report.vram_free_bytes),
         device: config.device.clone(),
         readiness,
+        price: config.price,
+    }
+}
+
+/// A model's name as requests are compared with it.
+fn called(name: &str) -> Arc<str> {
+    name.parse::<ModelRef>().map_or_else(|_unusual| name.into(), |known| Arc::clone(known.name()))
+}
+
+/// The core's word for a kind of work.
+pub(crate) fn workload(seam: adapter_api::Workload) -> Workload {
+    match seam {
+        adapter_api::Workload::Completion => Workload::Completion,
+        adapter_api::Workload::Embedding => Workload::Embedding,
+        adapter_api::Workload::Rerank => Workload::Rerank,
     }
 }

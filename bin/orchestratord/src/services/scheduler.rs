@@ -8,7 +8,10 @@
 use std::{collections::HashMap, sync::Arc};
 
 use adapter_host::SlotGuard;
-use orchestrator_core::{Assignment, Effect, Event, JobEnd, JobId, LeaseId, PoolId, Scheduler};
+use orchestrator_core::{
+    Assignment, Effect, Event, JobEnd, JobId, LeaseId, PoolId, Scheduler, SessionId, SessionRules,
+    SessionView,
+};
 use tokio::{
     sync::oneshot,
     task::AbortHandle,
@@ -21,9 +24,11 @@ use super::{
     events,
     handle::SchedulerHandle,
     inbox::{Answer, Command, Submission},
+    job::JobEntry,
     jobs::Jobs,
     narrate,
     pools::Pools,
+    sessions,
 };
 use crate::{clock::Clock, metrics::Metrics};
 
@@ -31,6 +36,7 @@ use crate::{clock::Clock, metrics::Metrics};
 pub(crate) struct SchedulerParts {
     pub(crate) core: Scheduler,
     pub(crate) handle: SchedulerHandle,
+    pub(crate) sessions: SessionRules,
     pub(crate) clock: Clock,
     pub(crate) jobs: Arc<Jobs>,
     pub(crate) pools: Arc<Pools>,
@@ -50,7 +56,7 @@ pub(crate) async fn run(parts: SchedulerParts) {
             biased;
             () = inbox.take(&mut commands) => {}
             () = sleep_until(due.unwrap_or_else(far_future)), if due.is_some() => {
-                commands.push(Command::Tell(Event::Tick));
+                commands.push(Command::Tell(Box::new(Event::Tick)));
             }
         }
         for command in commands.drain(..) {
@@ -86,16 +92,24 @@ impl Owner {
                 // Who asked may have gone; the job is canceled all the same.
                 reply.send(()).ok();
             }
-            Command::Tell(event) => {
-                if let Event::AttemptEnded(lease, outcome) = &event
-                    && let Some(attempt) = self.running.remove(lease)
-                {
-                    self.parts.metrics.attempt_ended(&attempt.pool, *outcome);
+            Command::AttemptEnded(lease, outcome, spent) => {
+                if let Some(attempt) = self.running.remove(&lease) {
+                    self.parts.metrics.attempt_ended(&attempt.pool, outcome);
                 }
-                self.apply(event);
+                self.apply(Event::AttemptEnded(lease, outcome, spent));
             }
+            Command::Tell(event) => self.apply(*event),
             Command::Pools(reply) => drop(reply.send(self.parts.core.pools())),
             Command::Position(job, reply) => drop(reply.send(self.parts.core.queue_position(job))),
+            Command::Explain(job, reply) => {
+                drop(reply.send(self.parts.core.explain(self.parts.clock.now(), job)));
+            }
+            Command::Session(id, reply) => drop(reply.send(self.session(id))),
+            Command::EndSession(id, reply) => {
+                self.end_session(id);
+                // Who asked may have gone; the session is given up all the same.
+                reply.send(()).ok();
+            }
             Command::IsIdle(reply) => drop(reply.send(self.parts.core.is_idle())),
         }
     }
@@ -155,8 +169,8 @@ impl Owner {
     }
 
     fn dispatch(&mut self, assignment: Assignment) {
-        let guard = SlotGuard::new(assignment.lease, self.parts.handle.clone());
         let Some(entry) = self.parts.jobs.find(assignment.job) else { return };
+        let guard = SlotGuard::new(assignment.lease, entry.facts.prompt_tokens, self.parts.handle.clone());
         let (lease, pool) = (assignment.lease, assignment.pool.clone());
         let attempt = Arc::clone(&self.parts.dispatcher).run(entry, assignment, guard);
         let task = self.parts.tracker.spawn(attempt).abort_handle();
@@ -166,15 +180,34 @@ impl Owner {
     fn finish(&mut self, job: JobId, end: JobEnd) {
         let Some(entry) = self.parts.jobs.find(job) else { return };
         let now = self.parts.clock.now();
-        let status = entry.ended(now, end);
+        let session = self.parts.core.session(now, entry.facts.session());
+        let status = entry.ended(now, end, session.map(|session| session.remaining));
         let pool = status.admission.as_ref().map(|admission| admission.pool.clone());
         let waiting =
             |pool| self.parts.core.waiting().find(|(id, _)| *id == pool).map(|(_, waiting)| waiting);
         let depth = pool.as_ref().and_then(waiting).unwrap_or(0);
-        let tokens = entry.log.tokens();
-        let human = narrate::ended(&entry, &status, end, tokens);
-        entry.log.seal(&events::last(&status, end, tokens, depth, human));
+        let human = narrate::ended(&entry, &status, end);
+        entry.log.seal(&events::last(&entry, &status, end, depth, human));
         self.parts.jobs.ended(&entry, now);
+    }
+
+    fn session(&self, id: SessionId) -> Option<SessionView> {
+        let now = self.parts.clock.now();
+        let of_its_own = || sessions::of_its_own(&*self.job_of(id)?, now, &self.parts.sessions);
+        self.parts.core.session(now, id).or_else(of_its_own)
+    }
+
+    fn end_session(&mut self, id: SessionId) {
+        self.apply(Event::EndSession(id));
+        if let Some(entry) = self.job_of(id) {
+            entry.session_ended();
+        }
+    }
+
+    /// The job that made this session, by naming none.
+    fn job_of(&self, id: SessionId) -> Option<Arc<JobEntry>> {
+        let entry = self.parts.jobs.find(JobId::from_u128(id.as_u128()))?;
+        (entry.facts.session() == id).then_some(entry)
     }
 
     /// Shows the queues as they are after a round.

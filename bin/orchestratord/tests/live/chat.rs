@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use adapter_api::{
-    Finish, Input, Message, Progress, Role, Sampling, TokenBatch, WorkOrder, WorkerAdapter, next,
+    Finish, Generate, Input, Message, Progress, Role, Sampling, TokenBatch, Work, WorkOrder, WorkerAdapter,
+    next,
 };
 use http_util::{EngineHttp, HttpTimeouts};
 use llamacpp_http::LlamaCpp;
@@ -37,12 +38,11 @@ pub(crate) async fn says_the_same_in_both_dialects(engine: &Engine) {
         Message::new(Role::System, "You are brief."),
         Message::new(Role::User, "Name three primary colours."),
     ];
+    let sampling = Sampling { seed: Some(7), temperature: Some(0.0), ..Sampling::default() };
     let order = Arc::new(WorkOrder {
         request_id: "r-1".into(),
         model: engine.model_file().into(),
-        input: Input::Chat(messages),
-        max_tokens: 16,
-        sampling: Sampling { seed: Some(7), temperature: Some(0.0), ..Sampling::default() },
+        work: Work::Generate(Generate { sampling, ..Generate::from(Input::Chat(messages), 16) }),
         traceparent: None,
     });
     let (own, own_finish) = answer(&LlamaCpp::new(http(engine)), &order).await;

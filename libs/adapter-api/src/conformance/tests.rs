@@ -13,8 +13,8 @@ use async_trait::async_trait;
 
 use super::{Behaviour, Harness, PROMPT, run};
 use crate::{
-    AdapterError, Capabilities, EngineReport, Finish, Progress, SilencePhase, TokenBatch, TokenStream, Usage,
-    WorkOrder, WorkerAdapter,
+    AdapterError, Capabilities, EngineReport, Finish, GoesOnWith, Progress, SilencePhase, TokenBatch,
+    TokenStream, Usage, WorkOrder, WorkerAdapter, Workload,
 };
 
 /// How an adapter breaks a promise.
@@ -42,7 +42,12 @@ struct Fake {
 #[async_trait]
 impl WorkerAdapter for Fake {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { engine: "fake", workloads: &["completion"], deterministic: true }
+        Capabilities {
+            engine: "fake",
+            workloads: &[Workload::Completion],
+            deterministic: true,
+            goes_on_with: GoesOnWith::Text,
+        }
     }
 
     async fn probe(&self) -> Result<EngineReport, AdapterError> {

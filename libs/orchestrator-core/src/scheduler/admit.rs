@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::{Due, Phase, Scheduler};
 use crate::{
     effect::{Admission, Effect, RejectReason, Rejection},
-    estimate::Forecast,
+    estimate::{Claim, Forecast},
+    explain::Rule,
     fit::{self, Misfit},
-    job::{FailReason, JobEnd, NewJob, Priority},
+    job::{Claimant, FailReason, JobEnd, NewJob, Priority},
     pool::{Replica, ReplicaKey},
     queue::Place,
     rules::AdmissionPolicy,
@@ -24,6 +25,8 @@ struct Survey {
     open_pools: Vec<usize>,
     fitting: u32,
     unreachable: u32,
+    /// The highest price among those that fit.
+    price: u64,
 }
 
 impl Scheduler {
@@ -51,9 +54,15 @@ impl Scheduler {
             let reason = if known { RejectReason::Unreachable } else { RejectReason::Unready };
             return self.reject(&job, reason, None);
         }
-        match self.choose_free(now, &job.requirements, &[]) {
-            Some(key) => self.admit_and_dispatch(now, job, key),
-            None => self.admit_to_queue(now, job, &survey.open_pools),
+        if let Some(asked) = &job.session
+            && let Err((refusal, retry_after)) = self.sessions.check(now, asked, survey.price)
+        {
+            let rejection = Rejection { reason: RejectReason::Session(refusal), pool: None, retry_after };
+            return self.effects.push(Effect::Reject(job.id, rejection));
+        }
+        match self.choose_free(now, &job, &[]) {
+            Some((key, rule)) => self.admit_and_dispatch(now, job, (key, rule), survey.price),
+            None => self.admit_to_queue(now, job, &survey),
         }
     }
 
@@ -64,6 +73,7 @@ impl Scheduler {
                 match fit::check(&job.requirements, &[], &replica.view, self.rules.gpu) {
                     Ok(()) => {
                         survey.fitting += 1;
+                        survey.price = survey.price.max(replica.view.price);
                         survey.unreachable += u32::from(replica.view.readiness == Readiness::Unreachable);
                         if replica.is_ready() && survey.open_pools.last() != Some(&index) {
                             survey.open_pools.push(index);
@@ -90,6 +100,7 @@ impl Scheduler {
             None => RejectReason::NoPool,
             Some(Misfit::Context { limit }) => RejectReason::Context { limit: *limit },
             Some(Misfit::DeviceMask | Misfit::CpuForbidden) => RejectReason::Device,
+            Some(Misfit::Workload) => RejectReason::NoSuchWorkload,
             // A replica that has never answered may yet turn out to serve the model.
             Some(_) if self.pools.iter().any(|pool| pool.replicas.iter().any(unseen)) => {
                 RejectReason::Unready
@@ -98,20 +109,28 @@ impl Scheduler {
         }
     }
 
-    fn admit_and_dispatch(&mut self, now: Timestamp, job: NewJob, key: ReplicaKey) {
+    fn admit_and_dispatch(
+        &mut self,
+        now: Timestamp,
+        job: NewJob,
+        (key, rule): (ReplicaKey, Rule),
+        price: u64,
+    ) {
         let admission = Admission {
             pool: self.pools[key.pool].id.clone(),
             queue_position: 0,
             predicted_start: Duration::ZERO,
             predicted_start_p90: Duration::ZERO,
             on_time_per_mille: self.on_time(now, key.pool, &job, Forecast::default()),
+            budget: None,
         };
-        let place = self.accept(now, job, key.pool, admission);
-        self.dispatch(now, place, key);
+        let place = self.accept(now, job, (key.pool, price), admission);
+        self.dispatch(now, place, key, rule);
     }
 
     /// Puts the job into the line that will probably serve it first, if there is room in any.
-    fn admit_to_queue(&mut self, now: Timestamp, job: NewJob, open: &[usize]) {
+    fn admit_to_queue(&mut self, now: Timestamp, job: NewJob, survey: &Survey) {
+        let open = survey.open_pools.as_slice();
         let mut pools: Vec<(bool, Duration, usize)> = Vec::with_capacity(open.len());
         for &index in open {
             let preferred = job.requirements.prefer_pools.contains(&self.pools[index].id);
@@ -138,9 +157,10 @@ impl Scheduler {
             predicted_start,
             predicted_start_p90: forecast.p90(),
             on_time_per_mille: self.on_time(now, index, &job, forecast),
+            budget: None,
         };
         let priority = job.priority;
-        let place = self.accept(now, job, index, admission);
+        let place = self.accept(now, job, (index, survey.price), admission);
         self.jobs.join(&mut self.pools[index].lines[priority.index()], place);
     }
 
@@ -152,7 +172,7 @@ impl Scheduler {
         pools: &[(bool, Duration, usize)],
     ) -> Option<usize> {
         for &(_, _, index) in pools {
-            let comes_back = self.pools[index].promises.redeem(now, job.id);
+            let comes_back = self.pools[index].promises.redeem(now, claim_of(job));
             let kept = match self.rules.policy {
                 AdmissionPolicy::Reject if !comes_back => self.kept_places(now, index),
                 AdmissionPolicy::Reject | AdmissionPolicy::DropLru => 0,
@@ -190,11 +210,17 @@ impl Scheduler {
             self.reject(job, RejectReason::NothingToDrop, Some((index, retry_after)));
             return false;
         };
-        self.finish(victim, JobEnd::Failed(FailReason::Dropped));
+        self.finish(now, victim, JobEnd::Failed(FailReason::Dropped));
         true
     }
 
-    fn accept(&mut self, now: Timestamp, job: NewJob, pool: usize, admission: Admission) -> Place {
+    fn accept(
+        &mut self,
+        now: Timestamp,
+        job: NewJob,
+        (pool, price): (usize, u64),
+        mut admission: Admission,
+    ) -> Place {
         if let Some(deadline) = job.deadline {
             self.due.insert((deadline, Due::Deadline(job.id)));
         }
@@ -202,14 +228,27 @@ impl Scheduler {
             self.pools[pool].interactive.count(now);
         }
         // Whoever is in needs no place that was promised before, in whichever pool.
-        self.pools.iter_mut().for_each(|pool| pool.promises.forget(job.id));
+        let claim = claim_of(&job);
+        self.pools.iter_mut().for_each(|pool| pool.promises.forget(claim));
+        let entered = job.session.as_ref().map(|asked| self.sessions.enter(asked, price));
+        admission.budget = entered.map(|(_, remaining)| remaining);
         self.effects.push(Effect::Accept(job.id, admission));
-        self.jobs.insert(job, pool)
+        let place = self.jobs.insert(job, pool);
+        self.jobs[place].held = entered.map(|(held, _)| held);
+        place
     }
 
     fn reject(&mut self, job: &NewJob, reason: RejectReason, about: Option<(usize, Duration)>) {
         let pool = about.map(|(index, _)| self.pools[index].id.clone());
         let rejection = Rejection { reason, pool, retry_after: about.map(|(_, wait)| wait) };
         self.effects.push(Effect::Reject(job.id, rejection));
+    }
+}
+
+/// By what a client is known that was promised a place.
+pub(super) fn claim_of(job: &NewJob) -> Claim {
+    match job.claimant {
+        Claimant::Job => Claim::Of(job.id),
+        Claimant::Like(likeness) => Claim::Like(likeness),
     }
 }

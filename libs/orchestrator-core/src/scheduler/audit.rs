@@ -12,6 +12,7 @@ impl Scheduler {
         self.audit_lines()?;
         self.audit_slots()?;
         self.audit_deadlines(now)?;
+        self.audit_sessions()?;
         self.audit_work_conserving(now)
     }
 
@@ -59,6 +60,12 @@ impl Scheduler {
             }
         }
         Ok(())
+    }
+
+    fn audit_sessions(&self) -> Result<(), String> {
+        let waiting = self.jobs.all().filter_map(|place| self.jobs[place].held.as_ref());
+        let running = self.leases.iter().filter_map(|(_, lease)| lease.held.as_ref());
+        self.sessions.audit(&waiting.chain(running).collect::<Vec<_>>())
     }
 
     fn audit_deadlines(&self, now: Timestamp) -> Result<(), String> {

@@ -5,13 +5,14 @@ use std::time::Duration;
 use super::{Due, Phase, Scheduler, place::step};
 use crate::{
     effect::Effect,
-    event::Outcome,
+    event::{Outcome, Spent},
     fit,
     ids::{JobId, LeaseId},
-    job::{FailReason, JobEnd, JobState, JobStep},
+    job::{AfterTokens, FailReason, JobEnd, JobState, JobStep},
     lease::Lease,
     pool::{Presence, ReplicaKey},
     queue::Place,
+    sessions::Held,
     time::Timestamp,
 };
 
@@ -23,45 +24,117 @@ const REST_MIN: Duration = Duration::from_millis(100);
 const REST_MAX: Duration = Duration::from_secs(30);
 
 impl Scheduler {
-    pub(super) fn cancel(&mut self, _now: Timestamp, job: JobId) {
+    pub(super) fn cancel(&mut self, now: Timestamp, job: JobId) {
         if let Some(place) = self.jobs.find(job) {
-            self.finish(place, JobEnd::Canceled);
+            self.finish(now, place, JobEnd::Canceled);
         }
     }
 
-    pub(super) fn deadline_passed(&mut self, _now: Timestamp, job: JobId) {
+    pub(super) fn deadline_passed(&mut self, now: Timestamp, job: JobId) {
         if let Some(place) = self.jobs.find(job) {
-            self.finish(place, JobEnd::Failed(FailReason::DeadlinePassed));
+            self.finish(now, place, JobEnd::Failed(FailReason::DeadlinePassed));
+        }
+    }
+
+    /// The time that an attempt holds of its session's budget is used up: it gets more, or it ends.
+    pub(super) fn allowance_used(&mut self, now: Timestamp, id: LeaseId) {
+        let Self { leases, sessions, due, .. } = self;
+        let Some(lease) = leases.find_mut(id) else { return };
+        let (job, since) = (lease.job, lease.since);
+        let Some(held) = lease.held.as_mut().filter(|_| lease.stopped.is_none()) else { return };
+        if sessions.extend(held) {
+            if let Some(allowance) = held.allowance() {
+                due.insert((since + allowance, Due::Allowance(id)));
+            }
+        } else if let Some(place) = self.jobs.find(job) {
+            self.finish(now, place, JobEnd::Failed(FailReason::BudgetSpent));
         }
     }
 
     /// Frees the slot, then decides what becomes of the job, if it is still alive.
-    pub(super) fn attempt_ended(&mut self, now: Timestamp, id: LeaseId, outcome: Outcome) {
-        let Some(lease) = self.leases.close(id) else { return };
+    pub(super) fn attempt_ended(&mut self, now: Timestamp, id: LeaseId, outcome: Outcome, spent: Spent) {
+        let Some(mut lease) = self.leases.close(id) else { return };
         let key = lease.replica;
         self.give_back(now, id, &lease, outcome);
-        let live = self.jobs.find(lease.job);
-        if let Some(place) = live.filter(|place| self.jobs[*place].state == JobState::Running(id)) {
-            let poisoned = self.broke_again(now, place, key, outcome);
-            match outcome {
-                _ if poisoned => self.end_poisoned(now, place),
-                Outcome::Completed => self.finish(place, JobEnd::Completed),
-                Outcome::Refused => self.finish(place, JobEnd::Failed(FailReason::Refused)),
-                Outcome::Lost { tokens_out: 0 } | Outcome::TimedOut { tokens_out: 0 } => {
-                    self.try_elsewhere(now, place, key);
-                }
-                Outcome::TimedOut { .. } => self.finish(place, JobEnd::Failed(FailReason::TimedOut)),
-                Outcome::Lost { .. } | Outcome::Aborted => {
-                    self.finish(place, JobEnd::Failed(FailReason::EngineLost));
-                }
-                Outcome::Busy { .. } => {
-                    // Nothing was tried: it does not count as an attempt.
-                    self.jobs[place].attempts = self.jobs[place].attempts.saturating_sub(1);
-                    self.wait_again(now, place);
-                }
+        let held = lease.held.take();
+        if let Some(held) = &held {
+            self.note_session(held, key, outcome, spent);
+            if let Some(allowance) = held.allowance() {
+                self.due.remove(&(lease.since + allowance, Due::Allowance(id)));
             }
         }
+        let live = self.jobs.find(lease.job);
+        let live = live.filter(|place| self.jobs[*place].state == JobState::Running(id));
+        let Some(place) = live else {
+            if let Some(held) = held {
+                self.sessions.settle(now, held, spent, lease.used(now));
+            }
+            return self.fill(now, key);
+        };
+        if let Some(end) = self.end_of_attempt(now, place, key, outcome) {
+            if let Some(held) = held {
+                self.sessions.settle(now, held, spent, lease.used(now));
+            }
+            match end {
+                JobEnd::Failed(FailReason::Poisoned) => self.end_poisoned(now, place),
+                end => self.finish(now, place, end),
+            }
+        } else {
+            self.jobs[place].held = held.map(|mut held| {
+                self.sessions.carry(&mut held, spent, lease.used(now));
+                held
+            });
+            self.wait_again(now, place);
+        }
         self.fill(now, key);
+    }
+
+    /// How a job ends with its attempt; `None` when it waits again.
+    fn end_of_attempt(
+        &mut self,
+        now: Timestamp,
+        place: Place,
+        key: ReplicaKey,
+        outcome: Outcome,
+    ) -> Option<JobEnd> {
+        if self.broke_again(now, place, key, outcome) {
+            return Some(JobEnd::Failed(FailReason::Poisoned));
+        }
+        let again = self.jobs[place].job.after_tokens == AfterTokens::TryAgain;
+        let fail = match outcome {
+            Outcome::Completed => return Some(JobEnd::Completed),
+            Outcome::Refused => FailReason::Refused,
+            Outcome::Busy { .. } => {
+                // Nothing was tried: it does not count as an attempt.
+                self.jobs[place].attempts = self.jobs[place].attempts.saturating_sub(1);
+                return self.why_not_again(now, place).map(JobEnd::Failed);
+            }
+            Outcome::Lost { tokens_out } if tokens_out == 0 || again => {
+                return self.try_elsewhere(now, place, key, FailReason::EngineLost);
+            }
+            // A silence before the first token is told as the loss that it is.
+            Outcome::TimedOut { tokens_out: 0 } => {
+                return self.try_elsewhere(now, place, key, FailReason::EngineLost);
+            }
+            Outcome::TimedOut { .. } if again => {
+                return self.try_elsewhere(now, place, key, FailReason::TimedOut);
+            }
+            Outcome::TimedOut { .. } => FailReason::TimedOut,
+            Outcome::Lost { .. } | Outcome::Aborted => FailReason::EngineLost,
+        };
+        Some(JobEnd::Failed(fail))
+    }
+
+    /// What an attempt's end tells about where its session is warm.
+    fn note_session(&mut self, held: &Held, key: ReplicaKey, outcome: Outcome, spent: Spent) {
+        let view = &self.pools[key.pool].replicas[key.replica].view;
+        match outcome {
+            Outcome::Completed => self.sessions.ran(held, spent),
+            Outcome::Lost { .. } | Outcome::TimedOut { .. } => {
+                self.sessions.broke(held, &view.pool, &view.replica);
+            }
+            Outcome::Aborted | Outcome::Busy { .. } | Outcome::Refused => {}
+        }
     }
 
     fn give_back(&mut self, now: Timestamp, id: LeaseId, lease: &Lease, outcome: Outcome) {
@@ -99,30 +172,46 @@ impl Scheduler {
     }
 
     /// Ends a job, and those of its like that wait: they must not meet a third replica.
-    fn end_poisoned(&mut self, _now: Timestamp, place: Place) {
+    fn end_poisoned(&mut self, now: Timestamp, place: Place) {
         let fingerprint = self.jobs[place].job.fingerprint;
-        self.finish(place, JobEnd::Failed(FailReason::Poisoned));
+        self.finish(now, place, JobEnd::Failed(FailReason::Poisoned));
         let like = |place: &Place| {
             let record = &self.jobs[*place];
             record.state == JobState::Queued && record.job.fingerprint == fingerprint
         };
         let waiting: Vec<_> = self.jobs.all().filter(like).collect();
         for place in waiting {
-            self.finish(place, JobEnd::Failed(FailReason::Poisoned));
+            self.finish(now, place, JobEnd::Failed(FailReason::Poisoned));
         }
     }
 
-    /// Nothing was shown yet, so another replica may start over; never the same one.
-    fn try_elsewhere(&mut self, now: Timestamp, place: Place, key: ReplicaKey) {
+    /// Another replica may start over, never the same one; `None` when it may wait for one.
+    fn try_elsewhere(
+        &mut self,
+        now: Timestamp,
+        place: Place,
+        key: ReplicaKey,
+        fail: FailReason,
+    ) -> Option<JobEnd> {
         let view = &self.pools[key.pool].replicas[key.replica].view;
         let lost_on = (view.pool.clone(), view.replica.clone());
         let record = &mut self.jobs[place];
         record.tried.push(lost_on);
-        if record.attempts < record.job.max_attempts {
-            self.wait_again(now, place);
-        } else {
-            self.finish(place, JobEnd::Failed(FailReason::EngineLost));
+        if record.attempts >= record.job.max_attempts || self.is_stranded(place) {
+            return Some(JobEnd::Failed(fail));
         }
+        self.why_not_again(now, place).map(JobEnd::Failed)
+    }
+
+    /// What forbids a job to wait again.
+    fn why_not_again(&self, now: Timestamp, place: Place) -> Option<FailReason> {
+        if self.is_stranded(place) {
+            return Some(FailReason::EngineLost);
+        }
+        if self.jobs[place].job.fingerprint.is_some_and(|print| self.quarantine.refuses(now, print)) {
+            return Some(FailReason::Poisoned);
+        }
+        (self.phase == Phase::Closing).then_some(FailReason::ShuttingDown)
     }
 
     /// Whether a job was lost, and no replica that exists may ever run it again.
@@ -137,25 +226,16 @@ impl Scheduler {
 
     /// Puts a job back at its old rank, and gives it a free slot if there is one.
     fn wait_again(&mut self, now: Timestamp, place: Place) {
-        if self.is_stranded(place) {
-            return self.finish(place, JobEnd::Failed(FailReason::EngineLost));
-        }
-        if self.jobs[place].job.fingerprint.is_some_and(|print| self.quarantine.refuses(now, print)) {
-            return self.finish(place, JobEnd::Failed(FailReason::Poisoned));
-        }
-        if self.phase == Phase::Closing {
-            return self.finish(place, JobEnd::Failed(FailReason::ShuttingDown));
-        }
         let record = &mut self.jobs[place];
         if !step(&mut record.state, JobStep::Requeue) {
             return;
         }
         let (pool, class) = (record.pool, record.job.priority.index());
-        let (requirements, tried) = (record.job.requirements.clone(), record.tried.clone());
+        let (job, tried) = (record.job.clone(), record.tried.clone());
         self.jobs.join(&mut self.pools[pool].lines[class], place);
-        if let Some(key) = self.choose_free(now, &requirements, &tried) {
+        if let Some((key, rule)) = self.choose_free(now, &job, &tried) {
             self.leave_line(place);
-            self.dispatch(now, place, key);
+            self.dispatch(now, place, key, rule);
         }
     }
 
@@ -163,10 +243,14 @@ impl Scheduler {
     ///
     /// The slot of a running job stays taken until the attempt reports that its connection is closed.
     //= ORCH-3017
-    pub(super) fn finish(&mut self, place: Place, end: JobEnd) {
+    pub(super) fn finish(&mut self, now: Timestamp, place: Place, end: JobEnd) {
         let was = self.jobs[place].state;
         if !step(&mut self.jobs[place].state, JobStep::End(end)) {
             return;
+        }
+        if let Some(held) = self.jobs[place].held.take() {
+            // It waits, so nothing more is used than what its earlier attempts have carried on.
+            self.sessions.settle(now, held, Spent::default(), Duration::ZERO);
         }
         match was {
             JobState::Queued => {
@@ -175,6 +259,9 @@ impl Scheduler {
                 self.leave_line(place);
             }
             JobState::Running(lease) if self.leases.is_live(lease) => {
+                if let Some(lease) = self.leases.find_mut(lease) {
+                    lease.stopped = Some(now);
+                }
                 self.effects.push(Effect::Abort(lease));
             }
             JobState::Running(_) | JobState::Ended(_) => {}
@@ -188,20 +275,20 @@ impl Scheduler {
         }
     }
 
-    pub(super) fn shut_down(&mut self, _now: Timestamp) {
+    pub(super) fn shut_down(&mut self, now: Timestamp) {
         self.phase = Phase::Closing;
-        self.finish_all(|state| state == JobState::Queued);
+        self.finish_all(now, |state| state == JobState::Queued);
     }
 
-    pub(super) fn stop_running(&mut self, _now: Timestamp) {
+    pub(super) fn stop_running(&mut self, now: Timestamp) {
         self.phase = Phase::Closing;
-        self.finish_all(|_| true);
+        self.finish_all(now, |_| true);
     }
 
-    fn finish_all(&mut self, which: impl Fn(JobState) -> bool) {
+    fn finish_all(&mut self, now: Timestamp, which: impl Fn(JobState) -> bool) {
         let places: Vec<_> = self.jobs.all().filter(|place| which(self.jobs[*place].state)).collect();
         for place in places {
-            self.finish(place, JobEnd::Failed(FailReason::ShuttingDown));
+            self.finish(now, place, JobEnd::Failed(FailReason::ShuttingDown));
         }
     }
 }

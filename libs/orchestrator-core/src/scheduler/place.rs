@@ -1,25 +1,30 @@
 //! Which job gets which slot.
 
-use super::Scheduler;
+use super::{Due, Scheduler};
 use crate::{
-    effect::{Assignment, Effect},
-    fit::{self, Requirements, Tried},
-    job::{JobState, JobStep, Priority},
+    effect::{Affinity, Assignment, Effect},
+    explain::Rule,
+    fit::{self, Tried},
+    job::{JobState, JobStep, NewJob, Priority},
     lease::Lease,
     pool::{Replica, ReplicaKey},
     queue::Place,
+    rules::PlacementKind,
     time::Timestamp,
 };
 
 impl Scheduler {
-    /// A replica with room that may run such a job: preferred pools first, then by placement.
+    /// A replica with room that may run such a job, and what decided: preferred pools first, among them
+    /// where its session was last, then by placement.
+    //= ORCH-3009
     pub(super) fn choose_free(
         &mut self,
         now: Timestamp,
-        requirements: &Requirements,
+        job: &NewJob,
         tried: &[Tried],
-    ) -> Option<ReplicaKey> {
-        let Self { pools, placement, rules, .. } = self;
+    ) -> Option<(ReplicaKey, Rule)> {
+        let Self { pools, placement, rules, sessions, .. } = self;
+        let requirements = &job.requirements;
         let free = || {
             pools.iter().enumerate().flat_map(|(pool, each)| {
                 let keyed = each.replicas.iter().enumerate();
@@ -30,13 +35,24 @@ impl Scheduler {
             replica.has_room(now) && fit::check(requirements, tried, &replica.view, rules.gpu).is_ok()
         };
         let prefer = &requirements.prefer_pools;
+        let last = job.session.as_ref().and_then(|asked| sessions.last_of(asked.id));
+        if let Some((pool, name)) = last.filter(|(pool, _)| prefer.is_empty() || prefer.contains(pool)) {
+            let there = |it: &Replica| it.view.replica == *name && it.view.pool == *pool;
+            if let Some((key, _)) = free().find(|(_, it)| there(it) && fits(it)) {
+                return Some((key, Rule::Affinity));
+            }
+        }
         if !prefer.is_empty() {
             let preferred = free().filter(|(_, it)| prefer.contains(&it.view.pool) && fits(it));
             if let Some(key) = placement.choose(preferred) {
-                return Some(key);
+                return Some((key, Rule::Preferred));
             }
         }
-        placement.choose(free().filter(|(_, it)| fits(it)))
+        let rule = match rules.placement {
+            PlacementKind::LeastLoaded => Rule::LeastLoaded,
+            PlacementKind::RoundRobin => Rule::RoundRobin,
+        };
+        Some((placement.choose(free().filter(|(_, it)| fits(it)))?, rule))
     }
 
     /// Gives the free slots of a replica to jobs that wait.
@@ -46,7 +62,7 @@ impl Scheduler {
             let home = self.jobs[place].pool;
             self.pools[home].starters.started();
             self.leave_line(place);
-            self.dispatch(now, place, key);
+            self.dispatch(now, place, key, Rule::SlotFreed);
         }
     }
 
@@ -78,14 +94,18 @@ impl Scheduler {
     }
 
     /// Takes a slot for a job that stands in no line.
-    pub(super) fn dispatch(&mut self, now: Timestamp, place: Place, key: ReplicaKey) {
+    pub(super) fn dispatch(&mut self, now: Timestamp, place: Place, key: ReplicaKey, rule: Rule) {
+        let why = Box::new(self.why(now, place, rule));
         let record = &mut self.jobs[place];
+        let held = record.held.take();
         let lease = self.leases.open(Lease {
             job: record.job.id,
             replica: key,
             since: now,
             priority: record.job.priority,
             size: record.job.size,
+            held,
+            stopped: None,
         });
         if !step(&mut record.state, JobStep::Dispatch(lease)) {
             return;
@@ -95,12 +115,26 @@ impl Scheduler {
         let replica = &mut self.pools[key.pool].replicas[key.replica];
         replica.used += 1;
         replica.breaker.starts(lease);
+        let (pool, name) = (replica.view.pool.clone(), replica.view.replica.clone());
+        let affinity = held.map_or(Affinity::None, |held| match self.sessions.last_of(held.session()) {
+            None => Affinity::None,
+            Some((at, last)) if *at == pool && *last == name => Affinity::Kept,
+            Some(_) => Affinity::Moved,
+        });
+        if let Some(held) = &held {
+            self.sessions.went_to(held, &pool, &name);
+            if let Some(allowance) = held.allowance() {
+                self.due.insert((now + allowance, Due::Allowance(lease)));
+            }
+        }
         self.effects.push(Effect::Dispatch(Assignment {
             job: record.job.id,
             lease,
-            pool: replica.view.pool.clone(),
-            replica: replica.view.replica.clone(),
+            pool,
+            replica: name,
             attempt: record.attempts,
+            affinity,
+            why,
         }));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Scheduler;
+use super::{Scheduler, admit::claim_of};
 use crate::{
     estimate::{Backlog, Forecast, ServiceTimes, Uncertain},
     job::{NewJob, Priority},
@@ -88,7 +88,7 @@ impl Scheduler {
         let gap = self.gap(now, index);
         // The jitter comes from the id, so that the same events give the same answers.
         let spread = f64::from((job.id.as_u128() & 0xFFFF) as u16) / f64::from(u16::MAX);
-        self.pools[index].promises.promise(now, job.id, gap, spread)
+        self.pools[index].promises.promise(now, claim_of(job), gap, spread)
     }
 
     /// Places of a pool's queue that are promised to other clients and due.

@@ -3,10 +3,11 @@
 use super::Scheduler;
 use crate::{
     breaker::Breaker,
-    ids::{JobId, PoolId, ReplicaId},
+    ids::{JobId, PoolId, ReplicaId, SessionId},
     job::{FailReason, JobEnd, JobState, Priority},
     pool::{Pool, PoolSummary, Presence, Replica, ReplicaKey, ReplicaSummary},
     queue::Place,
+    sessions::SessionView,
     time::Timestamp,
     view::ReplicaView,
 };
@@ -48,11 +49,11 @@ impl Scheduler {
         };
         self.fill(now, ReplicaKey { pool, replica });
         if serves_other_jobs {
-            self.end_stranded();
+            self.end_stranded(now);
         }
     }
 
-    pub(super) fn replica_gone(&mut self, _now: Timestamp, pool: &PoolId, replica: &ReplicaId) {
+    pub(super) fn replica_gone(&mut self, now: Timestamp, pool: &PoolId, replica: &ReplicaId) {
         let Some(pool) = self.pool_index(pool) else { return };
         let replicas = &mut self.pools[pool].replicas;
         let Some(index) = replicas.iter().position(|it| it.exists() && it.view.replica == *replica) else {
@@ -70,18 +71,18 @@ impl Scheduler {
             })
             .collect();
         for place in running {
-            self.finish(place, JobEnd::Failed(FailReason::EngineLost));
+            self.finish(now, place, JobEnd::Failed(FailReason::EngineLost));
         }
-        self.end_stranded();
+        self.end_stranded(now);
     }
 
     /// A job that was lost once waits only as long as there is somewhere else to go.
-    fn end_stranded(&mut self) {
+    fn end_stranded(&mut self, now: Timestamp) {
         let waits = |place: &Place| self.jobs[*place].state == JobState::Queued;
         let stranded: Vec<_> =
             self.jobs.all().filter(waits).filter(|place| self.is_stranded(*place)).collect();
         for place in stranded {
-            self.finish(place, JobEnd::Failed(FailReason::EngineLost));
+            self.finish(now, place, JobEnd::Failed(FailReason::EngineLost));
         }
     }
 
@@ -113,6 +114,11 @@ impl Scheduler {
         let line = &pool.lines[record.job.priority.index()];
         let ahead = self.jobs.in_line(line).take_while(|place| self.jobs[*place].job.id != job).count();
         Some(earlier + u32::try_from(ahead).unwrap_or(u32::MAX))
+    }
+
+    /// A session as it stands; `None` when there is none of this id.
+    pub fn session(&self, now: Timestamp, id: SessionId) -> Option<SessionView> {
+        self.sessions.view(now, id)
     }
 
     /// Whether no job is alive and no slot is taken.

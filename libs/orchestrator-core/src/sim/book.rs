@@ -4,10 +4,13 @@
 //! data structure with the scheduler (lists are scanned, fitting is decided anew), so that one
 //! mistake is not made twice.
 
-use super::faults::{Breaks, Record};
+use super::{
+    faults::{Breaks, Record},
+    ledger::Ledger,
+};
 use crate::{
-    AdmissionPolicy, Device, GpuPolicy, JobId, LeaseId, NewJob, PoolId, Priority, Readiness, ReplicaId,
-    ReplicaView, Requirements, Rules, Timestamp,
+    AdmissionPolicy, Claimant, Device, GpuPolicy, JobId, LeaseId, NewJob, PoolId, Priority, Readiness,
+    ReplicaId, ReplicaView, Requirements, Rules, Timestamp,
 };
 
 /// Whether a replica is there.
@@ -44,6 +47,22 @@ impl ReplicaNote {
     pub(super) fn is_open(&self, now: Timestamp) -> bool {
         let trusted = self.serves() && self.presence == Presence::Here;
         trusted && now >= self.rests_until && self.used < self.view.slots && self.record.admits(now)
+    }
+}
+
+/// By what a client is known that was told to come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claimed {
+    Job(JobId),
+    Like(u64),
+}
+
+impl Claimed {
+    pub(super) fn by(job: &NewJob) -> Self {
+        match job.claimant {
+            Claimant::Job => Self::Job(job.id),
+            Claimant::Like(likeness) => Self::Like(likeness),
+        }
     }
 }
 
@@ -94,8 +113,9 @@ pub(super) struct Book {
     pub(super) live: Vec<JobNote>,
     pub(super) leases: Vec<LeaseNote>,
     /// Clients that were told to come back, to which pool, and until when they are waited for.
-    pub(super) promised: Vec<(JobId, usize, Timestamp)>,
+    pub(super) promised: Vec<(Claimed, usize, Timestamp)>,
     pub(super) breaks: Breaks,
+    pub(super) ledger: Ledger,
     pub(super) newest_lease: Option<LeaseId>,
     pub(super) accepted: u64,
     pub(super) ended: u64,
@@ -112,6 +132,7 @@ impl Book {
             leases: Vec::new(),
             promised: Vec::new(),
             breaks: Breaks::default(),
+            ledger: Ledger::new(rules.sessions),
             newest_lease: None,
             accepted: 0,
             ended: 0,
@@ -218,6 +239,7 @@ impl Book {
     /// Whether the scheduler must do something by itself between these moments.
     pub(super) fn is_due(&self, last: Timestamp, now: Timestamp) -> bool {
         self.live.iter().any(|note| note.job.deadline.is_some_and(|deadline| deadline <= now))
+            || self.ledger.next_allowance().is_some_and(|(at, _)| at <= now)
             || self.replicas.iter().any(|it| {
                 let opens = it.record.closed_until;
                 (it.rests_until > last && it.rests_until <= now) || (opens > last && opens <= now)
@@ -230,6 +252,7 @@ impl Book {
 pub(super) enum Hurdle {
     Pin,
     Model,
+    Workload,
     Engine,
     Avoided,
     Mask,
@@ -246,6 +269,9 @@ pub(super) fn hurdle(job: &Requirements, at: &ReplicaView, gpu: GpuPolicy) -> Hu
     }
     if !at.models.contains(&job.model) {
         return Hurdle::Model;
+    }
+    if !at.workloads.contains(&job.workload) {
+        return Hurdle::Workload;
     }
     match &job.engine {
         Some(engine) if at.engine != *engine => return Hurdle::Engine,

@@ -12,7 +12,7 @@ mod whole;
 use std::fmt;
 
 use super::{
-    book::{Book, JobNote, Standing},
+    book::{Book, Claimed, JobNote, Standing},
     expect::{Expectation, Verdict, expect},
     rare::{Rare, Tally},
 };
@@ -210,9 +210,24 @@ impl Step<'_> {
             Some(Verdict::Start) => 0,
             _ => self.book.ahead(line, job.job.priority),
         };
-        let comes_back = self.book.promised.iter().any(|(client, ..)| *client == id);
+        let claim = Claimed::by(&job.job);
+        let comes_back = self.book.promised.iter().any(|(client, ..)| *client == claim);
         self.tally.reach_if(comes_back, Rare::PromiseKept);
-        self.book.promised.retain(|(client, ..)| *client != id);
+        // Of several who ask for the same, one is served.
+        let mut served = Vec::new();
+        self.book.promised.retain(|(client, pool, _)| {
+            let gone = *client == claim && !(matches!(claim, Claimed::Like(_)) && served.contains(pool));
+            if gone {
+                served.push(*pool);
+            }
+            !gone
+        });
+        self.book.ledger.enter(&job.job, self.expected.price);
+        let account = job.job.session.and_then(|asked| self.book.ledger.account(asked.id));
+        let left = account.map(|account| self.book.ledger.remaining(account));
+        hold(admission.budget == left, "S3", || {
+            format!("job {id} is told {:?}, its session has {left:?}", admission.budget)
+        })?;
         self.book.live.push(job);
         self.book.accepted += 1;
         self.tally.accepted += 1;
@@ -249,6 +264,7 @@ impl Step<'_> {
         };
         self.expected.ends.swap_remove(due);
         let note = self.book.live.remove(place);
+        self.book.ledger.ended(id, self.now);
         self.book.ended += 1;
         self.tally.end(end);
         if end == JobEnd::Failed(FailReason::Dropped) {

@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use super::random::Random;
 use crate::{
-    AdmissionPolicy, Device, GpuPolicy, JobId, NewJob, Outcome, PlacementKind, PoolId, Priority, Readiness,
-    ReplicaId, ReplicaView, Requirements, Rules, Timestamp,
+    AdmissionPolicy, AfterTokens, Budget, Claimant, Device, GpuPolicy, JobId, NewJob, Outcome, PlacementKind,
+    PoolId, Priority, Readiness, ReplicaId, ReplicaView, Requirements, Rules, SessionId, SessionRules,
+    SessionUse, Spent, Timestamp, Workload,
 };
 
 /// How busy the clients are.
@@ -51,6 +52,12 @@ impl Map {
             policy: [AdmissionPolicy::Reject, AdmissionPolicy::DropLru][random.index(2)],
             placement: [PlacementKind::RoundRobin, PlacementKind::LeastLoaded][random.index(2)],
             gpu: [GpuPolicy::VramOnly, GpuPolicy::AllowCpu][random.index(2)],
+            sessions: SessionRules {
+                ttl: Duration::from_millis(random.between(50, 20_000)),
+                turns: random.small(2, 40),
+                max: random.index(6) + 4,
+                budget: if random.chance(50) { Budget::default() } else { budget(random) },
+            },
         };
         let count = random.between(1, 4);
         let mut map = Self {
@@ -71,11 +78,13 @@ impl Map {
                     replica: ReplicaId::new(format!("r{replica}")),
                     engine: Arc::clone(&engine),
                     models: models.clone(),
+                    workloads: workloads(random),
                     slots: if random.chance(80) { random.small(1, 3) } else { random.small(4, 12) },
                     ctx_max: random.chance(60).then(|| random.small(1, 8) * 1024),
                     vram_free_bytes: random.chance(70).then_some(1 << 30),
                     device: device.clone(),
                     readiness: Readiness::Ready,
+                    price: random.below(3) * 500_000,
                 };
                 map.homes.push(view);
             }
@@ -101,7 +110,29 @@ impl Map {
         };
         let fingerprint = random.chance(20).then(|| random.below(40));
         let (max_attempts, size) = (random.small(1, 3), random.small(0, 100));
-        NewJob { id, priority, requirements, deadline, max_attempts, size, fingerprint }
+        let after_tokens = [AfterTokens::End, AfterTokens::TryAgain][usize::from(random.chance(30))];
+        let claimant = if random.chance(70) { Claimant::Job } else { Claimant::Like(random.below(6)) };
+        let session = random.chance(40).then(|| SessionUse {
+            id: SessionId::from_u128(random.below(8).into()),
+            budget: random.chance(10).then(|| budget(random)),
+            tokens: random.between(1, 400),
+        });
+        NewJob {
+            id,
+            priority,
+            requirements,
+            deadline,
+            max_attempts,
+            size,
+            fingerprint,
+            after_tokens,
+            claimant,
+            session,
+        }
+    }
+
+    pub(super) fn session(random: &mut Random) -> SessionId {
+        SessionId::from_u128(random.below(8).into())
     }
 
     fn requirements(&self, random: &mut Random) -> Requirements {
@@ -112,6 +143,9 @@ impl Map {
             _ => Arc::clone(served.unwrap_or(&self.models[0])),
         };
         let mut wanted = Requirements::of(model, random.small(1, 2048));
+        if random.chance(10) {
+            wanted.workload = [Workload::Embedding, Workload::Rerank][random.index(2)];
+        }
         if random.chance(50) {
             return wanted;
         }
@@ -166,6 +200,23 @@ fn fault(random: &mut Random) -> Outcome {
         6 => Outcome::Aborted,
         _ => Outcome::Completed,
     }
+}
+
+/// What an attempt used: mostly within what its job may use.
+pub(super) fn spent(random: &mut Random) -> Spent {
+    Spent { tokens: random.below(420), warm: random.chance(50) }
+}
+
+fn budget(random: &mut Random) -> Budget {
+    let tokens = random.chance(60).then(|| random.between(50, 4000));
+    let time = random.chance(60).then(|| Duration::from_millis(random.between(0, 8_000)));
+    let cost = random.chance(40).then(|| random.between(10, 2000));
+    Budget { tokens, time, cost }
+}
+
+fn workloads(random: &mut Random) -> Vec<Workload> {
+    let all = [Workload::Completion, Workload::Embedding, Workload::Rerank];
+    all[..[1, 1, 2, 3][random.index(4)]].to_vec()
 }
 
 fn device(random: &mut Random) -> Device {

@@ -10,7 +10,10 @@ use super::{
     faults::{Turn, verdict as verdict_of},
     rare::{Rare, Tally},
 };
-use crate::{Event, FailReason, JobEnd, JobId, LeaseId, NewJob, Outcome, Readiness, RejectReason, Timestamp};
+use crate::{
+    AfterTokens, Event, FailReason, JobEnd, JobId, LeaseId, NewJob, Outcome, Readiness, RejectReason,
+    Timestamp,
+};
 
 /// How long a busy replica rests: unsaid, at least, at most.
 const REST: [Duration; 3] = [Duration::from_secs(1), Duration::from_millis(100), Duration::from_secs(30)];
@@ -24,14 +27,27 @@ pub(super) struct Expectation {
     pub(super) ends_by: &'static str,
     /// The replica that must be probed.
     pub(super) probe: Option<usize>,
-    /// Whether only time passed.
-    pub(super) is_tick: bool,
+    /// What kind of event it is.
+    pub(super) cause: Cause,
     /// A job that waits again since this event.
     pub(super) again: Option<JobId>,
     /// The newcomer.
     pub(super) submitted: Option<NewJob>,
     /// What must become of it.
     pub(super) verdict: Option<Verdict>,
+    /// The highest price among the replicas that suit it.
+    pub(super) price: u64,
+}
+
+/// What kind of event it is, as far as that makes its effects rare.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// Only time passed.
+    Time,
+    /// An attempt was lost after tokens, and its job goes on.
+    LossAfterTokens,
+    #[default]
+    Other,
 }
 
 /// What must become of a newcomer.
@@ -48,19 +64,25 @@ pub(super) enum Verdict {
 /// Enters an event, and says what must come of it.
 pub(super) fn expect(book: &mut Book, tally: &mut Tally, now: Timestamp, event: &Event) -> Expectation {
     let mut expected = Expectation { ends_by: "T2", ..Expectation::default() };
+    if *event != Event::Tick {
+        book.ledger.expire(now);
+    }
     match event {
-        Event::Submit(job) => {
-            expected.verdict = Some(verdict(book, now, job));
-            expected.submitted = Some(job.clone());
-        }
+        Event::Submit(job) => submit(book, tally, now, job, &mut expected),
         Event::Tick => {
-            expected.is_tick = true;
+            expected.cause = Cause::Time;
             expected.ends_by = "Q5";
             let late = |note: &JobNote| note.job.deadline.is_some_and(|deadline| deadline <= now);
             if book.live.iter().any(|note| late(note) && note.line().is_none()) {
                 tally.reach(Rare::DeadlineWhileRunning);
             }
-            expected.ends = ends(book, JobEnd::Failed(FailReason::DeadlinePassed), late);
+            expected.ends = due(book, tally, now);
+            book.ledger.expire(now);
+        }
+        Event::EndSession(id) => {
+            let used = book.ledger.account(*id).is_some_and(|account| book.ledger.live(account) > 0);
+            tally.reach_if(used, Rare::SessionEndedInUse);
+            book.ledger.forget(*id);
         }
         Event::Cancel(id) => {
             expected.ends_by = "C1";
@@ -68,9 +90,17 @@ pub(super) fn expect(book: &mut Book, tally: &mut Tally, now: Timestamp, event: 
             let held = book.leases.iter().any(|lease| lease.job == *id && lease.aborted);
             tally.reach_if(expected.ends.is_empty() && held, Rare::CancelWhileAborting);
         }
-        Event::AttemptEnded(lease, outcome) => {
+        Event::AttemptEnded(lease, outcome, spent) => {
             expected.ends_by = "X3";
+            let replica = book.find_lease(*lease).map(|index| book.leases[index].replica);
+            if let Some(replica) = replica {
+                book.ledger.let_go(*lease, replica, verdict_of(*outcome), *spent);
+            }
             attempt_ended(book, tally, now, (*lease, *outcome), &mut expected);
+            match expected.again {
+                Some(_) => book.ledger.again(*lease, now, *spent),
+                None => book.ledger.over(*lease, now, *spent),
+            }
         }
         Event::ReplicaSeen(view) => {
             let replica = book.see(view);
@@ -98,6 +128,42 @@ pub(super) fn expect(book: &mut Book, tally: &mut Tally, now: Timestamp, event: 
         }
     }
     expected
+}
+
+fn submit(book: &mut Book, tally: &mut Tally, now: Timestamp, job: &NewJob, expected: &mut Expectation) {
+    expected.price = price(book, job);
+    let verdict = verdict(book, now, job, expected.price);
+    if let Verdict::Refuse(RejectReason::Session(refusal)) = &verdict {
+        tally.session(*refusal);
+    }
+    expected.verdict = Some(verdict);
+    expected.submitted = Some(job.clone());
+}
+
+/// What is due by now, in the order in which it became due: deadlines, and time that is used up.
+fn due(book: &mut Book, tally: &mut Tally, now: Timestamp) -> Vec<(JobId, JobEnd)> {
+    let mut ends: Vec<(JobId, JobEnd)> = Vec::new();
+    loop {
+        let late = |note: &JobNote| note.job.deadline.map(|deadline| (deadline, note.job.id));
+        let over = |id: JobId| ends.iter().any(|(ended, _)| *ended == id);
+        let deadline = book.live.iter().filter_map(late).filter(|(at, id)| *at <= now && !over(*id)).min();
+        let allowance = book.ledger.next_allowance().filter(|(at, _)| *at <= now);
+        match (deadline, allowance) {
+            (Some((at, id)), other) if other.is_none_or(|(then, _)| at <= then) => {
+                book.ledger.ended(id, now);
+                ends.push((id, JobEnd::Failed(FailReason::DeadlinePassed)));
+            }
+            (_, Some((_, lease))) => match book.ledger.extend(lease) {
+                None => tally.reach(Rare::TimeExtended),
+                Some(id) => {
+                    tally.reach(Rare::TimeUsedUp);
+                    book.ledger.ended(id, now);
+                    ends.push((id, JobEnd::Failed(FailReason::BudgetSpent)));
+                }
+            },
+            (_, None) => return ends,
+        }
+    }
 }
 
 const LOST: JobEnd = JobEnd::Failed(FailReason::EngineLost);
@@ -172,6 +238,9 @@ fn attempt_ended(
             let line = book.replicas[lease_note.replica].pool;
             book.live[place].standing = Standing::Waiting(line);
             expected.again = Some(book.live[place].job.id);
+            if let Outcome::Lost { tokens_out: 1.. } | Outcome::TimedOut { tokens_out: 1.. } = outcome {
+                expected.cause = Cause::LossAfterTokens;
+            }
             let same_class = |note: &&JobNote| note.job.priority == book.live[place].job.priority;
             let behind = book.live[place + 1..].iter().filter(same_class);
             tally.reach_if(
@@ -189,19 +258,28 @@ fn end_of_attempt(
     (place, replica): (usize, usize),
     outcome: Outcome,
 ) -> Option<JobEnd> {
-    let again = match outcome {
+    let insists = book.live[place].job.after_tokens == AfterTokens::TryAgain;
+    let (tokens, fail) = match outcome {
         Outcome::Completed => return Some(JobEnd::Completed),
         Outcome::Refused => return Some(JobEnd::Failed(FailReason::Refused)),
-        Outcome::Lost { tokens_out: 0 } | Outcome::TimedOut { tokens_out: 0 } => {
-            book.live[place].tried.push(replica);
-            book.live[place].tried.len() < book.live[place].job.max_attempts as usize
+        Outcome::Aborted => return Some(LOST),
+        Outcome::Lost { tokens_out } | Outcome::TimedOut { tokens_out: tokens_out @ 0 } => {
+            (Some(tokens_out), LOST)
         }
-        Outcome::TimedOut { .. } => return Some(JobEnd::Failed(FailReason::TimedOut)),
-        Outcome::Lost { .. } | Outcome::Aborted => return Some(LOST),
-        Outcome::Busy { .. } => true,
+        Outcome::TimedOut { tokens_out } => (Some(tokens_out), JobEnd::Failed(FailReason::TimedOut)),
+        Outcome::Busy { .. } => (None, LOST),
     };
-    if !again || book.is_stranded(&book.live[place]) {
-        return Some(LOST);
+    if let Some(tokens) = tokens {
+        if tokens > 0 && !insists {
+            return Some(fail);
+        }
+        book.live[place].tried.push(replica);
+        if book.live[place].tried.len() >= book.live[place].job.max_attempts as usize {
+            return Some(fail);
+        }
+    }
+    if book.is_stranded(&book.live[place]) {
+        return Some(fail);
     }
     let print = book.live[place].job.fingerprint;
     if print.is_some_and(|print| book.breaks.refuses(now, print)) {
@@ -210,7 +288,12 @@ fn end_of_attempt(
     book.closing.then_some(CLOSING)
 }
 
-fn verdict(book: &Book, now: Timestamp, job: &NewJob) -> Verdict {
+fn price(book: &Book, job: &NewJob) -> u64 {
+    let suits = |index: &usize| book.replicas[*index].is_here() && book.suits(&job.requirements, &[], *index);
+    (0..book.replicas.len()).filter(suits).map(|index| book.replicas[index].view.price).max().unwrap_or(0)
+}
+
+fn verdict(book: &Book, now: Timestamp, job: &NewJob, price: u64) -> Verdict {
     if book.closing {
         return Verdict::Refuse(RejectReason::ShuttingDown);
     }
@@ -238,6 +321,9 @@ fn verdict(book: &Book, now: Timestamp, job: &NewJob) -> Verdict {
         let reason = if was_there { RejectReason::Unreachable } else { RejectReason::Unready };
         return Verdict::Refuse(reason);
     }
+    if let Some(refusal) = book.ledger.refusal(job, price) {
+        return Verdict::Refuse(RejectReason::Session(refusal));
+    }
     if suiting.iter().any(|&index| book.replicas[index].is_open(now)) {
         return Verdict::Start;
     }
@@ -258,6 +344,7 @@ fn why_nothing_suits(book: &Book, job: &NewJob) -> RejectReason {
         None => RejectReason::NoPool,
         Some(Hurdle::Context(limit)) => RejectReason::Context { limit },
         Some(Hurdle::Mask | Hurdle::Cpu) => RejectReason::Device,
+        Some(Hurdle::Workload) => RejectReason::NoSuchWorkload,
         Some(_) if here().any(|it| it.view.readiness == Readiness::Unseen) => RejectReason::Unready,
         Some(_) => RejectReason::NoSuchModel,
     }

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::{JobEnd, Outcome, RejectReason};
+use crate::{JobEnd, Outcome, RejectReason, SessionRefusal};
 
 macro_rules! rare {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
@@ -39,6 +39,16 @@ rare! {
     Poisoned = "a request breaks a second replica",
     PoisonedInLine = "a waiting job ends because its like broke two replicas",
     PromiseKept = "a client comes back when it was told to, and comes in",
+    RetryAfterTokens = "a job that was lost after a token starts again, as it wished",
+    AffinityKept = "a session's job starts where the session was last",
+    AffinityMoved = "a session's job starts elsewhere",
+    TimeExtended = "a running job takes more of its session's time",
+    TimeUsedUp = "a job is stopped because its session's time is used up",
+    SessionShort = "a job is refused because its session's budget is used or held",
+    SessionExceeded = "a job is refused that asks for more than its session's whole budget",
+    SessionTurns = "a job is refused because its session had all of its turns",
+    SessionCrowd = "a job is refused because there are too many sessions",
+    SessionEndedInUse = "a session is given up while its jobs are live",
     IdUsedAgain = "the id of an ended job is used again",
 }
 
@@ -124,6 +134,16 @@ impl Tally {
         self.rejected.add(reject_name(reason), 1);
     }
 
+    pub(super) fn session(&mut self, refusal: SessionRefusal) {
+        match refusal {
+            SessionRefusal::Spent(_) => self.reach(Rare::SessionShort),
+            SessionRefusal::Exceeds(..) => self.reach(Rare::SessionExceeded),
+            SessionRefusal::Turns(_) => self.reach(Rare::SessionTurns),
+            SessionRefusal::TooMany => self.reach(Rare::SessionCrowd),
+            SessionRefusal::OtherBudget => {}
+        }
+    }
+
     pub(super) fn end(&mut self, end: JobEnd) {
         self.ended.add(end_name(end), 1);
     }
@@ -157,6 +177,8 @@ fn reject_name(reason: &RejectReason) -> &'static str {
         RejectReason::NothingToDrop => "nothing to drop",
         RejectReason::DuplicateId => "duplicate id",
         RejectReason::Poisoned => "poisoned",
+        RejectReason::NoSuchWorkload => "no such workload",
+        RejectReason::Session(_) => "session",
         RejectReason::ShuttingDown => "shutting down",
     }
 }
@@ -172,6 +194,7 @@ fn end_name(end: JobEnd) -> &'static str {
         JobEnd::Failed(Why::Poisoned) => "poisoned",
         JobEnd::Failed(Why::TimedOut) => "timed out",
         JobEnd::Failed(Why::Refused) => "refused",
+        JobEnd::Failed(Why::BudgetSpent) => "time used up",
         JobEnd::Failed(Why::ShuttingDown) => "shutting down",
     }
 }

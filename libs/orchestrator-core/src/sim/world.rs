@@ -9,8 +9,9 @@ use std::{
 };
 
 use super::{
+    book::Claimed,
     check::{Breach, Checked, hold},
-    draw::{Map, Mood, outcome_of_stopped, readiness},
+    draw::{Map, Mood, outcome_of_stopped, readiness, spent},
     random::Random,
     rare::{Rare, Tally},
 };
@@ -124,7 +125,7 @@ impl World {
 
     fn act(&mut self) -> Result<(), Breach> {
         let [submit, end] = self.mood.weights();
-        match self.random.weighted(&[submit, end, 50, 40, 20, 15, 15]) {
+        match self.random.weighted(&[submit, end, 50, 40, 20, 15, 15, 6]) {
             0 => self.submit(),
             1 => self.end_one(),
             2 => self.change_replica(),
@@ -133,11 +134,16 @@ impl World {
             5 => match self.random.pick(&self.over).copied() {
                 Some(lease) => {
                     let outcome = self.map.outcome(&mut self.random);
-                    self.tell(Event::AttemptEnded(lease, outcome))
+                    let spent = spent(&mut self.random);
+                    self.tell(Event::AttemptEnded(lease, outcome, spent))
                 }
                 None => Ok(()),
             },
-            _ => self.tell(Event::Tick),
+            6 => self.tell(Event::Tick),
+            _ => {
+                let session = Map::session(&mut self.random);
+                self.tell(Event::EndSession(session))
+            }
         }
     }
 
@@ -146,7 +152,10 @@ impl World {
         let live = &self.checked.book.live;
         let promised = &self.checked.book.promised;
         let id = match self.random.below(100) {
-            4..12 => self.random.pick(promised).map(|(client, ..)| *client),
+            4..12 => self.random.pick(promised).and_then(|(client, ..)| match client {
+                Claimed::Job(id) => Some(*id),
+                Claimed::Like(_) => None,
+            }),
             0..2 => self.random.pick(live).map(|note| note.job.id),
             2..4 => self.random.pick(&self.past).copied(),
             _ => None,
@@ -169,8 +178,9 @@ impl World {
         }
         let random = &mut self.random;
         let outcome = if aborted { outcome_of_stopped(random) } else { self.map.outcome(random) };
+        let spent = spent(random);
         remember(&mut self.over, id);
-        self.tell(Event::AttemptEnded(id, outcome))
+        self.tell(Event::AttemptEnded(id, outcome, spent))
     }
 
     fn cancel(&mut self) -> Result<(), Breach> {
@@ -261,7 +271,8 @@ impl World {
         while let Some(lease) = self.checked.book.leases.first() {
             let outcome = if lease.aborted { Outcome::Aborted } else { Outcome::Completed };
             self.now = self.now + Duration::from_millis(1);
-            self.tell(Event::AttemptEnded(lease.id, outcome))?;
+            let spent = spent(&mut self.random);
+            self.tell(Event::AttemptEnded(lease.id, outcome, spent))?;
         }
         Ok(())
     }
@@ -289,11 +300,14 @@ fn note(trace: &mut DefaultHasher, effect: &Effect) {
         Effect::Accept(job, it) => {
             (job, &it.pool, it.queue_position, it.predicted_start, it.predicted_start_p90).hash(trace);
             it.on_time_per_mille.hash(trace);
+            it.budget.map(|left| (left.tokens, left.time, left.cost)).hash(trace);
         }
         Effect::Reject(job, it) => {
             (job, std::mem::discriminant(&it.reason), &it.pool, it.retry_after).hash(trace);
         }
-        Effect::Dispatch(it) => (it.job, it.lease, &it.pool, &it.replica, it.attempt).hash(trace),
+        Effect::Dispatch(it) => {
+            (it.job, it.lease, &it.pool, &it.replica, it.attempt, it.affinity).hash(trace);
+        }
         Effect::Abort(lease) => lease.hash(trace),
         Effect::Finish(job, end) => (job, end).hash(trace),
         Effect::Probe(pool, replica) => (pool, replica).hash(trace),

@@ -1,11 +1,11 @@
 //! Short random sequences that shrink: against all invariants, and against a queue made of two lists.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use orchestrator_core::{
-    AdmissionPolicy, Device, Effect, Event, FailReason, GpuPolicy, JobEnd, JobId, LeaseId, NewJob, Outcome,
+    AdmissionPolicy, AfterTokens, Budget, Effect, Event, FailReason, JobEnd, JobId, LeaseId, NewJob, Outcome,
     PlacementKind, PoolId, Priority, Readiness, RejectReason, ReplicaId, ReplicaView, Requirements, Rules,
-    Scheduler, Timestamp, sim::Checked,
+    Scheduler, SessionId, SessionUse, Spent, Timestamp, sim::Checked,
 };
 use proptest::{prelude::*, sample::Index};
 
@@ -14,17 +14,16 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 fn replica(index: u8, slots: u32, readiness: Readiness) -> ReplicaView {
-    ReplicaView {
-        pool: PoolId::new(["a", "b"][usize::from(index / 2 % 2)]),
-        replica: ReplicaId::new(["r0", "r1"][usize::from(index % 2)]),
-        engine: Arc::from("mock"),
-        models: vec![Arc::from("m")],
-        slots,
-        ctx_max: None,
-        vram_free_bytes: None,
-        device: Device::Unstated,
-        readiness,
-    }
+    let pool = PoolId::new(["a", "b"][usize::from(index / 2 % 2)]);
+    let replica = ReplicaId::new(["r0", "r1"][usize::from(index % 2)]);
+    ReplicaView { slots, readiness, ..ReplicaView::ready(pool, replica, "m") }
+}
+
+/// Two sessions with room for a few jobs at a time.
+fn session(id: u8) -> SessionUse {
+    let (tokens, time) = (Some(40), Some(Duration::from_millis(2_500)));
+    let budget = Some(Budget { tokens, time, cost: None });
+    SessionUse { id: SessionId::from_u128((id % 2).into()), budget, tokens: 11 }
 }
 
 #[derive(Debug, Clone)]
@@ -80,7 +79,7 @@ fn rules() -> impl Strategy<Value = Rules> {
         capacity,
         policy: if drop { AdmissionPolicy::DropLru } else { AdmissionPolicy::Reject },
         placement: if in_turn { PlacementKind::RoundRobin } else { PlacementKind::LeastLoaded },
-        gpu: GpuPolicy::VramOnly,
+        ..Rules::default()
     })
 }
 
@@ -113,20 +112,24 @@ impl World {
             Op::Submit { id, batch, pin, deadline_ms, max_attempts } => {
                 let mut requirements = Requirements::of("m", 1);
                 requirements.pin_pool = pin.map(|pin| PoolId::new(["a", "b", "nowhere"][usize::from(pin)]));
+                let priority = if batch { Priority::Batch } else { Priority::Interactive };
                 Event::Submit(NewJob {
-                    id: JobId::from_u128(id.into()),
-                    priority: if batch { Priority::Batch } else { Priority::Interactive },
-                    requirements,
                     deadline: deadline_ms.map(|ms| self.now + Duration::from_millis(ms.into())),
                     max_attempts,
                     size: u32::from(id) * 7,
                     fingerprint: (id % 3 == 0).then_some(id.into()),
+                    after_tokens: if id % 2 == 0 { AfterTokens::TryAgain } else { AfterTokens::End },
+                    session: (id < 6).then(|| session(id)),
+                    ..NewJob::of(JobId::from_u128(id.into()), priority, requirements)
                 })
             }
             Op::Cancel(id) => Event::Cancel(JobId::from_u128(id.into())),
             // Any lease there ever was: ends are told twice, too.
             Op::End(_, _) if self.leases.is_empty() => Event::Tick,
-            Op::End(which, outcome) => Event::AttemptEnded(*which.get(&self.leases), outcome),
+            Op::End(which, outcome) => {
+                let spent = Spent { tokens: 9, warm: false };
+                Event::AttemptEnded(*which.get(&self.leases), outcome, spent)
+            }
             Op::Seen { replica: index, slots, readiness } => {
                 Event::ReplicaSeen(replica(index, slots, readiness))
             }
@@ -150,7 +153,7 @@ impl World {
                 self.tell(Event::ReplicaSeen(replica(index, 1, Readiness::Ready)))?;
             }
             for lease in std::mem::take(&mut self.leases) {
-                self.tell(Event::AttemptEnded(lease, Outcome::Completed))?;
+                self.tell(Event::AttemptEnded(lease, Outcome::Completed, Spent::default()))?;
             }
             self.now = self.now + Duration::from_secs(3);
             self.tell(Event::Tick)?;
@@ -331,15 +334,8 @@ proptest! {
         for op in ops {
             let (event, expected) = match op {
                 PlainOp::Submit(id, batch) => {
-                    let job = NewJob {
-                        id: JobId::from_u128(id.into()),
-                        priority: if batch { Priority::Batch } else { Priority::Interactive },
-                        requirements: Requirements::of("m", 1),
-                        deadline: None,
-                        max_attempts: 1,
-                        size: 1,
-                        fingerprint: None,
-                    };
+                    let priority = if batch { Priority::Batch } else { Priority::Interactive };
+                    let job = NewJob::of(JobId::from_u128(id.into()), priority, Requirements::of("m", 1));
                     (Event::Submit(job), plain.submit(id, usize::from(batch)))
                 }
                 PlainOp::Cancel(id) => {
@@ -349,7 +345,8 @@ proptest! {
                 PlainOp::End(which) => {
                     let place = which.index(held.len());
                     let (lease, _) = held.remove(place);
-                    (Event::AttemptEnded(lease, Outcome::Completed), plain.end(place))
+                    let ended = Event::AttemptEnded(lease, Outcome::Completed, Spent::default());
+                    (ended, plain.end(place))
                 }
             };
             let told: Vec<Effect> = scheduler.handle(now, event).collect();

@@ -6,9 +6,10 @@
 use std::{collections::HashMap, fmt::Write, fs, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use orchestrator_core::{
-    AdmissionPolicy, Device, Effect, Event, FailReason, GpuPolicy, JobEnd, JobId, LeaseId, NewJob, Outcome,
-    PlacementKind, PoolId, Priority, Readiness, RejectReason, ReplicaId, ReplicaView, Requirements, Rules,
-    Timestamp, sim::Checked,
+    AdmissionPolicy, Affinity, AfterTokens, Budget, Claimant, Device, Effect, Event, FailReason, GpuPolicy,
+    JobEnd, JobId, LeaseId, NewJob, Outcome, PlacementKind, PoolId, Priority, Readiness, RejectReason,
+    Remaining, ReplicaId, ReplicaView, Requirements, Rules, SessionId, SessionRefusal, SessionRules,
+    SessionUse, Share, Spent, Timestamp, Workload, sim::Checked,
 };
 
 fn folder() -> PathBuf {
@@ -99,8 +100,13 @@ impl Player {
             ["submit", id, more @ ..] => Event::Submit(self.job(id, more, &mut words)),
             ["cancel", id] => Event::Cancel(job_id(id)),
             ["end", lease, outcome @ ..] => {
-                Event::AttemptEnded(self.lease(lease), ending(outcome, &mut words))
+                let outcome = ending(outcome, &mut words);
+                let tokens = words.number("used").unwrap_or(0);
+                let warm = words.take("cache") == Some("warm");
+                Event::AttemptEnded(self.lease(lease), outcome, Spent { tokens, warm })
             }
+            ["end-session", id] => Event::EndSession(SessionId::from_u128(id.parse().unwrap())),
+            ["session", id] => return Ok(vec![self.session(id)]),
             ["shutdown"] => Event::Shutdown,
             ["stop-running"] => Event::StopRunning,
             _ => return Err(format!("no such event: {line}")),
@@ -121,19 +127,44 @@ impl Player {
         requirements.prefer_pools = words.pools("prefer");
         requirements.avoid_pools = words.pools("avoid");
         requirements.device_mask = words.take("mask").map(Arc::from);
+        requirements.workload = match words.take("work") {
+            None => Workload::Completion,
+            Some("embedding") => Workload::Embedding,
+            Some(other) => panic!("no such work: {other}"),
+        };
+        let priority = match class {
+            [] | ["interactive"] => Priority::Interactive,
+            ["batch"] => Priority::Batch,
+            other => panic!("no such class: {other:?}"),
+        };
         NewJob {
-            id: job_id(id),
-            priority: match class {
-                [] | ["interactive"] => Priority::Interactive,
-                ["batch"] => Priority::Batch,
-                other => panic!("no such class: {other:?}"),
-            },
-            requirements,
             deadline: words.take("deadline").map(|text| self.now + duration(text)),
             max_attempts: words.number("attempts").unwrap_or(2),
             size: words.number("size").unwrap_or(0),
             fingerprint: words.number("print"),
+            after_tokens: match words.take("lost") {
+                Some("again") => AfterTokens::TryAgain,
+                _ => AfterTokens::End,
+            },
+            claimant: words.number("like").map_or(Claimant::Job, Claimant::Like),
+            session: words.number("session").map(|id| SessionUse {
+                id: SessionId::from_u128(id),
+                budget: budget(words),
+                tokens: words.number("need").unwrap_or(0),
+            }),
+            ..NewJob::of(job_id(id), priority, requirements)
         }
+    }
+
+    /// A session in the words of a script.
+    fn session(&self, id: &str) -> String {
+        let id = SessionId::from_u128(id.parse().unwrap());
+        let Some(it) = self.checked.scheduler().session(self.now, id) else { return "gone".to_owned() };
+        let mut text =
+            format!("turns={}/{} live={} ttl={:?}", it.turns_used, it.turns, it.live, it.ttl_remaining);
+        it.last.iter().for_each(|(pool, replica)| write!(text, " last={pool}/{replica}").unwrap());
+        write!(text, "{}", left(&it.remaining)).unwrap();
+        text + if it.warm { " warm" } else { "" }
     }
 
     /// `3` is the newest lease of job 3, `3#1` its first one.
@@ -146,6 +177,21 @@ impl Player {
             which => of_job[which.parse::<usize>().unwrap() - 1],
         }
     }
+}
+
+fn budget(words: &mut Words<'_>) -> Option<Budget> {
+    let (tokens, cost) = (words.number("tokens"), words.number("cost"));
+    let time = words.take("time").map(duration);
+    let named = tokens.is_some() || cost.is_some() || time.is_some();
+    named.then_some(Budget { tokens, time, cost })
+}
+
+fn left(it: &Remaining) -> String {
+    let mut text = String::new();
+    it.tokens.iter().for_each(|tokens| write!(text, " tokens={tokens}").unwrap());
+    it.time.iter().for_each(|time| write!(text, " time={time:?}").unwrap());
+    it.cost.iter().for_each(|cost| write!(text, " cost={cost}").unwrap());
+    text
 }
 
 fn rules(words: &mut Words<'_>) -> Rules {
@@ -166,6 +212,12 @@ fn rules(words: &mut Words<'_>) -> Rules {
             Some("allow-cpu") => GpuPolicy::AllowCpu,
             Some(other) => panic!("no such policy: {other}"),
         },
+        sessions: SessionRules {
+            turns: words.number("turns").unwrap_or(8),
+            ttl: words.take("ttl").map_or(Duration::from_mins(10), duration),
+            max: words.number("sessions").unwrap_or(100),
+            ..SessionRules::default()
+        },
     }
 }
 
@@ -176,6 +228,12 @@ fn view(at: &str, readiness: &[&str], words: &mut Words<'_>) -> ReplicaView {
         replica,
         engine: Arc::from(words.take("engine").unwrap_or("llamacpp")),
         models: words.take("models").unwrap_or("m").split('+').map(Arc::from).collect(),
+        workloads: match words.take("work") {
+            None => vec![Workload::Completion],
+            Some("embedding") => vec![Workload::Embedding],
+            Some(other) => panic!("no such work: {other}"),
+        },
+        price: words.number("price").unwrap_or(0),
         slots: words.number("slots").unwrap_or(1),
         ctx_max: words.number("ctx"),
         vram_free_bytes: words.number("vram"),
@@ -229,7 +287,11 @@ fn say(effect: &Effect, leases: &mut Vec<(JobId, LeaseId)>) -> String {
         Effect::Accept(job, it) => {
             let (job, start) = (job.as_u128(), it.predicted_start);
             let on_time = it.on_time_per_mille.map(|it| format!(" on-time={it}")).unwrap_or_default();
-            format!("accept {job} pool={} position={} start={start:?}{on_time}", it.pool, it.queue_position)
+            let left = it.budget.as_ref().map(left).unwrap_or_default();
+            format!(
+                "accept {job} pool={} position={} start={start:?}{on_time}{left}",
+                it.pool, it.queue_position
+            )
         }
         Effect::Reject(job, it) => {
             let mut text = format!("reject {} {}", job.as_u128(), reason(&it.reason));
@@ -239,7 +301,13 @@ fn say(effect: &Effect, leases: &mut Vec<(JobId, LeaseId)>) -> String {
         }
         Effect::Dispatch(it) => {
             leases.push((it.job, it.lease));
-            format!("start {} on {}/{} attempt={}", it.job.as_u128(), it.pool, it.replica, it.attempt)
+            let affinity = match it.affinity {
+                Affinity::None => "",
+                Affinity::Kept => " kept",
+                Affinity::Moved => " moved",
+            };
+            let (job, at) = (it.job.as_u128(), format!("{}/{}", it.pool, it.replica));
+            format!("start {job} on {at} attempt={}{affinity}", it.attempt)
         }
         Effect::Abort(lease) => {
             let at = leases.iter().position(|(_, other)| other == lease).unwrap();
@@ -267,6 +335,23 @@ fn reason(reason: &RejectReason) -> String {
         RejectReason::DuplicateId => "duplicate-id".to_owned(),
         RejectReason::Poisoned => "poisoned".to_owned(),
         RejectReason::ShuttingDown => "shutting-down".to_owned(),
+        RejectReason::NoSuchWorkload => "no-such-workload".to_owned(),
+        RejectReason::Session(refusal) => format!("session {}", refused(refusal)),
+    }
+}
+
+fn refused(refusal: &SessionRefusal) -> String {
+    let share = |share: &Share| match share {
+        Share::Tokens => "tokens",
+        Share::Time => "time",
+        Share::Cost => "cost",
+    };
+    match refusal {
+        SessionRefusal::OtherBudget => "has another budget".to_owned(),
+        SessionRefusal::Exceeds(it, limit) => format!("has {limit} {} in all", share(it)),
+        SessionRefusal::Spent(it) => format!("has too little {} left", share(it)),
+        SessionRefusal::Turns(turns) => format!("has had its {turns} turns"),
+        SessionRefusal::TooMany => "finds no room".to_owned(),
     }
 }
 
@@ -280,6 +365,7 @@ fn end_name(end: JobEnd) -> &'static str {
         JobEnd::Failed(FailReason::Poisoned) => "poisoned",
         JobEnd::Failed(FailReason::TimedOut) => "timed-out",
         JobEnd::Failed(FailReason::Refused) => "refused",
+        JobEnd::Failed(FailReason::BudgetSpent) => "budget-spent",
         JobEnd::Failed(FailReason::ShuttingDown) => "shutting-down",
     }
 }
@@ -436,6 +522,47 @@ fn round_robin_takes_each_replica_in_turn() {
 #[test]
 fn the_least_loaded_replica_is_the_one_with_most_vram_then_fewest_streams_then_by_name() {
     play("least_loaded");
+}
+
+#[test]
+fn a_job_that_insists_starts_again_after_tokens_and_never_where_it_was_lost() {
+    play("retry_after_tokens");
+}
+
+//= ORCH-3009 type=test
+//= ORCH-3021 type=test
+#[test]
+fn a_session_keeps_to_its_last_replica_while_that_has_room() {
+    play("session_affinity");
+}
+
+//= ORCH-3099 type=test
+#[test]
+fn a_budget_is_reserved_at_admission_and_settled_at_the_end() {
+    play("session_budget");
+}
+
+//= ORCH-3099 type=test
+#[test]
+fn a_job_takes_its_sessions_time_bit_by_bit_and_is_stopped_without_it() {
+    play("session_time");
+}
+
+//= ORCH-3022 type=test
+#[test]
+fn a_session_has_so_many_turns_and_is_forgotten_when_nothing_comes() {
+    play("session_turns");
+}
+
+#[test]
+fn work_goes_where_it_can_be_done() {
+    play("workload");
+}
+
+//= ORCH-2007 type=test
+#[test]
+fn a_client_without_an_id_of_its_own_finds_its_promised_place_by_what_it_asks_for() {
+    play("promise_alike");
 }
 
 #[test]

@@ -42,29 +42,17 @@ impl OpenAiDialect {
             self.texts = self.texts.saturating_add(1);
             self.hold.text(text, sink);
         }
-        match choice.finish_reason.as_deref() {
-            // TGI writes an empty reason as long as there is none.
-            None | Some("") => Ok(()),
-            Some(reason) => self.finished(reason, sink),
-        }
-    }
-
-    fn finished(&mut self, reason: &str, sink: &mut TextSink<'_>) -> Result<(), AdapterError> {
-        let reason = match reason {
-            "length" => FinishReason::Length,
-            "stop" | "eos_token" | "stop_sequence" | "tool_calls" => FinishReason::Stop,
-            // The engine was told to stop, and the answer is only a part.
-            "abort" => return Err(AdapterError::Lost),
-            _ => {
-                let message = "it stopped for a reason that is no good end".to_owned();
-                return Err(AdapterError::Failed { message });
+        match finish_mark(choice.finish_reason.as_deref())? {
+            FinishMark::GoesOn => return Ok(()),
+            FinishMark::Ended(FinishReason::Stop) => {
+                self.hold.cut(sink);
+                self.reason = Some(FinishReason::Stop);
             }
-        };
-        match reason {
-            FinishReason::Stop => self.hold.cut(sink),
-            FinishReason::Length => self.hold.release(sink),
+            FinishMark::Ended(FinishReason::Length) => {
+                self.hold.release(sink);
+                self.reason = Some(FinishReason::Length);
+            }
         }
-        self.reason = Some(reason);
         Ok(())
     }
 
@@ -101,6 +89,32 @@ impl Dialect for OpenAiDialect {
         let decode_ms = chunk.timings.and_then(|timings| timings.predicted_ms);
         self.finish.decode_ms = decode_ms.or(self.finish.decode_ms);
         Ok(None)
+    }
+}
+
+/// What a finish reason says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FinishMark {
+    /// Nothing: the answer goes on.
+    GoesOn,
+    /// The answer is whole.
+    Ended(FinishReason),
+}
+
+/// Reads a finish reason. One that means no whole answer is an error.
+fn finish_mark(reason: Option<&str>) -> Result<FinishMark, AdapterError> {
+    match reason {
+        // TGI writes an empty reason as long as there is none.
+        None | Some("") => Ok(FinishMark::GoesOn),
+        Some("length") => Ok(FinishMark::Ended(FinishReason::Length)),
+        Some("stop" | "eos_token" | "stop_sequence" | "tool_calls" | "function_call") => {
+            Ok(FinishMark::Ended(FinishReason::Stop))
+        }
+        // The engine was told to stop, and the answer is only a part.
+        Some("abort") => Err(AdapterError::Lost),
+        Some(_) => {
+            Err(AdapterError::Failed { message: "it stopped for a reason that is no good end".to_owned() })
+        }
     }
 }
 

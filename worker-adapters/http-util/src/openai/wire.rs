@@ -1,9 +1,9 @@
 //! `OpenAI`'s stream events, as far as they are used. Private to this module's parent.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use crate::json::ByteString;
 
@@ -60,4 +60,39 @@ pub(super) struct PromptDetails {
 #[derive(Debug, Deserialize)]
 pub(super) struct Timings {
     pub(super) predicted_ms: Option<f64>,
+}
+
+/// What of a relayed event is looked at.
+#[derive(Debug, Deserialize)]
+pub(super) struct Seen<'a> {
+    #[serde(borrow, default)]
+    pub(super) choices: Vec<SeenChoice<'a>>,
+    pub(super) usage: Option<Usage>,
+    pub(super) timings: Option<Timings>,
+    pub(super) error: Option<Value>,
+}
+
+/// What of one answer's part is looked at.
+#[derive(Debug, Deserialize)]
+pub(super) struct SeenChoice<'a> {
+    #[serde(borrow)]
+    pub(super) finish_reason: Option<Cow<'a, str>>,
+}
+
+/// The same part, as long as it is not known whether anything was said.
+#[derive(Debug, Deserialize)]
+pub(super) struct SeenDelta<'a> {
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    delta: BTreeMap<Cow<'a, str>, &'a RawValue>,
+}
+
+impl SeenDelta<'_> {
+    /// Whether it names the speaker and nothing else.
+    pub(super) fn is_silent(&self) -> bool {
+        let empty = |value: &RawValue| matches!(value.get(), "null" | "\"\"");
+        let said = self.delta.iter().any(|(name, value)| name != "role" && !empty(value));
+        !said && self.text.is_none_or(empty)
+    }
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use adapter_api::{AdapterError, WorkerAdapter};
+use adapter_api::{AdapterError, WorkerAdapter, Workload};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
@@ -95,6 +95,9 @@ async fn reply(socket: TcpStream, answers: &Mutex<Answers>) -> std::io::Result<(
     socket.shutdown().await
 }
 
+/// What a first look asks for.
+const EVERYTHING: [&str; 6] = ["/health", "/props", "/v1/models", "/v1/embeddings", "/v1/rerank", "/slots"];
+
 #[tokio::test]
 async fn a_first_look_learns_all_that_the_engine_tells() {
     let engine = Questioned::start().await;
@@ -120,7 +123,7 @@ async fn what_cannot_change_is_asked_once_while_the_engine_is_up() {
     let engine = Questioned::start().await;
     let adapter = adapter(&engine.url, None);
     let first = adapter.probe().await.unwrap();
-    assert_eq!(engine.asked(), ["/health", "/props", "/v1/models", "/slots"]);
+    assert_eq!(engine.asked(), EVERYTHING);
     engine.set("/slots", 200, "[]");
     let second = adapter.probe().await.unwrap();
     assert_eq!(engine.asked(), ["/health", "/slots"]);
@@ -140,8 +143,19 @@ async fn after_the_engine_was_away_everything_is_asked_again() {
     engine.set("/v1/models", 200, r#"{"data":[]}"#);
     engine.asked();
     let report = adapter.probe().await.unwrap();
-    assert_eq!(engine.asked(), ["/health", "/props", "/v1/models", "/slots"]);
+    assert_eq!(engine.asked(), EVERYTHING);
     assert_eq!((report.slots_total, report.models[1].as_str()), (Some(2), "other.gguf"));
+}
+
+#[tokio::test]
+async fn a_route_that_misses_its_fields_is_on_and_one_that_is_not_supported_is_off() {
+    let engine = Questioned::start().await;
+    let off = r#"{"error":{"message":"off","type":"not_supported_error","code":501}}"#;
+    let on = r#"{"error":{"message":"input is missing","type":"invalid_request_error","code":400}}"#;
+    engine.set("/v1/embeddings", 400, on);
+    engine.set("/v1/rerank", 501, off);
+    let report = adapter(&engine.url, None).probe().await.unwrap();
+    assert_eq!(report.workloads, Some(vec![Workload::Completion, Workload::Embedding]));
 }
 
 #[tokio::test]
@@ -182,6 +196,6 @@ async fn every_question_holds_the_key_when_there_is_one() {
     let engine = Questioned::start().await;
     adapter(&engine.url, Some("k-1")).probe().await.unwrap();
     let asked = std::mem::take(&mut engine.answers.lock().unwrap().asked);
-    assert_eq!(asked.len(), 4);
+    assert_eq!(asked.len(), EVERYTHING.len());
     assert!(asked.iter().all(|(_, with_key)| *with_key), "{asked:?}");
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use adapter_api::{AdapterError, Sampling, WorkOrder, WorkerAdapter};
-use mock::wire::{Act, ScriptedEngine, answer};
+use adapter_api::{AdapterError, Input, Sampling, WorkerAdapter};
+use mock::wire::{Act, ScriptedEngine, answer, run_order, wishing};
 
-use crate::{adapter, plain_order, run};
+use crate::{adapter, plain_order};
 
 const PROMPT_TOO_LONG: &str = include_str!("../transcripts/prompt_too_long.json");
 
@@ -17,7 +17,7 @@ async fn meaning(status: &str, body: &str) -> AdapterError {
 async fn meaning_of(bytes: &str) -> AdapterError {
     let engine = ScriptedEngine::start(1).await.unwrap();
     engine.push(vec![Act::Send(bytes.as_bytes().to_vec()), Act::Close]);
-    run(&adapter(&engine.url(), None), plain_order()).await.unwrap_err()
+    run_order(&adapter(&engine.url(), None), plain_order()).await.unwrap_err()
 }
 
 fn said(message: &str, kind: &str) -> String {
@@ -129,12 +129,12 @@ async fn a_long_dirty_reason_is_cut_and_cleaned() {
 async fn an_engine_that_is_not_there_is_unreachable() {
     let engine = ScriptedEngine::start(1).await.unwrap();
     let adapter = adapter(&engine.url(), None);
-    run(&adapter, plain_order()).await.unwrap();
+    run_order(&adapter, plain_order()).await.unwrap();
     drop(engine);
     // Listening ends with the task that listens, which ends soon.
     let gone = tokio::time::timeout(Duration::from_secs(10), async {
         loop {
-            match run(&adapter, plain_order()).await {
+            match run_order(&adapter, plain_order()).await {
                 Err(AdapterError::Unreachable { reason }) => return reason,
                 _ => tokio::time::sleep(Duration::from_millis(5)).await,
             }
@@ -147,16 +147,14 @@ async fn an_engine_that_is_not_there_is_unreachable() {
 // A stop text is a client's text as much as a prompt is.
 #[tokio::test]
 async fn no_text_of_a_client_shows_in_an_error_of_ours() {
-    let order = WorkOrder {
-        sampling: Sampling { stop: vec!["secret-stop".to_owned()], ..Sampling::default() },
-        ..plain_order()
-    };
+    let stop = vec!["secret-stop".to_owned()];
+    let order = wishing(Input::text("Count:"), Sampling { stop, ..Sampling::default() });
     for bytes in
         ["HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/?Count:secret-stop\r\n\r\n", "nonsense\r\n\r\n"]
     {
         let engine = ScriptedEngine::start(1).await.unwrap();
         engine.push(vec![Act::Send(bytes.as_bytes().to_vec()), Act::Close]);
-        let error = run(&adapter(&engine.url(), Some("k-secret")), order.clone()).await.unwrap_err();
+        let error = run_order(&adapter(&engine.url(), Some("k-secret")), order.clone()).await.unwrap_err();
         let shown = format!("{error:?} {error}");
         assert!(!shown.contains("secret") && !shown.contains("Count:"), "{shown}");
     }

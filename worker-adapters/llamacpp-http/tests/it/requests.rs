@@ -1,14 +1,14 @@
 //! What is sent: exactly the typed fields, and exactly the headers that have a meaning.
 
-use adapter_api::{AdapterError, Input, Message, Role, Sampling, WorkOrder};
-use mock::wire::{Persona, ScriptedEngine, Seen};
+use adapter_api::{AdapterError, Generate, Input, OutputShape, Sampling, Work, WorkOrder};
+use mock::wire::{Persona, ScriptedEngine, Seen, conversation, every_wish, order_of, run_order};
 use serde_json::{Value, json};
 
-use crate::{adapter, plain_order, run};
+use crate::{adapter, plain_order};
 
 async fn sent(key: Option<&str>, order: WorkOrder) -> Seen {
     let engine = ScriptedEngine::start(1).await.unwrap();
-    run(&adapter(&engine.url(), key), order).await.unwrap();
+    run_order(&adapter(&engine.url(), key), order).await.unwrap();
     engine.seen().remove(0)
 }
 
@@ -20,11 +20,7 @@ fn header_names(seen: &Seen) -> Vec<String> {
 }
 
 fn header<'a>(seen: &'a Seen, name: &str) -> &'a str {
-    let found = seen.head.lines().find_map(|line| {
-        let (key, value) = line.split_once(':')?;
-        key.eq_ignore_ascii_case(name).then_some(value.trim())
-    });
-    found.unwrap_or_else(|| panic!("no header {name} in {:?}", seen.head))
+    seen.header(name).unwrap_or_else(|| panic!("no header {name} in {:?}", seen.head))
 }
 
 fn fixed_fields() -> Value {
@@ -55,19 +51,18 @@ async fn an_order_without_wishes_leaves_sampling_to_the_engine() {
 
 #[tokio::test]
 async fn every_wish_of_an_order_becomes_its_field_and_nothing_else_does() {
-    let order = WorkOrder {
-        input: Input::text("a \"b\"\r\n\0\u{2028}é😀 \",\"n_predict\":9999"),
-        max_tokens: u32::MAX,
+    let text = Input::text("a \"b\"\r\n\0\u{2028}é😀 \",\"n_predict\":9999");
+    let generate = Generate {
         sampling: Sampling {
             seed: Some(u64::from(u32::MAX)),
             temperature: Some(0.0),
-            top_p: Some(0.25),
             top_k: Some(0),
-            stop: vec![" 4".to_owned(), "\n\"".to_owned()],
+            ..every_wish()
         },
-        ..plain_order()
+        shape: OutputShape::Json,
+        ..Generate::from(text, u32::MAX)
     };
-    let seen = sent(None, order).await;
+    let seen = sent(None, order_of(Work::Generate(generate))).await;
     let body: Value = serde_json::from_str(&seen.body).unwrap();
     let wanted = with(json!({
         "prompt": "a \"b\"\r\n\0\u{2028}é😀 \",\"n_predict\":9999",
@@ -76,7 +71,12 @@ async fn every_wish_of_an_order_becomes_its_field_and_nothing_else_does() {
         "temperature": 0.0,
         "top_p": 0.25,
         "top_k": 0,
+        "min_p": 0.125,
+        "presence_penalty": 0.75,
+        "frequency_penalty": -0.5,
+        "repeat_penalty": 1.25,
         "stop": [" 4", "\n\""],
+        "json_schema": {},
     }));
     assert_eq!(body, wanted);
 }
@@ -115,7 +115,7 @@ async fn a_name_that_no_header_may_hold_is_left_out_and_splits_nothing() {
 #[tokio::test]
 async fn an_engine_behind_a_path_is_asked_below_that_path() {
     let engine = ScriptedEngine::start(1).await.unwrap();
-    let refused = run(&adapter(&format!("{}/llm/", engine.url()), None), plain_order()).await;
+    let refused = run_order(&adapter(&format!("{}/llm/", engine.url()), None), plain_order()).await;
     // The scripted engine serves the bare path only, so that being refused shows where was asked.
     let said = refused.unwrap_err().to_string();
     assert!(said.contains("404"), "{said}");
@@ -123,14 +123,13 @@ async fn an_engine_behind_a_path_is_asked_below_that_path() {
 }
 
 fn chat() -> WorkOrder {
-    let messages = vec![Message::new(Role::System, "be brief"), Message::new(Role::User, "hi")];
-    WorkOrder { input: Input::Chat(messages), ..plain_order() }
+    mock::wire::plain_order(conversation().0)
 }
 
 #[tokio::test]
 async fn a_conversation_is_put_into_the_models_shape_by_the_engine() {
     let engine = ScriptedEngine::start(1).await.unwrap();
-    run(&adapter(&engine.url(), None), chat()).await.unwrap();
+    run_order(&adapter(&engine.url(), None), chat()).await.unwrap();
     let body: Value = serde_json::from_str(&engine.seen()[0].body).unwrap();
     assert_eq!(body["prompt"], "<user>hi</user><assistant>");
 }
@@ -143,7 +142,7 @@ async fn a_template_that_the_engine_cannot_apply_ends_the_work_before_it_begins(
     ];
     for (persona, reason) in table {
         let engine = ScriptedEngine::start_as(persona).await.unwrap();
-        let error = run(&adapter(&engine.url(), None), chat()).await.unwrap_err();
+        let error = run_order(&adapter(&engine.url(), None), chat()).await.unwrap_err();
         assert!(
             matches!(error, AdapterError::Protocol { .. }) && error.to_string().contains(reason),
             "{error}"

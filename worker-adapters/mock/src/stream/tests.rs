@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use adapter_api::{Input, Sampling, WorkerAdapter, next};
+use adapter_api::{Input, Sampling, Work, WorkOrder, WorkerAdapter, next};
 use tokio::task::JoinSet;
 
 use super::*;
@@ -10,14 +10,12 @@ use crate::MockAdapter;
 
 fn order(max_tokens: u32, stop: &[&str]) -> Arc<WorkOrder> {
     let stop = stop.iter().map(|&stop| stop.to_owned()).collect();
-    Arc::new(WorkOrder {
-        request_id: "r".into(),
-        model: "m".into(),
-        input: Input::text("Tell me a story."),
-        max_tokens,
+    let generate = Generate {
         sampling: Sampling { stop, ..Sampling::default() },
-        traceparent: None,
-    })
+        ..Generate::from(Input::text("Tell me a story."), max_tokens)
+    };
+    let work = Work::Generate(generate);
+    Arc::new(WorkOrder { request_id: "r".into(), model: "m".into(), work, traceparent: None })
 }
 
 async fn read(max_tokens: u32, stop: &[&str]) -> (Vec<String>, Finish) {

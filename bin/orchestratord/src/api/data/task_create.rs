@@ -21,7 +21,7 @@ use crate::{
     services::{Admission, Admitted},
 };
 
-type Answer = (StatusCode, [(HeaderName, String); 1], Json<WireAdmission>);
+type Answer = (StatusCode, [(HeaderName, String); 1], HeaderMap, Json<WireAdmission>);
 
 /// 202 for a task that came in, 200 for one that came before.
 pub(crate) async fn task_create(
@@ -44,7 +44,8 @@ pub(crate) async fn task_create(
         Admitted::Repeated(id, granted) => (StatusCode::OK, id, granted),
     };
     let location = [(header::LOCATION, format!("/v2/tasks/{id}"))];
-    Ok((status, location, Json(to_wire::admission(id, &granted))))
+    let budget = granted.budget.as_ref().map(to_wire::budget_headers).unwrap_or_default();
+    Ok((status, location, budget, Json(to_wire::admission(id, &granted))))
 }
 
 /// The W3C trace context, if it looks like one: `00-<32 hex>-<16 hex>-<2 hex>`.

@@ -23,7 +23,7 @@ use crate::{
     clock::Clock,
     error::ApiError,
     relay::{Detail, EventBody, Resume, ResumeError},
-    services::{JobEntry, Jobs, Readers},
+    services::{JobEntry, Jobs, Readers, SchedulerHandle},
 };
 
 /// What a reader wants: where to start, and how much to be told.
@@ -71,8 +71,22 @@ pub(crate) async fn task_events(
         (header::CACHE_CONTROL, "no-cache"),
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];
+    let budget = budget(&entry, &readers.scheduler).await?;
     let body = EventBody::new(Arc::clone(&entry.log), cursor, readers.enter(&entry));
-    Ok((headers, Body::new(body)).into_response())
+    Ok((headers, budget, Body::new(body)).into_response())
+}
+
+/// What the session's budget has left now, for a job that has one.
+async fn budget(entry: &JobEntry, scheduler: &SchedulerHandle) -> Result<HeaderMap, ApiError> {
+    let status = entry.status();
+    let Some(admitted) = status.admission.and_then(|admission| admission.budget) else {
+        return Ok(HeaderMap::new());
+    };
+    let left = match status.remaining {
+        Some(at_end) => at_end,
+        None => scheduler.session(entry.facts.session()).await?.map_or(admitted, |now| now.remaining),
+    };
+    Ok(to_wire::budget_headers(&left))
 }
 
 /// Where the reader wants to go on: the header that browsers send wins.

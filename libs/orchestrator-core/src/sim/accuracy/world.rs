@@ -2,14 +2,13 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::Arc,
     time::Duration,
 };
 
 use super::{Accuracy, Law};
 use crate::{
-    Admission, AdmissionPolicy, Device, Effect, Event, GpuPolicy, JobEnd, JobId, LeaseId, NewJob, Outcome,
-    PlacementKind, PoolId, Priority, Readiness, ReplicaId, ReplicaView, Requirements, Rules, Scheduler,
+    Admission, AdmissionPolicy, Effect, Event, GpuPolicy, JobEnd, JobId, LeaseId, NewJob, Outcome,
+    PlacementKind, PoolId, Priority, ReplicaId, ReplicaView, Requirements, Rules, Scheduler, Spent,
     Timestamp, sim::random::Random,
 };
 
@@ -66,6 +65,7 @@ impl World {
             policy: AdmissionPolicy::Reject,
             placement: PlacementKind::LeastLoaded,
             gpu: GpuPolicy::VramOnly,
+            ..Rules::default()
         };
         let mean = real(&mut random, 0.3, 2.0) * f64::from(slots * replicas) / 4.0;
         let slower_at = random.chance(50).then(|| Timestamp::default() + LIFE / 2);
@@ -110,7 +110,9 @@ impl World {
                     }
                     self.tell(Event::Submit(job));
                 }
-                Next::End(lease) => self.tell(Event::AttemptEnded(lease, Outcome::Completed)),
+                Next::End(lease) => {
+                    self.tell(Event::AttemptEnded(lease, Outcome::Completed, Spent::default()));
+                }
                 Next::Cancel(id) => self.tell(Event::Cancel(id)),
                 Next::Due => self.tell(Event::Tick),
             }
@@ -123,15 +125,8 @@ impl World {
         self.born += (1 << 32) + u128::from(self.random.below(1 << 31));
         let id = JobId::from_u128(self.born);
         let priority = Priority::ALL[usize::from(self.random.chance(self.batch))];
-        let job = NewJob {
-            id,
-            priority,
-            requirements: Requirements::of("m", 1),
-            deadline: None,
-            max_attempts: 1,
-            size: self.random.small(16, 1024),
-            fingerprint: None,
-        };
+        let size = self.random.small(16, 1024);
+        let job = NewJob { size, ..NewJob::of(id, priority, Requirements::of("m", 1)) };
         let at = self.now + seconds(exponential(&mut self.random) * self.think);
         self.clients.insert(id, Client { job, told: None, refused: 0 });
         self.next.insert((at, Next::Submit(id)));
@@ -244,17 +239,8 @@ impl World {
 }
 
 fn view(replica: u32, slots: u32) -> ReplicaView {
-    ReplicaView {
-        pool: PoolId::new("p"),
-        replica: ReplicaId::new(format!("r{replica}")),
-        engine: Arc::from("llamacpp"),
-        models: vec![Arc::from("m")],
-        slots,
-        ctx_max: None,
-        vram_free_bytes: None,
-        device: Device::Unstated,
-        readiness: Readiness::Ready,
-    }
+    let replica = ReplicaId::new(format!("r{replica}"));
+    ReplicaView { slots, ..ReplicaView::ready(PoolId::new("p"), replica, "m") }
 }
 
 fn seconds(value: f64) -> Duration {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::{Checks, Step, breach, hold};
 use crate::{
     Admission, AdmissionPolicy, Effect, Event, FailReason, JobEnd, NewJob, PoolId, RejectReason, Rejection,
-    sim::expect::Verdict,
+    SessionRefusal,
+    sim::{book::Claimed, expect::Verdict},
 };
 
 /// A client that is turned away is told to come back within this.
@@ -28,8 +29,14 @@ impl Step<'_> {
         hold(names_it, "T5", || format!("the answer to job {} names another one", job.id))?;
         match (&verdict, effects) {
             (Verdict::Refuse(reason), [Effect::Reject(_, it)]) if it.reason == *reason => {
-                let silent = it.pool.is_none() && it.retry_after.is_none();
-                hold(silent, "T5", || format!("a refusal for good promises something: {it:?}"))
+                let waits = matches!(
+                    reason,
+                    RejectReason::Session(
+                        SessionRefusal::Spent(_) | SessionRefusal::Turns(_) | SessionRefusal::TooMany
+                    )
+                );
+                let right = it.pool.is_none() && it.retry_after.is_some() == waits;
+                hold(right, "T5", || format!("a refusal promises too much or too little: {it:?}"))
             }
             (Verdict::Start, [Effect::Accept(_, admission), Effect::Dispatch(assignment)]) => {
                 hold(admission.pool == assignment.pool, "T1", || "accepted here, started there".to_owned())
@@ -89,7 +96,7 @@ impl Step<'_> {
                 let told = wait.is_some_and(|it| (RETRY[0]..=RETRY[1]).contains(&it));
                 self.book.promised.retain(|(_, _, until)| now <= *until);
                 if let (Some(pool), Some(wait), AdmissionPolicy::Reject) = (pool, wait, policy) {
-                    self.book.promised.push((job.id, pool, now + wait + PATIENCE));
+                    self.book.promised.push((Claimed::by(job), pool, now + wait + PATIENCE));
                 }
                 hold(told, "Q7", || format!("job {} shall come back after {wait:?}", job.id))
             }

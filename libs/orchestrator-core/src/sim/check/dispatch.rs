@@ -2,9 +2,10 @@
 
 use super::{Checks, Step, breach, hold};
 use crate::{
-    Assignment, JobId, PlacementKind, Priority,
+    Affinity, Assignment, JobId, PlacementKind, Priority,
     sim::{
         book::{LeaseNote, Standing},
+        expect::Cause,
         rare::Rare,
     },
 };
@@ -34,7 +35,14 @@ impl Step<'_> {
         }
         let retry = !self.book.live[place].tried.is_empty();
         self.tally.reach_if(retry, Rare::Retry);
-        self.tally.reach_if(self.expected.is_tick, Rare::RestEndsIntoWork);
+        self.tally.reach_if(self.expected.cause == Cause::LossAfterTokens, Rare::RetryAfterTokens);
+        self.tally.reach_if(self.expected.cause == Cause::Time, Rare::RestEndsIntoWork);
+        let affinity = self.book.ledger.start(told.job, told.lease, self.now, replica);
+        hold(told.affinity == affinity, "S1", || {
+            format!("job {} is told {:?} of its session, which is {affinity:?}", told.job, told.affinity)
+        })?;
+        self.tally.reach_if(affinity == Affinity::Kept, Rare::AffinityKept);
+        self.tally.reach_if(affinity == Affinity::Moved, Rare::AffinityMoved);
         self.book.newest_lease = Some(told.lease);
         self.book.leases.push(LeaseNote { id: told.lease, job: told.job, replica, aborted: false });
         self.book.replicas[replica].used += 1;
@@ -103,13 +111,17 @@ impl Step<'_> {
     fn is_best_choice(&self, place: usize, replica: usize) -> Checks {
         let note = &self.book.live[place];
         let prefer = &note.job.requirements.prefer_pools;
+        let session = note.job.session.and_then(|asked| self.book.ledger.account(asked.id));
+        let last = session.and_then(|account| account.last);
         let by_load = self.book.rules.placement == PlacementKind::LeastLoaded;
         let badness = |index: usize| {
             let it = &self.book.replicas[index];
             let full = if by_load { u64::MAX - it.view.vram_free_bytes.unwrap_or(0) } else { 0 };
             let used = if by_load { it.used } else { 0 };
             let name = if by_load { it.view.replica.as_str() } else { "" };
-            (!prefer.contains(&it.view.pool), full, used, name)
+            let preferred = prefer.contains(&it.view.pool);
+            let warm = last == Some(index) && (prefer.is_empty() || preferred);
+            (!warm, !preferred, full, used, name)
         };
         let free = (0..self.book.replicas.len()).filter(|&index| {
             self.book.replicas[index].is_open(self.now) && self.book.suits_note(note, index)

@@ -1,27 +1,19 @@
 //! A checker that accepts everything finds nothing: here the scheduler's true effects are falsified,
 //! one lie at a time, and each lie must be called by the right name.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use super::*;
 use crate::{
-    AdmissionPolicy, Assignment, Device, GpuPolicy, NewJob, Outcome, PlacementKind, Priority, Readiness,
-    ReplicaView, Requirements,
+    AdmissionPolicy, Affinity, Assignment, Budget, NewJob, Outcome, Priority, Readiness, RejectReason,
+    Rejection, ReplicaView, Requirements, Rule, SessionId, SessionRefusal, SessionUse, Share, Spent, Why,
 };
 
 const NOW: Timestamp = Timestamp::from_micros(1_000_000);
 
 fn job(number: u128, priority: Priority) -> NewJob {
     let requirements = Requirements::of("m", 1);
-    NewJob {
-        id: JobId::from_u128(number),
-        priority,
-        requirements,
-        deadline: None,
-        max_attempts: 2,
-        size: 1,
-        fingerprint: None,
-    }
+    NewJob { max_attempts: 2, size: 1, ..NewJob::of(JobId::from_u128(number), priority, requirements) }
 }
 
 fn submit(number: u128) -> Event {
@@ -33,27 +25,20 @@ fn batch(number: u128) -> Event {
 }
 
 fn replica(name: &str, readiness: Readiness) -> ReplicaView {
-    ReplicaView {
-        pool: PoolId::new("p"),
-        replica: ReplicaId::new(name),
-        engine: Arc::from("llamacpp"),
-        models: vec![Arc::from("m")],
-        slots: 1,
-        ctx_max: None,
-        vram_free_bytes: None,
-        device: Device::Unstated,
-        readiness,
-    }
+    ReplicaView { readiness, ..ReplicaView::ready(PoolId::new("p"), ReplicaId::new(name), "m") }
 }
 
 fn lease(number: u64) -> LeaseId {
     LeaseId(number)
 }
 
+fn ended_attempt(number: u64, outcome: Outcome) -> Event {
+    Event::AttemptEnded(lease(number), outcome, Spent::default())
+}
+
 /// One Ready replica with one slot, one draining, and room for two waiting jobs.
 fn watched(policy: AdmissionPolicy, events: &[Event]) -> Checked {
-    let (placement, gpu) = (PlacementKind::LeastLoaded, GpuPolicy::VramOnly);
-    let mut checked = Checked::new(Rules { capacity: 2, policy, placement, gpu }, 1);
+    let mut checked = Checked::new(Rules { capacity: 2, policy, ..Rules::default() }, 1);
     let seen = [replica("r0", Readiness::Ready), replica("r1", Readiness::Draining)].map(Event::ReplicaSeen);
     for event in seen.iter().chain(events) {
         checked.handle(NOW, event.clone()).unwrap();
@@ -63,7 +48,17 @@ fn watched(policy: AdmissionPolicy, events: &[Event]) -> Checked {
 
 fn start(number: u128, lease: LeaseId, replica: &str, attempt: u32) -> Effect {
     let (pool, replica) = (PoolId::new("p"), ReplicaId::new(replica));
-    Effect::Dispatch(Assignment { job: JobId::from_u128(number), lease, pool, replica, attempt })
+    let why = Box::new(Why { rule: Rule::SlotFreed, considered: 0, candidates: Vec::new() });
+    let affinity = Affinity::None;
+    Effect::Dispatch(Assignment {
+        job: JobId::from_u128(number),
+        lease,
+        pool,
+        replica,
+        attempt,
+        affinity,
+        why,
+    })
 }
 
 fn finish(number: u128, end: JobEnd) -> Effect {
@@ -90,7 +85,7 @@ const DROP: AdmissionPolicy = AdmissionPolicy::DropLru;
 
 #[test]
 fn a_lie_about_starting_is_called() {
-    let end = || Event::AttemptEnded(lease(1), Outcome::Completed);
+    let end = || ended_attempt(1, Outcome::Completed);
     let ended = || finish(1, JobEnd::Completed);
     let three = [submit(1), batch(2), submit(3)];
     let lies = [
@@ -136,6 +131,7 @@ fn a_lie_about_an_admission_is_called() {
         predicted_start: Duration::ZERO,
         predicted_start_p90: Duration::ZERO,
         on_time_per_mille: None,
+        budget: None,
     };
     let accept = |number, position| Effect::Accept(JobId::from_u128(number), admission(position));
     let dropped = JobEnd::Failed(FailReason::Dropped);
@@ -165,7 +161,7 @@ fn a_lie_about_a_lost_engine_is_called() {
         let ready = Event::ReplicaSeen(replica("r1", Readiness::Ready));
         watched(REJECT, &[submit(1), ready, submit(2), submit(3)])
     };
-    let lost = |tokens_out| Event::AttemptEnded(lease(1), Outcome::Lost { tokens_out });
+    let lost = |tokens_out| ended_attempt(1, Outcome::Lost { tokens_out });
     let probe = Effect::Probe(PoolId::new("p"), ReplicaId::new("r0"));
     let engine_lost = JobEnd::Failed(FailReason::EngineLost);
     assert_eq!(called(world(), lost(0), &[]), "P8");
@@ -180,7 +176,7 @@ fn a_lie_about_a_circuit_is_called() {
     for number in 1..=3 {
         let outcome = Outcome::Lost { tokens_out: 5 };
         let seen = Event::ReplicaSeen(replica("r0", Readiness::Ready));
-        events.extend([submit(number.into()), Event::AttemptEnded(lease(number), outcome), seen]);
+        events.extend([submit(number.into()), ended_attempt(number, outcome), seen]);
     }
     events.push(submit(4));
     assert_eq!(called(watched(REJECT, &events), Event::Tick, &[start(4, lease(4), "r0", 1)]), "P9");
@@ -193,10 +189,10 @@ fn a_lie_about_a_quarantine_is_called() {
         job.fingerprint = Some(7);
         Event::Submit(job)
     };
-    let lost = |number| Event::AttemptEnded(lease(number), Outcome::Lost { tokens_out: 0 });
+    let lost = |number| ended_attempt(number, Outcome::Lost { tokens_out: 0 });
     let world = || {
         let ready = Event::ReplicaSeen(replica("r1", Readiness::Ready));
-        let end = Event::AttemptEnded(lease(2), Outcome::Completed);
+        let end = ended_attempt(2, Outcome::Completed);
         watched(REJECT, &[printed(1), ready, submit(2), printed(3), lost(1), end])
     };
     let probe = Effect::Probe(PoolId::new("p"), ReplicaId::new("r1"));
@@ -212,9 +208,55 @@ fn a_lie_about_a_quarantine_is_called() {
         predicted_start: Duration::ZERO,
         predicted_start_p90: Duration::ZERO,
         on_time_per_mille: None,
+        budget: None,
     };
     let accept = Effect::Accept(JobId::from_u128(9), admission);
     assert_eq!(called(after, printed(9), &[accept]), "Q7");
+}
+
+/// A job of a session that may use 100 tokens in all.
+fn of_session(number: u128, tokens: u64) -> NewJob {
+    let budget = Budget { tokens: Some(100), ..Budget::default() };
+    let session = SessionUse { id: SessionId::from_u128(1), budget: Some(budget), tokens };
+    NewJob { session: Some(session), ..job(number, Priority::Interactive) }
+}
+
+#[test]
+fn a_lie_about_a_budget_is_called() {
+    let submit = |number, tokens| Event::Submit(of_session(number, tokens));
+    let world = || watched(REJECT, &[submit(1, 60)]);
+    let admission = |tokens| Admission {
+        pool: PoolId::new("p"),
+        queue_position: 0,
+        predicted_start: Duration::ZERO,
+        predicted_start_p90: Duration::ZERO,
+        on_time_per_mille: None,
+        budget: Some(crate::Remaining { tokens: Some(tokens), time: None, cost: None }),
+    };
+    let accept = |tokens| Effect::Accept(JobId::from_u128(2), admission(tokens));
+    assert_eq!(called(world(), submit(2, 30), &[accept(11)]), "S3");
+    assert_eq!(called(world(), submit(2, 50), &[accept(0)]), "Q7");
+    let short = RejectReason::Session(SessionRefusal::Spent(Share::Tokens));
+    let refused = Rejection { reason: short, pool: None, retry_after: None };
+    assert_eq!(called(world(), submit(2, 50), &[Effect::Reject(JobId::from_u128(2), refused)]), "T5");
+}
+
+#[test]
+fn a_lie_about_where_a_session_was_is_called() {
+    let ready = Event::ReplicaSeen(replica("r1", Readiness::Ready));
+    let end = || Event::AttemptEnded(lease(1), Outcome::Completed, Spent::default());
+    let world = watched(REJECT, &[Event::Submit(of_session(1, 10)), ready, end()]);
+    let mut lied = Vec::new();
+    let mut checked = world;
+    let invariant = called_at(NOW, &mut checked, Event::Submit(of_session(2, 10)), |effects| {
+        for effect in effects.iter_mut() {
+            if let Effect::Dispatch(it) = effect {
+                lied.push(it.affinity);
+                it.affinity = Affinity::Moved;
+            }
+        }
+    });
+    assert_eq!((invariant, lied.as_slice()), ("S1", [Affinity::Kept].as_slice()));
 }
 
 #[test]

@@ -40,6 +40,7 @@ impl Checked {
         let idle = live == 0 && book.leases.is_empty();
         hold(scheduler.is_idle() == idle, "P2", || format!("idle is {idle}, and is told otherwise"))?;
         self.pools_are_told_right()?;
+        self.sessions_are_told_right(now)?;
         for (place, note) in book.live.iter().enumerate() {
             let rank = note.line().map(|line| {
                 let before = |other: &(usize, usize)| *other < (note.job.priority as usize, place);
@@ -48,6 +49,25 @@ impl Checked {
             });
             let told = scheduler.queue_position(note.job.id).map(|position| position as usize);
             hold(told == rank, "Q6", || format!("job {} stands at {rank:?}, is told {told:?}", note.job.id))?;
+        }
+        Ok(())
+    }
+
+    fn sessions_are_told_right(&self, now: Timestamp) -> Checks {
+        let (book, scheduler) = (&self.book, &self.scheduler);
+        for account in &book.ledger.accounts {
+            let told = scheduler.session(now, account.id);
+            let last = account.last.map(|index| &book.replicas[index].view);
+            let right = told.as_ref().is_some_and(|told| {
+                let there = told.last.as_ref().map(|(pool, replica)| (pool, replica));
+                told.remaining == book.ledger.remaining(account)
+                    && told.live as usize == book.ledger.live(account)
+                    && told.turns_used == account.turns
+                    && told.warm == account.warm
+                    && there == last.map(|view| (&view.pool, &view.replica))
+                    && told.ttl_remaining == book.ledger.ttl(account, now)
+            });
+            hold(right, "S3", || format!("{account:?} is told as {told:?}"))?;
         }
         Ok(())
     }
