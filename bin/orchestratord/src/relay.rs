@@ -13,5 +13,4 @@ mod log;
 mod sync;
 
 pub(crate) use body::EventBody;
-pub(crate) use frame::{decode_last, decode_text};
-pub(crate) use log::{Detail, JobLog, LastEvent, Resume, ResumeError};
+pub(crate) use log::{Detail, JobLog, LastEvent, Resume, ResumeError, Said};

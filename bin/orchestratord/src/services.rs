@@ -11,6 +11,7 @@ mod likeness;
 mod narrate;
 mod pools;
 mod readers;
+mod recovery;
 mod scheduler;
 mod sessions;
 
@@ -19,7 +20,7 @@ pub(crate) use dispatch::Dispatcher;
 pub(crate) use events::{failure, millis, on_time_probability, units};
 pub(crate) use handle::SchedulerHandle;
 pub(crate) use inbox::Refused;
-pub(crate) use job::{JobEntry, JobFacts, JobStatus, OnDisconnect};
+pub(crate) use job::{JobEntry, JobFacts, JobStatus, OnDisconnect, OnEngineLoss};
 pub(crate) use jobs::{Jobs, RetentionLimits};
 pub(crate) use pools::{Pools, ReplicaConfig, workload};
 pub(crate) use readers::Readers;

@@ -12,16 +12,16 @@ mod work;
 use std::{sync::Arc, time::Duration};
 
 use adapter_api::{WorkOrder, Workload};
-use api_types::{BudgetLimits, CreateTask, ErrorCode};
+use api_types::{BudgetLimits, CreateTask, Determinism, ErrorCode};
 use auth_min::Identity;
-use orchestrator_core::{Budget, JobId, NewJob, Priority, Requirements, SessionUse};
+use orchestrator_core::{AfterTokens, Budget, JobId, NewJob, Priority, Requirements, SessionUse};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use self::need::Need;
 use crate::{
     error::ApiError,
-    services::{IdFrom, JobFacts, NewTask, OnDisconnect, workload},
+    services::{IdFrom, JobFacts, NewTask, OnDisconnect, OnEngineLoss, workload},
 };
 
 const DEADLINE_MS_MAX: i64 = 7 * 24 * 3_600_000;
@@ -64,6 +64,12 @@ pub(crate) fn new_task(wire: &CreateTask, asked: Asked) -> Result<NewTask, ApiEr
             api_types::OnDisconnect::Continue => OnDisconnect::Continue,
             api_types::OnDisconnect::Cancel => OnDisconnect::Cancel,
         },
+        on_engine_loss: match (wire.on_engine_loss, wire.determinism) {
+            (api_types::OnEngineLoss::Fail, _) => OnEngineLoss::Fail,
+            (api_types::OnEngineLoss::Restart, _) => OnEngineLoss::Restart,
+            (api_types::OnEngineLoss::Continue, Determinism::Strict) => OnEngineLoss::Replay,
+            (api_types::OnEngineLoss::Continue, Determinism::BestEffort) => OnEngineLoss::Continue,
+        },
     };
     Ok(NewTask {
         job: job(wire, &facts, need)?,
@@ -95,6 +101,9 @@ fn requirements(
 fn job(wire: &CreateTask, facts: &JobFacts, need: Need) -> Result<NewJob, ApiError> {
     let mut job = NewJob::of(facts.id, facts.priority, facts.requirements.clone());
     job.size = checks::tokens("expected_tokens", wire.expected_tokens)?.unwrap_or(need.answer);
+    if facts.on_engine_loss != OnEngineLoss::Fail {
+        job.after_tokens = AfterTokens::TryAgain;
+    }
     job.session = Some(SessionUse {
         id: facts.session(),
         budget: wire.budget.map(budget).transpose()?,

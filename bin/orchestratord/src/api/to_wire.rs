@@ -13,7 +13,6 @@ use orchestrator_core::{
 
 use crate::{
     clock::Clock,
-    relay::{decode_last, decode_text},
     services::{JobEntry, JobStatus, Pools, failure, millis},
 };
 
@@ -47,11 +46,10 @@ pub(crate) fn task(entry: &JobEntry, position: Option<u32>, clock: Clock) -> Tas
     if view.ended_at.is_none() {
         return view;
     }
-    let Some(frames) = entry.log.frames() else { return view };
     match entry.facts.workload() {
-        Workload::Completion => view.text = Some(decode_text(&frames)),
+        Workload::Completion => view.text = entry.log.said().map(|said| said.text),
         Workload::Embedding | Workload::Rerank => {
-            let mut end: Option<EndEvent> = decode_last(&frames);
+            let mut end: Option<EndEvent> = entry.log.last_event();
             view.embeddings = end.as_mut().and_then(|end| end.embeddings.take());
             view.ranking = end.and_then(|end| end.ranking);
         }
@@ -97,7 +95,7 @@ pub(crate) fn task_summary(entry: &JobEntry, clock: Clock) -> TaskView {
         text: None,
         embeddings: None,
         ranking: None,
-        recovery: None,
+        recovery: status.recovery,
         usage: end.map(|_| usage(entry, &status)),
         finish_reason: end.and_then(|end| finish_reason(&status, end)),
         error: end.and_then(|end| failure(&status, end)),

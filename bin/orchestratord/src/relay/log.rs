@@ -12,10 +12,11 @@ use std::task::{Context, Poll, Waker};
 
 use adapter_api::TokenBatch;
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use smallvec::SmallVec;
 
 use super::{
-    frame::{push_event, push_token},
+    frame::{decode_last, decode_text, push_event, push_token},
     sync::{AtomicU64, Mutex, Ordering},
 };
 
@@ -57,6 +58,13 @@ pub(crate) enum Resume {
     After(u32),
 }
 
+/// What readers have of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) text: String,
+    pub(crate) tokens: u32,
+}
+
 /// Why a reader cannot start where it wants to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ResumeError {
@@ -81,7 +89,9 @@ struct Inner {
     bytes: Vec<u8>,
     /// For each event, the offset at which it ends.
     ends: Vec<u32>,
+    /// Tokens of the text, which begins there.
     tokens: u32,
+    text_from: usize,
     phase: Phase,
     waiting: SmallVec<[(u64, Waker); 2]>,
     /// What verbose readers get in place of some events: where each starts and ends, and its frame.
@@ -115,6 +125,15 @@ impl JobLog {
                 inner.tokens += 1;
                 inner.close_event();
             }
+        })
+    }
+
+    /// Appends the event behind which the text starts anew. `data` is told the event's id.
+    pub(crate) fn restart(&self, event: &str, data: impl FnOnce(u32) -> Vec<u8>) -> bool {
+        self.write(|inner| {
+            let data = data(inner.next_seq());
+            inner.push(event, &data);
+            (inner.text_from, inner.tokens) = (inner.len(), 0);
         })
     }
 
@@ -205,10 +224,28 @@ impl JobLog {
         self.inner.lock().waiting.retain(|(reader, _)| *reader != cursor.reader);
     }
 
+    /// The text so far; `None` once it was given up.
+    pub(crate) fn said(&self) -> Option<Said> {
+        let (frames, tokens) = {
+            let inner = self.inner.lock();
+            (inner.frames_from(inner.text_from)?, inner.tokens)
+        };
+        Some(Said { text: decode_text(&frames), tokens })
+    }
+
+    /// The data of the last event; `None` once it was given up, or when it does not fit.
+    pub(crate) fn last_event<T: DeserializeOwned>(&self) -> Option<T> {
+        let frames = {
+            let inner = self.inner.lock();
+            inner.frames_from(inner.last_start())?
+        };
+        decode_last(&frames)
+    }
+
     /// All frames so far; `None` once they were given up.
+    #[cfg(test)]
     pub(crate) fn frames(&self) -> Option<Bytes> {
-        let inner = self.inner.lock();
-        (inner.phase != Phase::Expired).then(|| Bytes::copy_from_slice(&inner.bytes))
+        self.inner.lock().frames_from(0)
     }
 
     /// How many bytes the log holds.
@@ -216,7 +253,7 @@ impl JobLog {
         self.inner.lock().len()
     }
 
-    /// How many token events it holds.
+    /// How many tokens the text has.
     pub(crate) fn tokens(&self) -> u32 {
         self.inner.lock().tokens
     }
@@ -229,6 +266,16 @@ impl Inner {
 
     fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// A copy of the frames from `start` on.
+    fn frames_from(&self, start: usize) -> Option<Bytes> {
+        (self.phase != Phase::Expired).then(|| Bytes::copy_from_slice(&self.bytes[start..]))
+    }
+
+    /// Where the last event starts.
+    fn last_start(&self) -> usize {
+        self.ends.iter().rev().nth(1).map_or(0, |end| *end as usize)
     }
 
     fn push(&mut self, event: &str, data: &[u8]) {

@@ -188,3 +188,19 @@ fn a_verbose_reader_gets_the_longer_event_under_the_same_id_wherever_it_starts()
         assert_eq!(seen.matches("id: ").count(), String::from_utf8(short).unwrap().matches("id: ").count());
     }
 }
+
+#[test]
+fn a_text_that_starts_anew_is_told_without_the_old_one_and_its_tokens_count_from_0() {
+    let log = JobLog::default();
+    log.append("started", b"{}");
+    log.append_tokens(&tokens(&["old", " text"]));
+    assert_eq!(log.said(), Some(Said { text: "old text".to_owned(), tokens: 2 }));
+    log.restart("started", |id| format!("{{\"discard_before_id\":{id}}}").into_bytes());
+    assert_eq!(log.said(), Some(Said { text: String::new(), tokens: 0 }));
+    log.append_tokens(&tokens(&["new"]));
+    assert_eq!(log.said(), Some(Said { text: "new".to_owned(), tokens: 1 }));
+    let frames = String::from_utf8(log.frames().unwrap().to_vec()).unwrap();
+    let expected = "id: 3\nevent: started\ndata: {\"discard_before_id\":3}\n\n\
+        id: 4\nevent: token\ndata: {\"t\":\"new\",\"i\":0}\n\n";
+    assert!(frames.ends_with(expected), "{frames}");
+}

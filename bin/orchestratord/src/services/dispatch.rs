@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
-use adapter_api::{AdapterError, Finish, Progress, TokenBatch, WorkerAdapter};
+use adapter_api::{AdapterError, Finish, Progress, TokenBatch, WorkOrder, WorkerAdapter};
 use adapter_host::{AttemptStream, Bindings, SlotGuard, Timeouts, outcome_of};
+use api_types::{Recovery, RecoveryMode};
 use orchestrator_core::{Assignment, Outcome, Spent, Workload};
 use tokio::task::consume_budget;
 use tracing::warn;
@@ -17,8 +18,9 @@ use super::{
     job::{Attempt, JobEntry, JobFacts},
     narrate,
     pools::Pools,
+    recovery::{self, Broken, Check, Next, Plan},
 };
-use crate::{clock::Clock, metrics::Metrics};
+use crate::{clock::Clock, metrics::Metrics, relay::Said};
 
 /// Runs attempts.
 pub(crate) struct Dispatcher {
@@ -39,16 +41,22 @@ impl Dispatcher {
     ) {
         let pool = assignment.pool.clone();
         let result = self.stream(&entry, assignment, &mut guard).await;
-        let outcome = match &result {
-            Ok(_) => Outcome::Completed,
-            Err(error) => outcome_of(error, guard.tokens_out()),
+        let outcome = match result {
+            Ok(finish) => {
+                entry.finished(finish);
+                Outcome::Completed
+            }
+            Err(Broken::Engine(error)) => {
+                let (job_id, correlation_id) = (&entry.facts.id, &entry.facts.correlation_id);
+                warn!(target: "orchestratord::dispatch", %job_id, %correlation_id, pool_id = %pool, %error,
+                    tokens_out = guard.tokens_out(), "attempt failed");
+                let outcome = outcome_of(&error, guard.tokens_out());
+                entry.broke(error);
+                outcome
+            }
+            // The replica did nothing wrong, so nothing is held against it.
+            Err(Broken::Differs | Broken::CannotGoOn) => Outcome::Aborted,
         };
-        if let Err(error) = &result {
-            let (job_id, correlation_id) = (&entry.facts.id, &entry.facts.correlation_id);
-            warn!(target: "orchestratord::dispatch", %job_id, %correlation_id, pool_id = %pool, %error,
-                tokens_out = guard.tokens_out(), "attempt failed");
-        }
-        entry.attempt_ended(result);
         guard.end(outcome);
     }
 
@@ -57,49 +65,28 @@ impl Dispatcher {
         entry: &JobEntry,
         assignment: Assignment,
         guard: &mut SlotGuard<SchedulerHandle>,
-    ) -> Result<Finish, AdapterError> {
+    ) -> Result<Finish, Broken> {
         let adapter = self.bindings.find(&assignment.pool, &assignment.replica).cloned();
         let (Some(adapter), Some(order)) = (adapter, entry.order()) else {
-            return Err(AdapterError::Unreachable { reason: "the replica has no adapter".to_owned() });
+            let reason = "the replica has no adapter".to_owned();
+            return Err(Broken::Engine(AdapterError::Unreachable { reason }));
         };
-        self.begin(entry, assignment, &*adapter);
-        let mut stream = AttemptStream::open(&*adapter, order, self.timeouts).await?;
-        let mut batch = TokenBatch::new();
-        loop {
-            let progress = stream.next(&mut batch).await;
-            if !batch.is_empty() {
-                self.deliver(entry, guard, &batch);
-                batch.clear();
-            }
-            // An engine that is always ready still leaves its turns to others.
-            consume_budget().await;
-            if let Progress::Ended(finish) = progress? {
-                guard.count_spent(spent(&finish, &entry.facts, guard.tokens_out()));
-                return Ok(finish);
-            }
+        let plan = Plan::of(entry);
+        self.begin(entry, assignment, &*adapter, &plan);
+        let mut pump = Pump { dispatcher: self, entry, adapter: &*adapter, guard, first: true };
+        pump.guard.count_tokens(plan.tokens_kept());
+        match plan {
+            Plan::Fresh | Plan::Restart => pump.run(order, None).await,
+            Plan::Continue(said) => pump.go_on(&order, &said).await,
+            Plan::Replay(said) => match pump.run(Arc::clone(&order), Some(Check::new(said.clone()))).await {
+                Err(Broken::Differs) => pump.go_on(&order, &said).await,
+                result => result,
+            },
         }
-    }
-
-    /// Hands what an engine said to the readers; a document is kept for the last event.
-    fn deliver(&self, entry: &JobEntry, guard: &mut SlotGuard<SchedulerHandle>, batch: &TokenBatch) {
-        let text = match entry.facts.workload() {
-            Workload::Completion => None,
-            Workload::Embedding | Workload::Rerank => batch.pieces().last(),
-        };
-        if let Some(document) = text {
-            return entry.answered(document.text.to_owned());
-        }
-        if guard.tokens_out() == 0 {
-            let now = self.clock.now();
-            entry.first_token(now);
-            narrate::streaming(entry, now);
-        }
-        guard.count_tokens(u32::try_from(batch.len()).unwrap_or(u32::MAX));
-        entry.log.append_tokens(batch);
     }
 
     /// Tells readers, metrics and the log that an engine has the job.
-    fn begin(&self, entry: &JobEntry, assignment: Assignment, adapter: &dyn WorkerAdapter) {
+    fn begin(&self, entry: &JobEntry, assignment: Assignment, adapter: &dyn WorkerAdapter, plan: &Plan) {
         let now = self.clock.now();
         let attempt = Attempt {
             engine: adapter.capabilities().engine,
@@ -115,9 +102,89 @@ impl Dispatcher {
         // An engine that was busy gets the same attempt again; its readers have been told already.
         let last = status.attempt.as_ref().map(|last| last.assignment.attempt);
         if last != Some(attempt.assignment.attempt) {
-            entry.log.append("started", &events::started(entry, &status, &attempt));
+            let recovery = plan.recovery();
+            let mut started = events::started(entry, &status, &attempt, recovery);
+            if *plan == Plan::Restart {
+                entry.log.restart("started", |id| {
+                    started.discard_before_id = Some(id);
+                    events::json(&started)
+                });
+            } else {
+                entry.log.append("started", &events::json(&started));
+            }
+            if let Some(recovery) = recovery {
+                entry.recovers(recovery);
+            }
         }
         entry.dispatched(attempt);
+    }
+}
+
+/// Moves what an engine says to the readers.
+struct Pump<'a> {
+    dispatcher: &'a Dispatcher,
+    entry: &'a JobEntry,
+    adapter: &'a dyn WorkerAdapter,
+    guard: &'a mut SlotGuard<SchedulerHandle>,
+    /// Whether nothing of this attempt was handed on yet.
+    first: bool,
+}
+
+impl Pump<'_> {
+    /// Runs one order to its end. With a check, what readers have is not handed on again.
+    async fn run(&mut self, order: Arc<WorkOrder>, mut check: Option<Check>) -> Result<Finish, Broken> {
+        let mut stream = AttemptStream::open(self.adapter, order, self.dispatcher.timeouts).await?;
+        let mut batch = TokenBatch::new();
+        loop {
+            let progress = stream.next(&mut batch).await;
+            if let Some(check) = check.as_mut().filter(|_| !batch.is_empty()) {
+                batch = check.beyond(&batch)?;
+            }
+            if !batch.is_empty() {
+                self.deliver(&batch);
+                batch.clear();
+            }
+            // An engine that is always ready still leaves its turns to others.
+            consume_budget().await;
+            if let Progress::Ended(finish) = progress? {
+                if check.is_some_and(|check| !check.is_done()) {
+                    return Err(Broken::Differs);
+                }
+                self.guard.count_spent(spent(&finish, &self.entry.facts, self.guard.tokens_out()));
+                return Ok(finish);
+            }
+        }
+    }
+
+    /// Goes on behind what was said.
+    async fn go_on(&mut self, order: &WorkOrder, said: &Said) -> Result<Finish, Broken> {
+        self.entry.recovers(Recovery { mode: RecoveryMode::Continue, exact: false });
+        match recovery::going_on(order, said, self.adapter.capabilities().goes_on_with) {
+            Next::Order(order) => {
+                let finish = self.run(Arc::new(order), None).await?;
+                Ok(recovery::with_said(finish, said))
+            }
+            Next::End(finish) => Ok(finish),
+            Next::Nothing => Err(Broken::CannotGoOn),
+        }
+    }
+
+    /// Hands what an engine said to the readers; a document is kept for the last event.
+    fn deliver(&mut self, batch: &TokenBatch) {
+        let document = match self.entry.facts.workload() {
+            Workload::Completion => None,
+            Workload::Embedding | Workload::Rerank => batch.pieces().last(),
+        };
+        if let Some(document) = document {
+            return self.entry.answered(document.text.to_owned());
+        }
+        if std::mem::replace(&mut self.first, false) {
+            let now = self.dispatcher.clock.now();
+            self.entry.first_token(now);
+            narrate::streaming(self.entry, now);
+        }
+        self.guard.count_tokens(u32::try_from(batch.len()).unwrap_or(u32::MAX));
+        self.entry.log.append_tokens(batch);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use adapter_api::AdapterError;
 use api_types::{
-    EndEvent, ErrorBody, ErrorCode, ErrorEvent, FinishReason, MetricsEvent, Preparation, RawJson,
+    EndEvent, ErrorBody, ErrorCode, ErrorEvent, FinishReason, MetricsEvent, Preparation, RawJson, Recovery,
     StartedEvent, VerboseMetricsEvent,
 };
 use orchestrator_core::{Admission, Affinity, FailReason, JobEnd, Remaining, Workload};
@@ -14,10 +14,15 @@ use crate::relay::LastEvent;
 /// How long a client waits before it submits a failed task again, unless something was measured.
 const RETRY_DEFAULT_MS: u64 = 1_000;
 
-/// `started`, as JSON.
-pub(crate) fn started(entry: &JobEntry, status: &JobStatus, attempt: &Attempt) -> Vec<u8> {
+/// `started`, ready to be said.
+pub(crate) fn started(
+    entry: &JobEntry,
+    status: &JobStatus,
+    attempt: &Attempt,
+    recovery: Option<Recovery>,
+) -> StartedEvent {
     let admission = status.admission.as_ref();
-    json(&StartedEvent {
+    StartedEvent {
         job_id: entry.facts.id.to_string(),
         queue_position: admission.map_or(0, |admission| admission.queue_position),
         predicted_start_ms: admission.map_or(0, |admission| millis(admission.predicted_start)),
@@ -28,9 +33,9 @@ pub(crate) fn started(entry: &JobEntry, status: &JobStatus, attempt: &Attempt) -
         kv_warmth: attempt.assignment.affinity == Affinity::Kept,
         kv_migrated: (attempt.assignment.affinity == Affinity::Moved).then_some(false),
         attempt: attempt.assignment.attempt,
-        recovery: None,
+        recovery: recovery.map(|recovery| recovery.mode),
         discard_before_id: None,
-    })
+    }
 }
 
 /// The last events of a job: `metrics`, then `end` or `error`.
@@ -116,7 +121,7 @@ fn end_event(entry: &JobEntry, status: &JobStatus, end: JobEnd) -> EndEvent {
         finish_reason,
         canceled: canceled.then_some(true),
         warnings: if odd { vec!["invalid_utf8".to_owned()] } else { Vec::new() },
-        recovery: None,
+        recovery: status.recovery,
         embeddings,
         ranking,
     }
@@ -208,7 +213,7 @@ fn lost_message(status: &JobStatus) -> String {
     }
 }
 
-fn json(event: &impl Serialize) -> Vec<u8> {
+pub(crate) fn json(event: &impl Serialize) -> Vec<u8> {
     // These are plain structs with string keys; there is nothing in them that JSON cannot say.
     serde_json::to_vec(event).unwrap_or_default()
 }

@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use adapter_api::{AdapterError, Finish, WorkOrder};
+use api_types::Recovery;
 use auth_min::Identity;
 use orchestrator_core::{
     Admission, Assignment, JobEnd, JobId, Priority, Remaining, Requirements, SessionId, Timestamp, Workload,
@@ -32,6 +33,7 @@ pub(crate) struct JobFacts {
     /// Who asked: `localhost`, or the fingerprint of a token.
     pub(crate) identity: Identity,
     pub(crate) on_disconnect: OnDisconnect,
+    pub(crate) on_engine_loss: OnEngineLoss,
 }
 
 impl JobFacts {
@@ -56,6 +58,20 @@ pub(crate) enum OnDisconnect {
     Cancel,
 }
 
+/// What becomes of a job whose engine is lost when readers have tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum OnEngineLoss {
+    /// It fails.
+    #[default]
+    Fail,
+    /// It starts anew, and its readers are told to forget what they have.
+    Restart,
+    /// Another engine says the same again and goes on; if it says something else, it just goes on.
+    Replay,
+    /// Another engine goes on behind what was said.
+    Continue,
+}
+
 /// A job.
 #[derive(Debug)]
 pub(crate) struct JobEntry {
@@ -77,6 +93,8 @@ pub(crate) struct JobStatus {
     pub(crate) attempt: Option<Attempt>,
     pub(crate) finish: Option<Finish>,
     pub(crate) error: Option<AdapterError>,
+    /// How it got over the loss of an engine after its first token.
+    pub(crate) recovery: Option<Recovery>,
     /// What an engine answered that does not speak in tokens, as JSON.
     pub(crate) result: Option<String>,
     /// What the session's budget had left at the end.
@@ -156,19 +174,24 @@ impl JobEntry {
         self.status.lock().attempt = Some(attempt);
     }
 
+    pub(crate) fn recovers(&self, recovery: Recovery) {
+        self.status.lock().recovery = Some(recovery);
+    }
+
     pub(crate) fn first_token(&self, at: Timestamp) {
         if let Some(attempt) = &mut self.status.lock().attempt {
             attempt.first_token_at.get_or_insert(at);
         }
     }
 
-    /// What the engine said at the end of the newest attempt.
-    pub(crate) fn attempt_ended(&self, result: Result<Finish, AdapterError>) {
-        let mut status = self.status.lock();
-        match result {
-            Ok(finish) => status.finish = Some(finish),
-            Err(error) => status.error = Some(error),
-        }
+    /// What the engine said at the end of its answer.
+    pub(crate) fn finished(&self, finish: Finish) {
+        self.status.lock().finish = Some(finish);
+    }
+
+    /// How the newest attempt failed.
+    pub(crate) fn broke(&self, error: AdapterError) {
+        self.status.lock().error = Some(error);
     }
 
     /// The engine's answer, where it is one document.

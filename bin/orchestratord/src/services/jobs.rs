@@ -155,7 +155,7 @@ mod tests {
     use super::*;
     use crate::{
         relay::{Detail, LastEvent, Resume},
-        services::{JobFacts, OnDisconnect},
+        services::{JobFacts, OnDisconnect, OnEngineLoss},
     };
 
     fn ended_job(jobs: &Jobs, number: u128, at: u64) -> Arc<JobEntry> {
@@ -170,6 +170,7 @@ mod tests {
             correlation_id: "c".into(),
             identity: Identity::Localhost,
             on_disconnect: OnDisconnect::Continue,
+            on_engine_loss: OnEngineLoss::Fail,
         };
         let order = WorkOrder {
             request_id: "r".into(),

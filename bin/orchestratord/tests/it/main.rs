@@ -12,5 +12,6 @@ mod events;
 mod hostile;
 mod operations;
 mod queue;
+mod recovery;
 mod restart;
 mod tasks;
