@@ -87,6 +87,49 @@ fn an_end_a_cancel_and_readers_agree_whatever_their_order() {
     });
 }
 
+//= ORCH-3030 type=test
+#[test]
+fn a_lost_engine_a_second_attempt_a_cancel_and_readers_agree_whatever_their_order() {
+    check(|| {
+        let log = Arc::new(JobLog::default());
+        let attempts = {
+            let log = Arc::clone(&log);
+            thread::spawn(move || {
+                append(&log, "lost");
+                // The first engine is gone; the second attempt has the log to itself.
+                let anew =
+                    log.restart("started", |id| format!("{{\"discard_before_id\":{id}}}").into_bytes());
+                let tokens = ["a", "b"].iter().filter(|text| append(&log, text)).count();
+                (anew, tokens, seal(&log, "end"))
+            })
+        };
+        let cancel = {
+            let log = Arc::clone(&log);
+            thread::spawn(move || seal(&log, "canceled"))
+        };
+        let late = {
+            let log = Arc::clone(&log);
+            thread::spawn(move || {
+                let mut seen = read(&log, Resume::FromStart, 1);
+                if let Some(last) = last_id(&seen) {
+                    seen += &read(&log, Resume::After(last), usize::MAX);
+                }
+                seen
+            })
+        };
+        let (anew, tokens, ended) = attempts.join().unwrap();
+        let (canceled, seen) = (cancel.join().unwrap(), late.join().unwrap());
+        assert!(ended != canceled, "one of the two wins");
+        assert_eq!(seen.as_bytes(), log.frames().unwrap());
+        let text = seen.split("event: started").last().unwrap();
+        assert_eq!(anew, seen.contains("discard_before_id"));
+        if anew {
+            assert_eq!(text.matches("event: token").count(), tokens);
+            assert_eq!(log.said().unwrap().text, ["", "a", "ab"][tokens]);
+        }
+    });
+}
+
 #[test]
 fn a_reader_of_a_log_that_is_given_up_comes_to_an_end() {
     check(|| {
