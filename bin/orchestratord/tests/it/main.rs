@@ -14,4 +14,6 @@ mod operations;
 mod queue;
 mod recovery;
 mod restart;
+mod sessions;
 mod tasks;
+mod workloads;
