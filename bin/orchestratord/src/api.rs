@@ -1,4 +1,4 @@
-//! The public HTTP API. Every path of the product is on this page.
+//! The public HTTP API. Every path of the product is on this page, or on that of [`openai`].
 //!
 //! Whether a path needs a credential is a property of the table in which it stands, never of a prefix.
 //! A handler extracts, translates, makes one call and translates back.
@@ -7,9 +7,11 @@ mod body;
 mod control;
 mod data;
 mod from_wire;
+mod openai;
 mod ops;
 mod path;
 mod to_wire;
+mod trace;
 
 use axum::{
     Router,
@@ -38,6 +40,7 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/v2/meta/version", get(control::version_view))
         .route_layer(from_fn_with_state(state.clone(), gate::bearer_auth));
     open.merge(guarded)
+        .merge(openai::routes(&state))
         .fallback(ops::not_found)
         .method_not_allowed_fallback(ops::method_not_allowed)
         .layer(from_fn_with_state(state.clone(), gate::door))

@@ -28,6 +28,11 @@ impl Clock {
         self.start + at.since(Timestamp::default())
     }
 
+    /// When the server started, in whole seconds of Unix time.
+    pub(crate) fn started_unix(&self) -> u64 {
+        self.wall_at_start.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    }
+
     /// A moment as people write it: RFC 3339 in UTC, to the millisecond.
     pub(crate) fn rfc3339(&self, at: Timestamp) -> String {
         let wall = self.wall_at_start + at.since(Timestamp::default());

@@ -1,5 +1,9 @@
 //! Every failure becomes an answer here, and only here.
 
+mod openai;
+
+pub(crate) use openai::in_openai_words;
+
 use api_types::{ErrorBody, ErrorCode};
 use auth_min::AuthError;
 use axum::{
@@ -16,12 +20,16 @@ const OVERLOAD_RETRY_MS: u64 = 1_000;
 
 /// An answer that is an error: the public envelope, and nothing from inside.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ApiError(Box<ErrorBody>);
+pub(crate) struct ApiError {
+    body: Box<ErrorBody>,
+    /// The field at fault, with which the message begins.
+    field: Option<Box<str>>,
+}
 
 impl ApiError {
     /// An error with the code's own status and the code's own word on trying again.
     pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self(Box::new(ErrorBody {
+        Self::of_body(ErrorBody {
             code,
             message: message.into(),
             retriable: is_retriable(code),
@@ -30,26 +38,54 @@ impl ApiError {
             pool_id: None,
             policy_label: None,
             hint: None,
-        }))
+        })
+    }
+
+    /// The envelope of a job that failed, as an answer.
+    pub(crate) fn of_body(body: ErrorBody) -> Self {
+        Self { body: Box::new(body), field: None }
+    }
+
+    /// An error about one field of the request.
+    pub(crate) fn about(field: &str, code: ErrorCode, problem: impl AsRef<str>) -> Self {
+        let error = Self::new(code, format!("{field}: {}", problem.as_ref()));
+        Self { field: Some(field.into()), ..error }
     }
 
     /// The request is wrong in this field.
     pub(crate) fn invalid(field: &str, problem: impl AsRef<str>) -> Self {
-        Self::new(ErrorCode::InvalidParams, format!("{field}: {}", problem.as_ref()))
+        Self::about(field, ErrorCode::InvalidParams, problem)
+    }
+
+    /// The field at fault, and what is wrong with it.
+    pub(crate) fn field(&self) -> Option<(&str, &str)> {
+        let field = self.field.as_deref()?;
+        let problem = self.body.message.strip_prefix(field)?.strip_prefix(": ")?;
+        Some((field, problem))
+    }
+
+    /// The envelope.
+    pub(crate) fn body(&self) -> &ErrorBody {
+        &self.body
     }
 
     pub(crate) fn hint(mut self, hint: &str) -> Self {
-        self.0.hint = Some(hint.to_owned());
+        self.body.hint = Some(hint.to_owned());
+        self
+    }
+
+    fn policy(mut self, label: &str) -> Self {
+        self.body.policy_label = Some(label.to_owned());
         self
     }
 
     /// The envelope, for an answer that says more than it.
     pub(crate) fn into_body(self) -> ErrorBody {
-        *self.0
+        *self.body
     }
 
     pub(crate) fn retry_after_ms(mut self, wait: u64) -> Self {
-        self.0.retry_after_ms = Some(wait);
+        self.body.retry_after_ms = Some(wait);
         self
     }
 }
@@ -72,10 +108,10 @@ fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::PoolUnavailable
         | ErrorCode::ModelNotAvailable
         | ErrorCode::NodeUnavailable => StatusCode::SERVICE_UNAVAILABLE,
-        // These two only ever end a stream; as an answer they would be a bug of ours.
-        ErrorCode::DecodeTimeout | ErrorCode::WorkerReset | ErrorCode::Internal => {
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
+        // These two end streams; they are answers only where nothing was streamed yet.
+        ErrorCode::WorkerReset => StatusCode::BAD_GATEWAY,
+        ErrorCode::DecodeTimeout => StatusCode::GATEWAY_TIMEOUT,
+        ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
@@ -98,9 +134,11 @@ fn is_retriable(code: ErrorCode) -> bool {
 impl IntoResponse for ApiError {
     //= ORCH-2007
     fn into_response(self) -> Response {
-        let status = status(self.0.code);
-        let wait = self.0.retry_after_ms;
-        let mut response = (status, Json(*self.0)).into_response();
+        let status = status(self.body.code);
+        let wait = self.body.retry_after_ms;
+        let mut response = (status, Json(&self.body)).into_response();
+        // A surface of another dialect says it again in its own.
+        response.extensions_mut().insert(self);
         let headers = response.headers_mut();
         if let Some(wait) = wait {
             // Whole seconds, rounded up, at least one.
@@ -135,7 +173,7 @@ impl From<AdmissionError> for ApiError {
     fn from(error: AdmissionError) -> Self {
         match error {
             AdmissionError::Conflict => {
-                Self::new(ErrorCode::TaskIdConflict, "task_id: another request has used this id")
+                Self::about("task_id", ErrorCode::TaskIdConflict, "another request has used this id")
             }
             AdmissionError::Overloaded => Refused.into(),
             AdmissionError::Rejected(rejection) => rejection.into(),
@@ -146,18 +184,12 @@ impl From<AdmissionError> for ApiError {
 impl From<Rejection> for ApiError {
     fn from(rejection: Rejection) -> Self {
         let mut error = of_reason(&rejection.reason);
-        error.0.pool_id = rejection.pool.map(|pool| pool.to_string());
+        error.body.pool_id = rejection.pool.map(|pool| pool.to_string());
         if let Some(wait) = rejection.retry_after {
-            error.0.retry_after_ms = Some(millis(wait));
+            error.body.retry_after_ms = Some(millis(wait));
         }
         error
     }
-}
-
-fn policy(code: ErrorCode, message: impl Into<String>, label: &str) -> ApiError {
-    let mut error = ApiError::new(code, message);
-    error.0.policy_label = Some(label.to_owned());
-    error
 }
 
 fn of_session(refusal: SessionRefusal) -> ApiError {
@@ -180,15 +212,15 @@ fn of_session(refusal: SessionRefusal) -> ApiError {
             ApiError::invalid(budget_of(share), problem)
         }
         SessionRefusal::Spent(share) => {
-            let message = format!("{}: the session has not enough left for this task", budget_of(share));
-            policy(ErrorCode::AdmissionReject, message, "session-budget")
+            let problem = "the session has not enough left for this task";
+            ApiError::about(budget_of(share), ErrorCode::AdmissionReject, problem).policy("session-budget")
         }
         SessionRefusal::Turns(turns) => {
-            let message = format!("session_id: the session has had its {turns} tasks");
-            policy(ErrorCode::AdmissionReject, message, "session-turns")
+            let problem = format!("the session has had its {turns} tasks");
+            ApiError::about("session_id", ErrorCode::AdmissionReject, problem).policy("session-turns")
         }
         SessionRefusal::TooMany => {
-            policy(ErrorCode::AdmissionReject, "too many sessions are at work", "sessions")
+            ApiError::new(ErrorCode::AdmissionReject, "too many sessions are at work").policy("sessions")
         }
     }
 }
@@ -198,12 +230,12 @@ fn of_reason(reason: &RejectReason) -> ApiError {
         RejectReason::NoPool => ApiError::new(ErrorCode::PoolUnavailable, "there is no pool"),
         RejectReason::UnknownPin => ApiError::invalid("placement.pin_pool_id", "no pool is called like this"),
         RejectReason::NoSuchModel => {
-            ApiError::new(ErrorCode::ModelNotAvailable, "model_ref: no pool serves this model")
+            ApiError::about("model_ref", ErrorCode::ModelNotAvailable, "no pool serves this model")
                 .hint("GET /v2/meta/capabilities lists the models")
         }
         RejectReason::NoSuchWorkload => {
-            let message = "workload: no engine that serves this model does this kind of work";
-            ApiError::new(ErrorCode::ModelNotAvailable, message)
+            let problem = "no engine that serves this model does this kind of work";
+            ApiError::about("workload", ErrorCode::ModelNotAvailable, problem)
                 .hint("GET /v2/meta/capabilities lists the workloads of each engine")
         }
         RejectReason::Context { limit } => {
@@ -212,7 +244,7 @@ fn of_reason(reason: &RejectReason) -> ApiError {
         RejectReason::Device => {
             let message = "what serves this model runs on devices that the request or the policy rules out";
             let mut error = ApiError::new(ErrorCode::PoolUnavailable, message);
-            error.0.retriable = false;
+            error.body.retriable = false;
             error
         }
         RejectReason::Unready => {
@@ -225,16 +257,19 @@ fn of_reason(reason: &RejectReason) -> ApiError {
         }
         RejectReason::Deadline { predicted_start } => {
             let start = millis(*predicted_start);
-            let message = format!("deadline_ms: the job would start only in {start} ms");
-            ApiError::new(ErrorCode::DeadlineUnmet, message)
+            let problem = format!("the job would start only in {start} ms");
+            ApiError::about("deadline_ms", ErrorCode::DeadlineUnmet, problem)
         }
-        RejectReason::QueueFull => policy(ErrorCode::AdmissionReject, "the queue is full", "reject"),
-        RejectReason::NothingToDrop => policy(
-            ErrorCode::QueueFullDropLru,
-            "the queue is full and holds nothing that may be dropped for this job",
-            "drop-lru",
-        ),
-        RejectReason::DuplicateId => ApiError::new(ErrorCode::TaskIdConflict, "task_id: the id is in use"),
+        RejectReason::QueueFull => {
+            ApiError::new(ErrorCode::AdmissionReject, "the queue is full").policy("reject")
+        }
+        RejectReason::NothingToDrop => {
+            let message = "the queue is full and holds nothing that may be dropped for this job";
+            ApiError::new(ErrorCode::QueueFullDropLru, message).policy("drop-lru")
+        }
+        RejectReason::DuplicateId => {
+            ApiError::about("task_id", ErrorCode::TaskIdConflict, "the id is in use")
+        }
         RejectReason::Poisoned => {
             let message =
                 "requests like this one broke the engines that they met; they are refused for a while";

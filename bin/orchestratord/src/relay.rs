@@ -12,5 +12,5 @@ mod interleavings;
 mod log;
 mod sync;
 
-pub(crate) use body::EventBody;
-pub(crate) use log::{Detail, JobLog, LastEvent, Resume, ResumeError, Said};
+pub(crate) use body::{EventBody, first_bytes};
+pub(crate) use log::{Cursor, Detail, Framing, JobLog, LastEvent, Resume, ResumeError, Said};

@@ -17,11 +17,11 @@ mod sessions;
 
 pub(crate) use admission::{Admission, AdmissionError, Admitted, IdFrom, NewTask};
 pub(crate) use dispatch::Dispatcher;
-pub(crate) use events::{failure, millis, on_time_probability, units};
+pub(crate) use events::{failure, millis, no_answer, on_time_probability, units};
 pub(crate) use handle::SchedulerHandle;
 pub(crate) use inbox::Refused;
-pub(crate) use job::{JobEntry, JobFacts, JobStatus, OnDisconnect, OnEngineLoss};
+pub(crate) use job::{JobEntry, JobFacts, JobStatus, OnDisconnect, OnEngineLoss, Surface};
 pub(crate) use jobs::{Jobs, RetentionLimits};
 pub(crate) use pools::{Pools, ReplicaConfig, workload};
-pub(crate) use readers::Readers;
+pub(crate) use readers::{ReaderGuard, Readers};
 pub(crate) use scheduler::{SchedulerParts, run};

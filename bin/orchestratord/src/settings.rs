@@ -121,5 +121,6 @@ pub(crate) fn gate_rules(config: &Config, closing: CancellationToken) -> anyhow:
     };
     auth_min::bind_rule(config.bind_addr.ip(), authority.as_ref())?;
     let loopback = LoopbackPolicy { rule, proxy };
-    Ok(GateRules { limits: config.limits.clone(), authority, loopback, closing })
+    let (limits, extra_fields) = (config.limits.clone(), config.extra_fields);
+    Ok(GateRules { limits, authority, loopback, extra_fields, closing })
 }

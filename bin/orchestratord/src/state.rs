@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use auth_min::{LoopbackPolicy, TokenAuthority};
 use axum::extract::FromRef;
-use config_schema::Limits;
+use config_schema::{ExtraFields, Limits};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -52,6 +52,8 @@ pub(crate) struct GateRules {
     pub(crate) limits: Limits,
     pub(crate) authority: Option<TokenAuthority>,
     pub(crate) loopback: LoopbackPolicy,
+    /// What becomes of fields that are unknown here but perhaps not to an engine.
+    pub(crate) extra_fields: ExtraFields,
     /// Set when the server goes down.
     pub(crate) closing: CancellationToken,
 }

@@ -19,14 +19,26 @@ impl<T: DeserializeOwned> FromRequest<AppState> for WireJson<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
+        let JsonBytes(bytes) = JsonBytes::from_request(request, state).await?;
+        decode(&bytes).map(WireJson)
+    }
+}
+
+/// A body that says that it is JSON, as it came.
+pub(crate) struct JsonBytes(pub(crate) Bytes);
+
+impl FromRequest<AppState> for JsonBytes {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
         let limits = &state.gate.limits;
         let (head, body) = request.into_parts();
         check_media(&head.headers)?;
         check_length(&head.headers, limits.body_bytes_max)?;
-        let bytes = timeout(limits.body_timeout, collect(body, limits.body_bytes_max))
-            .await
-            .map_err(|_late| ApiError::new(ErrorCode::RequestTimeout, "the body did not arrive in time"))??;
-        decode(&bytes).map(WireJson)
+        let bytes = timeout(limits.body_timeout, collect(body, limits.body_bytes_max)).await;
+        bytes
+            .map_err(|_late| ApiError::new(ErrorCode::RequestTimeout, "the body did not arrive in time"))?
+            .map(Self)
     }
 }
 
@@ -67,7 +79,7 @@ fn too_large(bytes_max: usize) -> ApiError {
     ApiError::new(ErrorCode::PayloadTooLarge, format!("the body is larger than {bytes_max} bytes"))
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();

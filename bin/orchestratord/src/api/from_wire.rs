@@ -3,7 +3,7 @@
 //! What reaches an engine is built from what stands here; a client's JSON never does. A wrong value is
 //! refused with the name of its field.
 
-mod checks;
+pub(super) mod checks;
 mod need;
 mod place;
 mod sampling;
@@ -18,10 +18,10 @@ use orchestrator_core::{AfterTokens, Budget, JobId, NewJob, Priority, Requiremen
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use self::need::Need;
+pub(super) use self::need::{Need, Seen};
 use crate::{
     error::ApiError,
-    services::{IdFrom, JobFacts, NewTask, OnDisconnect, OnEngineLoss, workload},
+    services::{IdFrom, JobEntry, JobFacts, NewTask, OnDisconnect, OnEngineLoss, Surface, workload},
 };
 
 const DEADLINE_MS_MAX: i64 = 7 * 24 * 3_600_000;
@@ -58,6 +58,7 @@ pub(crate) fn new_task(wire: &CreateTask, asked: Asked) -> Result<NewTask, ApiEr
         },
         prompt_tokens: need.prompt,
         fingerprint: fingerprint(wire),
+        surface: Surface::Native,
         correlation_id: asked.correlation_id,
         identity: asked.identity,
         on_disconnect: match wire.on_disconnect {
@@ -71,10 +72,10 @@ pub(crate) fn new_task(wire: &CreateTask, asked: Asked) -> Result<NewTask, ApiEr
             (api_types::OnEngineLoss::Continue, Determinism::BestEffort) => OnEngineLoss::Continue,
         },
     };
+    let order = WorkOrder { request_id: id.to_string().into(), model, work, traceparent: asked.traceparent };
     Ok(NewTask {
         job: job(wire, &facts, need)?,
-        order: WorkOrder { request_id: id.to_string().into(), model, work, traceparent: asked.traceparent },
-        facts,
+        entry: Arc::new(JobEntry::new(facts, order)),
         id: id_from,
         deadline: deadline(wire.deadline_ms)?,
         attempts: checks::count("max_attempts", wire.max_attempts, ATTEMPTS_MAX)?,

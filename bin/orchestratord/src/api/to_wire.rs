@@ -11,9 +11,10 @@ use orchestrator_core::{
     Admission, Device, JobEnd, JobId, PoolSummary, Priority, Readiness, ReplicaSummary, Timestamp, Workload,
 };
 
+use super::openai;
 use crate::{
     clock::Clock,
-    services::{JobEntry, JobStatus, Pools, failure, millis},
+    services::{JobEntry, JobStatus, Pools, Surface, failure, millis},
 };
 
 pub(crate) use self::{
@@ -47,7 +48,7 @@ pub(crate) fn task(entry: &JobEntry, position: Option<u32>, clock: Clock) -> Tas
         return view;
     }
     match entry.facts.workload() {
-        Workload::Completion => view.text = entry.log.said().map(|said| said.text),
+        Workload::Completion => view.text = text(entry),
         Workload::Embedding | Workload::Rerank => {
             let mut end: Option<EndEvent> = entry.log.last_event();
             view.embeddings = end.as_mut().and_then(|end| end.embeddings.take());
@@ -55,6 +56,13 @@ pub(crate) fn task(entry: &JobEntry, position: Option<u32>, clock: Clock) -> Tas
         }
     }
     view
+}
+
+fn text(entry: &JobEntry) -> Option<String> {
+    match entry.facts.surface {
+        Surface::Native => entry.log.said().map(|said| said.text),
+        Surface::OpenAi => openai::text_of(&entry.log.frames()?),
+    }
 }
 
 /// A task as lists show it.

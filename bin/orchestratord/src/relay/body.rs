@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    future::poll_fn,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -11,7 +12,7 @@ use std::{
 use adapter_api::LazyTimer;
 use bytes::Bytes;
 use http_body::{Body, Frame};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::log::{Cursor, JobLog};
 
@@ -26,13 +27,28 @@ pub(crate) struct EventBody<G> {
     cursor: Cursor,
     timer: LazyTimer,
     sent: bool,
+    /// What was read before there was a body.
+    first: Option<Bytes>,
     _guard: G,
 }
 
 impl<G: Unpin> EventBody<G> {
     pub(crate) fn new(log: Arc<JobLog>, cursor: Cursor, guard: G) -> Self {
-        Self { log, cursor, timer: LazyTimer::new(KEEP_ALIVE_HALF), sent: true, _guard: guard }
+        let timer = LazyTimer::new(KEEP_ALIVE_HALF);
+        Self { log, cursor, timer, sent: true, first: None, _guard: guard }
     }
+
+    /// Sends these bytes before all others; they were read from the same cursor.
+    pub(crate) fn starting_with(mut self, first: Bytes) -> Self {
+        self.first = Some(first);
+        self
+    }
+}
+
+/// Waits for the first bytes of a log; for a keep-alive when nothing comes for too long.
+pub(crate) async fn first_bytes(log: &JobLog, cursor: &mut Cursor) -> Bytes {
+    let bytes = timeout(KEEP_ALIVE_HALF, poll_fn(|cx| log.poll_read(cursor, cx))).await;
+    bytes.map_or(KEEP_ALIVE, Option::unwrap_or_default)
 }
 
 impl<G: Unpin> Body for EventBody<G> {
@@ -44,6 +60,9 @@ impl<G: Unpin> Body for EventBody<G> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = self.get_mut();
+        if let Some(first) = this.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
         if let Poll::Ready(bytes) = this.log.poll_read(&mut this.cursor, cx) {
             this.sent = true;
             return Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))));

@@ -35,6 +35,14 @@ pub(crate) fn push_token(out: &mut Vec<u8>, seq: u32, index: u32, piece: Piece<'
     out.extend_from_slice(b"}\n\n");
 }
 
+/// Appends data that stands on one line, without a name and without an id.
+pub(crate) fn push_data(out: &mut Vec<u8>, data: &[u8]) {
+    debug_assert!(!data.contains(&b'\n'), "event data must stand on one line");
+    out.extend_from_slice(b"data: ");
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\n\n");
+}
+
 fn push_id(out: &mut Vec<u8>, seq: u32) {
     out.extend_from_slice(b"id: ");
     out.extend_from_slice(itoa::Buffer::new().format(seq).as_bytes());

@@ -8,7 +8,10 @@
 //! Invariant: ids count up from 0 without a gap.
 //! Invariant: after the terminal event nothing is appended, whoever tries.
 
-use std::task::{Context, Poll, Waker};
+use std::{
+    future::poll_fn,
+    task::{Context, Poll, Waker},
+};
 
 use adapter_api::TokenBatch;
 use bytes::Bytes;
@@ -16,7 +19,7 @@ use serde::de::DeserializeOwned;
 use smallvec::SmallVec;
 
 use super::{
-    frame::{decode_last, decode_text, push_event, push_token},
+    frame::{decode_last, decode_text, push_data, push_event, push_token},
     sync::{AtomicU64, Mutex, Ordering},
 };
 
@@ -77,6 +80,16 @@ pub(crate) enum ResumeError {
     Expired,
 }
 
+/// What an event looks like on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Framing {
+    /// With its id and its name; a token as JSON.
+    #[default]
+    Events,
+    /// As data alone; a token is a document of the engine's own.
+    Data,
+}
+
 /// The log. Cheap to append to, cheap to read from, bounded by what its job may say.
 #[derive(Debug, Default)]
 pub(crate) struct JobLog {
@@ -86,6 +99,7 @@ pub(crate) struct JobLog {
 
 #[derive(Debug, Default)]
 struct Inner {
+    framing: Framing,
     bytes: Vec<u8>,
     /// For each event, the offset at which it ends.
     ends: Vec<u32>,
@@ -116,12 +130,23 @@ enum Phase {
 }
 
 impl JobLog {
+    pub(crate) fn new(framing: Framing) -> Self {
+        let log = Self::default();
+        log.inner.lock().framing = framing;
+        log
+    }
+
     /// Appends a token event per piece. False when the log is sealed: nothing was appended.
     pub(crate) fn append_tokens(&self, batch: &TokenBatch) -> bool {
         self.write(|inner| {
             for piece in batch.pieces() {
-                let seq = inner.next_seq();
-                push_token(&mut inner.bytes, seq, inner.tokens, piece);
+                match inner.framing {
+                    Framing::Events => {
+                        let seq = inner.next_seq();
+                        push_token(&mut inner.bytes, seq, inner.tokens, piece);
+                    }
+                    Framing::Data => push_data(&mut inner.bytes, piece.text.as_bytes()),
+                }
                 inner.tokens += 1;
                 inner.close_event();
             }
@@ -224,6 +249,15 @@ impl JobLog {
         self.inner.lock().waiting.retain(|(reader, _)| *reader != cursor.reader);
     }
 
+    /// All that is said, once nothing more will be.
+    pub(crate) async fn whole(&self, mut cursor: Cursor) -> Vec<u8> {
+        let mut whole = Vec::new();
+        while let Some(bytes) = poll_fn(|cx| self.poll_read(&mut cursor, cx)).await {
+            whole.extend_from_slice(&bytes);
+        }
+        whole
+    }
+
     /// The text so far; `None` once it was given up.
     pub(crate) fn said(&self) -> Option<Said> {
         let (frames, tokens) = {
@@ -243,7 +277,6 @@ impl JobLog {
     }
 
     /// All frames so far; `None` once they were given up.
-    #[cfg(test)]
     pub(crate) fn frames(&self) -> Option<Bytes> {
         self.inner.lock().frames_from(0)
     }
@@ -279,8 +312,13 @@ impl Inner {
     }
 
     fn push(&mut self, event: &str, data: &[u8]) {
-        let seq = self.next_seq();
-        push_event(&mut self.bytes, seq, event, data);
+        match self.framing {
+            Framing::Events => {
+                let seq = self.next_seq();
+                push_event(&mut self.bytes, seq, event, data);
+            }
+            Framing::Data => push_data(&mut self.bytes, data),
+        }
         self.close_event();
     }
 

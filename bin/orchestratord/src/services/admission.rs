@@ -2,14 +2,13 @@
 
 use std::{hash::RandomState, sync::Arc, time::Duration};
 
-use adapter_api::WorkOrder;
 use orchestrator_core::{Admission as Granted, Budget, Claimant, JobId, NewJob, Rejection};
 use tokio::sync::oneshot;
 
 use super::{
     handle::SchedulerHandle,
     inbox::{Answer, Submission},
-    job::{JobEntry, JobFacts},
+    job::JobEntry,
     likeness::likeness,
     narrate,
 };
@@ -18,8 +17,7 @@ use crate::{clock::Clock, metrics::Metrics};
 /// A request that was checked.
 #[derive(Debug)]
 pub(crate) struct NewTask {
-    pub(crate) facts: JobFacts,
-    pub(crate) order: WorkOrder,
+    pub(crate) entry: Arc<JobEntry>,
     /// What the scheduler gets to know, except for what only the server knows: the time, its own rules,
     /// and what requests are alike.
     pub(crate) job: NewJob,
@@ -86,20 +84,19 @@ impl Admission {
     }
 
     async fn ask(&self, task: NewTask) -> Result<Admitted, AdmissionError> {
-        let NewTask { facts, order, mut job, id, deadline, attempts } = task;
-        let likeness = likeness(&self.likeness, &order);
+        let NewTask { entry, mut job, id, deadline, attempts } = task;
+        let likeness = entry.order().map_or(0, |order| likeness(&self.likeness, &order));
         job.fingerprint = Some(likeness);
         job.deadline = deadline.map(|after| self.clock.now() + after);
         job.max_attempts = attempts.unwrap_or(self.max_attempts);
         // A session that nobody else can know needs no book, unless there is a limit to keep.
-        let own = facts.session_id.as_u128() == facts.id.as_u128();
+        let own = entry.facts.session_id.as_u128() == entry.facts.id.as_u128();
         job.session =
             job.session.filter(|it| !own || it.budget.is_some() || self.budget != Budget::default());
         job.claimant = match id {
             IdFrom::Client => Claimant::Job,
             IdFrom::Server => Claimant::Like(likeness),
         };
-        let entry = Arc::new(JobEntry::new(facts, order));
         let (answer, answered) = oneshot::channel();
         let submission = Submission { job, entry: Arc::clone(&entry), answer };
         self.scheduler.submit(Box::new(submission)).map_err(|_full| AdmissionError::Overloaded)?;

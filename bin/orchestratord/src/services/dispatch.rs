@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use adapter_api::{AdapterError, Finish, Progress, TokenBatch, WorkOrder, WorkerAdapter};
 use adapter_host::{AttemptStream, Bindings, SlotGuard, Timeouts, outcome_of};
-use api_types::{Recovery, RecoveryMode};
+use api_types::{Recovery, RecoveryMode, StartedEvent};
 use orchestrator_core::{Assignment, Outcome, Spent, Workload};
 use tokio::task::consume_budget;
 use tracing::warn;
@@ -15,7 +15,7 @@ use tracing::warn;
 use super::{
     events,
     handle::SchedulerHandle,
-    job::{Attempt, JobEntry, JobFacts},
+    job::{Attempt, JobEntry, JobFacts, Surface},
     narrate,
     pools::Pools,
     recovery::{self, Broken, Check, Next, Plan},
@@ -103,20 +103,26 @@ impl Dispatcher {
         let last = status.attempt.as_ref().map(|last| last.assignment.attempt);
         if last != Some(attempt.assignment.attempt) {
             let recovery = plan.recovery();
-            let mut started = events::started(entry, &status, &attempt, recovery);
-            if *plan == Plan::Restart {
-                entry.log.restart("started", |id| {
-                    started.discard_before_id = Some(id);
-                    events::json(&started)
-                });
-            } else {
-                entry.log.append("started", &events::json(&started));
+            if entry.facts.surface == Surface::Native {
+                announce(entry, plan, events::started(entry, &status, &attempt, recovery));
             }
             if let Some(recovery) = recovery {
                 entry.recovers(recovery);
             }
         }
         entry.dispatched(attempt);
+    }
+}
+
+/// Tells readers that an engine has the job, and what becomes of the text that they have.
+fn announce(entry: &JobEntry, plan: &Plan, mut started: StartedEvent) {
+    if *plan == Plan::Restart {
+        entry.log.restart("started", |id| {
+            started.discard_before_id = Some(id);
+            events::json(&started)
+        });
+    } else {
+        entry.log.append("started", &events::json(&started));
     }
 }
 
@@ -171,9 +177,10 @@ impl Pump<'_> {
 
     /// Hands what an engine said to the readers; a document is kept for the last event.
     fn deliver(&mut self, batch: &TokenBatch) {
-        let document = match self.entry.facts.workload() {
-            Workload::Completion => None,
-            Workload::Embedding | Workload::Rerank => batch.pieces().last(),
+        let facts = &self.entry.facts;
+        let document = match (facts.surface, facts.workload()) {
+            (Surface::OpenAi, _) | (_, Workload::Completion) => None,
+            (Surface::Native, Workload::Embedding | Workload::Rerank) => batch.pieces().last(),
         };
         if let Some(document) = document {
             return self.entry.answered(document.text.to_owned());
@@ -191,9 +198,9 @@ impl Pump<'_> {
 /// What an attempt used, by the engine's count, and by ours where it counts nothing.
 fn spent(finish: &Finish, facts: &JobFacts, tokens_out: u32) -> Spent {
     let usage = finish.usage;
-    let prompt = if usage.prompt == 0 { facts.prompt_tokens } else { usage.prompt };
+    let told = |counted: u32, guessed: u32| u64::from(if counted == 0 { guessed } else { counted });
     Spent {
-        tokens: u64::from(prompt) + u64::from(usage.generated.max(tokens_out)),
+        tokens: told(usage.prompt, facts.prompt_tokens) + told(usage.generated, tokens_out),
         warm: usage.cached.is_some_and(|cached| cached > 0),
     }
 }

@@ -8,8 +8,8 @@ use api_types::{
 use orchestrator_core::{Admission, Affinity, FailReason, JobEnd, Remaining, Workload};
 use serde::Serialize;
 
-use super::job::{Attempt, JobEntry, JobStatus};
-use crate::relay::LastEvent;
+use super::job::{Attempt, JobEntry, JobStatus, Surface};
+use crate::{error::in_openai_words, relay::LastEvent};
 
 /// How long a client waits before it submits a failed task again, unless something was measured.
 const RETRY_DEFAULT_MS: u64 = 1_000;
@@ -38,14 +38,28 @@ pub(crate) fn started(
     }
 }
 
-/// The last events of a job: `metrics`, then `end` or `error`.
+/// The last events of a job.
 pub(crate) fn last(
     entry: &JobEntry,
     status: &JobStatus,
     end: JobEnd,
     queue_depth: u32,
     human: String,
-) -> [LastEvent; 2] {
+) -> Vec<LastEvent> {
+    match entry.facts.surface {
+        Surface::Native => native(entry, status, end, queue_depth, human),
+        Surface::OpenAi => vec![openai(status, end)],
+    }
+}
+
+/// `metrics`, then `end` or `error`.
+fn native(
+    entry: &JobEntry,
+    status: &JobStatus,
+    end: JobEnd,
+    queue_depth: u32,
+    human: String,
+) -> Vec<LastEvent> {
     let tokens_sent = entry.log.tokens();
     let terminal = match failure(status, end) {
         None => plain("end", &end_event(entry, status, end)),
@@ -55,7 +69,32 @@ pub(crate) fn last(
     let mut metrics = plain("metrics", &numbers);
     let explained = VerboseMetricsEvent { metrics: numbers, human, prep: Preparation::default() };
     metrics.verbose = Some(json(&explained));
-    [metrics, terminal]
+    vec![metrics, terminal]
+}
+
+/// The mark behind which nothing comes, or an error.
+fn openai(status: &JobStatus, end: JobEnd) -> LastEvent {
+    match no_answer(status, end) {
+        None => LastEvent { name: "", data: b"[DONE]".to_vec(), verbose: None },
+        Some(body) => plain("", &in_openai_words(&body, None).1),
+    }
+}
+
+/// Why whoever waits for the answer itself gets none; `None` when there is one.
+pub(crate) fn no_answer(status: &JobStatus, end: JobEnd) -> Option<ErrorBody> {
+    if end != JobEnd::Canceled {
+        return failure(status, end);
+    }
+    Some(ErrorBody {
+        code: ErrorCode::JobEnded,
+        message: "the task was canceled".to_owned(),
+        retriable: false,
+        retry_after_ms: None,
+        engine: None,
+        pool_id: None,
+        policy_label: None,
+        hint: None,
+    })
 }
 
 fn plain(name: &'static str, event: &impl Serialize) -> LastEvent {

@@ -14,7 +14,7 @@ use orchestrator_core::{
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use crate::relay::JobLog;
+use crate::relay::{Framing, JobLog};
 
 /// What does not change after the job was asked for.
 #[derive(Debug, Clone)]
@@ -29,6 +29,7 @@ pub(crate) struct JobFacts {
     pub(crate) prompt_tokens: u32,
     /// Digest of the request, to tell a repeated one from another one with the same id.
     pub(crate) fingerprint: [u8; 32],
+    pub(crate) surface: Surface,
     pub(crate) correlation_id: Arc<str>,
     /// Who asked: `localhost`, or the fingerprint of a token.
     pub(crate) identity: Identity,
@@ -48,6 +49,16 @@ impl JobFacts {
     }
 }
 
+/// In whose dialect a job was asked for, and is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Surface {
+    /// Our own.
+    #[default]
+    Native,
+    /// `OpenAI`'s: the one who asks is the one who reads.
+    OpenAi,
+}
+
 /// What becomes of a job whose last reader leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum OnDisconnect {
@@ -56,6 +67,8 @@ pub(crate) enum OnDisconnect {
     Continue,
     /// It is canceled, unless a reader comes back soon.
     Cancel,
+    /// It is canceled at once: there is no way to come back to it.
+    CancelAtOnce,
 }
 
 /// What becomes of a job whose engine is lost when readers have tokens.
@@ -123,9 +136,13 @@ pub(crate) struct Attempt {
 
 impl JobEntry {
     pub(crate) fn new(facts: JobFacts, order: WorkOrder) -> Self {
+        let framing = match facts.surface {
+            Surface::Native => Framing::Events,
+            Surface::OpenAi => Framing::Data,
+        };
         Self {
             facts,
-            log: Arc::default(),
+            log: Arc::new(JobLog::new(framing)),
             order: Mutex::new(Some(Arc::new(order))),
             status: Mutex::default(),
             rank: AtomicU64::new(0),
@@ -157,6 +174,11 @@ impl JobEntry {
     /// The work order, as long as the job may still run.
     pub(crate) fn order(&self) -> Option<Arc<WorkOrder>> {
         self.order.lock().clone()
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.status.lock().ended.is_some()
     }
 
     /// What became of it so far.

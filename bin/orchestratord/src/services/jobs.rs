@@ -155,7 +155,7 @@ mod tests {
     use super::*;
     use crate::{
         relay::{Detail, LastEvent, Resume},
-        services::{JobFacts, OnDisconnect, OnEngineLoss},
+        services::{JobFacts, OnDisconnect, OnEngineLoss, Surface},
     };
 
     fn ended_job(jobs: &Jobs, number: u128, at: u64) -> Arc<JobEntry> {
@@ -167,6 +167,7 @@ mod tests {
             priority: Priority::Batch,
             prompt_tokens: 1,
             fingerprint: [0; 32],
+            surface: Surface::Native,
             correlation_id: "c".into(),
             identity: Identity::Localhost,
             on_disconnect: OnDisconnect::Continue,

@@ -28,12 +28,14 @@ impl Readers {
     /// A guard for one reader of a job.
     pub(crate) fn enter(&self, entry: &Arc<JobEntry>) -> ReaderGuard {
         entry.reader_came();
-        ReaderGuard { readers: self.clone(), entry: Arc::clone(entry) }
+        ReaderGuard { readers: self.clone(), entry: Some(Arc::clone(entry)) }
     }
 
     /// Cancels the job if nobody reads it when the grace is over.
-    async fn cancel_if_abandoned(self, entry: Arc<JobEntry>) {
-        sleep(GRACE).await;
+    async fn cancel_if_abandoned(self, entry: Arc<JobEntry>, grace: Duration) {
+        if !grace.is_zero() {
+            sleep(grace).await;
+        }
         if entry.readers() == 0 {
             // If the scheduler cannot be asked now, the job goes on: that loses nothing.
             self.scheduler.cancel(entry).await.ok();
@@ -44,16 +46,29 @@ impl Readers {
 /// Stands by one reader, for as long as it reads.
 pub(crate) struct ReaderGuard {
     readers: Readers,
-    entry: Arc<JobEntry>,
+    /// `None` when there is nothing to be read.
+    entry: Option<Arc<JobEntry>>,
+}
+
+impl ReaderGuard {
+    /// The job did not come in; nothing is to be canceled.
+    pub(crate) fn refused(mut self) {
+        self.entry = None;
+    }
 }
 
 impl Drop for ReaderGuard {
     fn drop(&mut self) {
-        let left = self.entry.reader_left();
-        let ends_with_readers = self.entry.facts.on_disconnect == OnDisconnect::Cancel;
-        if left == 0 && ends_with_readers && self.entry.status().ended.is_none() {
-            let (readers, entry) = (self.readers.clone(), Arc::clone(&self.entry));
-            self.readers.tracker.spawn(readers.cancel_if_abandoned(entry));
+        let Some(entry) = self.entry.take() else { return };
+        let grace = match entry.facts.on_disconnect {
+            OnDisconnect::Continue => None,
+            OnDisconnect::Cancel => Some(GRACE),
+            OnDisconnect::CancelAtOnce => Some(Duration::ZERO),
+        };
+        let left = entry.reader_left();
+        if let Some(grace) = grace.filter(|_| left == 0 && !entry.is_over()) {
+            let readers = self.readers.clone();
+            self.readers.tracker.spawn(readers.cancel_if_abandoned(entry, grace));
         }
     }
 }

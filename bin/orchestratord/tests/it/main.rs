@@ -10,6 +10,7 @@ mod cancel;
 mod engine_faults;
 mod events;
 mod hostile;
+mod openai;
 mod operations;
 mod queue;
 mod recovery;

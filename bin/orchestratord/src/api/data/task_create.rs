@@ -1,7 +1,5 @@
 //! `POST /v2/tasks`: a task comes in.
 
-use std::sync::Arc;
-
 use api_types::{Admission as WireAdmission, CreateTask};
 use auth_min::Identity;
 use axum::{
@@ -14,6 +12,7 @@ use super::super::{
     body::WireJson,
     from_wire::{self, Asked},
     to_wire,
+    trace::traceparent,
 };
 use crate::{
     correlation::CorrelationId,
@@ -46,12 +45,4 @@ pub(crate) async fn task_create(
     let location = [(header::LOCATION, format!("/v2/tasks/{id}"))];
     let budget = granted.budget.as_ref().map(to_wire::budget_headers).unwrap_or_default();
     Ok((status, location, budget, Json(to_wire::admission(id, &granted))))
-}
-
-/// The W3C trace context, if it looks like one: `00-<32 hex>-<16 hex>-<2 hex>`.
-fn traceparent(headers: &HeaderMap) -> Option<Arc<str>> {
-    let given = headers.get("traceparent")?.to_str().ok()?;
-    let lengths: Vec<_> = given.split('-').map(str::len).collect();
-    let hex = given.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
-    (hex && lengths == [2, 32, 16, 2]).then(|| given.into())
 }

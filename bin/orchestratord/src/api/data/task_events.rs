@@ -23,7 +23,7 @@ use crate::{
     clock::Clock,
     error::ApiError,
     relay::{Detail, EventBody, Resume, ResumeError},
-    services::{JobEntry, Jobs, Readers, SchedulerHandle},
+    services::{JobEntry, Jobs, Readers, SchedulerHandle, Surface},
 };
 
 /// What a reader wants: where to start, and how much to be told.
@@ -61,6 +61,10 @@ pub(crate) async fn task_events(
     wanted: Wanted,
 ) -> Result<Response, ApiError> {
     let entry = find(&jobs, &id)?;
+    if entry.facts.surface == Surface::OpenAi {
+        let message = "the events of this task went to the client that asked for it under /v1";
+        return Err(ApiError::new(ErrorCode::NotFound, message).hint("GET /v2/tasks/{id} shows its result"));
+    }
     let cursor = match entry.log.open(wanted.resume, wanted.detail) {
         Ok(cursor) => cursor,
         Err(ResumeError::Expired) => return Ok(expired(&entry, clock)),

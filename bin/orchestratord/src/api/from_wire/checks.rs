@@ -12,7 +12,7 @@ use crate::error::ApiError;
 const TOKENS_MAX: u32 = 16 * 1024 * 1024;
 
 // H19
-pub(super) fn integer(
+pub(in crate::api) fn integer(
     field: &str,
     given: Option<i64>,
     range: RangeInclusive<i64>,
@@ -26,7 +26,12 @@ pub(super) fn integer(
     }
 }
 
-pub(super) fn number(field: &str, given: Option<f64>, low: f64, high: f64) -> Result<Option<f64>, ApiError> {
+pub(in crate::api) fn number(
+    field: &str,
+    given: Option<f64>,
+    low: f64,
+    high: f64,
+) -> Result<Option<f64>, ApiError> {
     match given {
         Some(value) if !(low..=high).contains(&value) => {
             Err(ApiError::invalid(field, format!("must be from {low} to {high}")))
@@ -36,20 +41,20 @@ pub(super) fn number(field: &str, given: Option<f64>, low: f64, high: f64) -> Re
 }
 
 /// A small count of at least one.
-pub(super) fn count(field: &str, given: Option<i64>, most: u32) -> Result<Option<u32>, ApiError> {
+pub(in crate::api) fn count(field: &str, given: Option<i64>, most: u32) -> Result<Option<u32>, ApiError> {
     Ok(integer(field, given, 1..=i64::from(most))?.and_then(|count| u32::try_from(count).ok()))
 }
 
-pub(super) fn tokens(field: &str, given: Option<i64>) -> Result<Option<u32>, ApiError> {
+pub(in crate::api) fn tokens(field: &str, given: Option<i64>) -> Result<Option<u32>, ApiError> {
     count(field, given, TOKENS_MAX)
 }
 
-pub(super) fn uuid(field: &str, given: &str) -> Result<Uuid, ApiError> {
+pub(in crate::api) fn uuid(field: &str, given: &str) -> Result<Uuid, ApiError> {
     Uuid::try_parse(given).map_err(|_malformed| ApiError::invalid(field, "must be a UUID"))
 }
 
 /// The id of a job that is known by a key: the same for the same key, and no other client's guess.
-pub(super) fn id_of_key(key: &str) -> Result<Uuid, ApiError> {
+pub(in crate::api) fn id_of_key(key: &str) -> Result<Uuid, ApiError> {
     let visible = key.bytes().all(|byte| byte.is_ascii_graphic());
     if !visible || !(1..=255).contains(&key.len()) {
         return Err(ApiError::invalid("Idempotency-Key", "must be 1 to 255 visible ASCII characters"));
@@ -61,7 +66,7 @@ pub(super) fn id_of_key(key: &str) -> Result<Uuid, ApiError> {
 }
 
 /// The name by which engines call the model that is meant.
-pub(super) fn model(field: &str, given: &str) -> Result<Arc<str>, ApiError> {
+pub(in crate::api) fn model(field: &str, given: &str) -> Result<Arc<str>, ApiError> {
     let refused = |problem: MalformedModelRef| ApiError::invalid(field, problem.to_string());
     given.parse::<ModelRef>().map(|model| Arc::clone(model.name())).map_err(refused)
 }

@@ -7,20 +7,20 @@ const TURN_TOKENS_MAX: usize = 64;
 
 /// How much of an engine a task takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Need {
+pub(in crate::api) struct Need {
     /// Tokens of the prompt, or of all inputs, about.
-    pub(super) prompt: u32,
+    pub(in crate::api) prompt: u32,
     /// Tokens that one stream holds at once, about.
-    pub(super) ctx: u32,
+    pub(in crate::api) ctx: u32,
     /// Tokens of the answer, at most.
-    pub(super) answer: u32,
+    pub(in crate::api) answer: u32,
     /// Tokens in all, at most: one byte is one token in the worst vocabulary.
-    pub(super) at_most: u64,
+    pub(in crate::api) at_most: u64,
 }
 
 impl Need {
     /// Of texts which an engine sees at once, or one by one.
-    pub(super) fn of(lengths: impl Iterator<Item = usize>, seen: Seen, answer: u32) -> Self {
+    pub(in crate::api) fn of(lengths: impl Iterator<Item = usize>, seen: Seen, answer: u32) -> Self {
         let (mut all, mut longest, mut parts) = (0, 0, 0);
         for bytes in lengths {
             all += bytes;
@@ -42,7 +42,7 @@ impl Need {
 
 /// Whether the parts of a prompt share the context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(in crate::api) enum Seen {
     AtOnce,
     OneByOne,
 }

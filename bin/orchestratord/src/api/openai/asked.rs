@@ -1,0 +1,85 @@
+//! How much a call asks of an engine.
+
+use adapter_api::Route;
+use serde::Deserialize;
+
+use super::{
+    super::from_wire::{Need, Seen},
+    members::Members,
+};
+use crate::error::ApiError;
+
+pub(super) const ANSWERS_MAX: i64 = 128;
+const INPUTS_MAX: usize = 1_024;
+const MESSAGES_MAX: usize = 1_024;
+/// What an answer without a limit may have, for budgets: more than any budget that is meant as one.
+const UNLIMITED: u64 = 1 << 32;
+
+/// How much is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AskedFor {
+    pub(super) need: Need,
+    pub(super) answers: u32,
+    pub(super) max_tokens: Option<u32>,
+}
+
+impl AskedFor {
+    pub(super) fn read(members: &Members, route: Route) -> Result<Self, ApiError> {
+        let (lengths, seen) = match route {
+            Route::ChatCompletions => (vec![turns(members)?], Seen::AtOnce),
+            Route::Completions => (texts(members, "prompt")?, Seen::OneByOne),
+            Route::Embeddings => (texts(members, "input")?, Seen::OneByOne),
+        };
+        if route == Route::Embeddings {
+            let need = Need::of(lengths.into_iter(), seen, 0);
+            return Ok(Self { need, answers: 1, max_tokens: None });
+        }
+        let wanted = members.integer("n", 1..=ANSWERS_MAX)?.and_then(|n| u32::try_from(n).ok()).unwrap_or(1);
+        let prompts = if route == Route::Completions { lengths.len() } else { 1 };
+        let answers = wanted.saturating_mul(u32::try_from(prompts).unwrap_or(u32::MAX));
+        let max_tokens = members.tokens("max_completion_tokens")?.or(members.tokens("max_tokens")?);
+        let mut need = Need::of(lengths.into_iter(), seen, max_tokens.unwrap_or(0));
+        let most = max_tokens.map_or(UNLIMITED, u64::from);
+        need.at_most += most * u64::from(answers) - u64::from(need.answer);
+        Ok(Self { need, answers, max_tokens })
+    }
+}
+
+/// How many bytes a conversation has, and the tools that come with it.
+fn turns(members: &Members) -> Result<usize, ApiError> {
+    #[derive(Deserialize)]
+    struct Turn {
+        #[serde(rename = "role")]
+        _role: String,
+    }
+    let turns: Vec<Turn> = members.required("messages", "a list of objects, each with a role")?;
+    if !(1..=MESSAGES_MAX).contains(&turns.len()) {
+        return Err(ApiError::invalid("messages", format!("must be 1 to {MESSAGES_MAX} turns")));
+    }
+    let length = |name| members.raw(name).map_or(0, str::len);
+    Ok(length("messages") + length("tools") + length("functions"))
+}
+
+/// How many bytes each text has, or would have if it were text instead of token numbers.
+fn texts(members: &Members, name: &str) -> Result<Vec<usize>, ApiError> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Texts {
+        One(String),
+        Many(Vec<String>),
+        Tokens(Vec<u32>),
+        ManyTokens(Vec<Vec<u32>>),
+    }
+    /// A token is about as many bytes of text.
+    const TOKEN_BYTES: usize = 4;
+    let lengths = match members.required(name, "a text, a list of texts, or token numbers")? {
+        Texts::One(text) => vec![text.len()],
+        Texts::Many(texts) => texts.iter().map(String::len).collect(),
+        Texts::Tokens(tokens) => vec![tokens.len() * TOKEN_BYTES],
+        Texts::ManyTokens(lists) => lists.iter().map(|tokens| tokens.len() * TOKEN_BYTES).collect(),
+    };
+    if !(1..=INPUTS_MAX).contains(&lengths.len()) || lengths.contains(&0) {
+        return Err(ApiError::invalid(name, format!("must be 1 to {INPUTS_MAX} texts, none of them empty")));
+    }
+    Ok(lengths)
+}

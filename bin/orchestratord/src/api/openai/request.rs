@@ -1,0 +1,125 @@
+//! From a call to a task: what must be known is checked, the rest goes on as it stands.
+
+use std::sync::Arc;
+
+use adapter_api::{Prompt, Relay, Route, UsageEvent, Work, WorkOrder};
+use config_schema::ExtraFields;
+use orchestrator_core::{JobId, NewJob, Requirements, SessionUse};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::{
+    super::from_wire::{Need, checks},
+    asked::{ANSWERS_MAX, AskedFor},
+    caller::Caller,
+    members::Members,
+};
+use crate::{
+    error::ApiError,
+    services::{IdFrom, JobEntry, JobFacts, NewTask, OnDisconnect, OnEngineLoss, Surface, workload},
+};
+
+/// Members of these names are the server's own to write.
+const RESERVED: [&str; 4] = ["model", "stream", "stream_options", "sse_ping_interval"];
+/// What the API's documents name.
+const KNOWN: &str = "audio best_of dimensions echo encoding_format frequency_penalty function_call functions \
+    input logit_bias logprobs max_completion_tokens max_tokens messages metadata modalities model n \
+    parallel_tool_calls prediction presence_penalty prompt prompt_cache_key prompt_cache_retention \
+    reasoning_effort response_format safety_identifier seed service_tier stop store stream stream_options \
+    suffix temperature tool_choice tools top_logprobs top_p user verbosity web_search_options";
+
+/// How a call is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answering {
+    /// Event by event.
+    Stream,
+    /// All at once.
+    Whole,
+}
+
+/// Checks a call and makes a task of it.
+pub(super) fn read(
+    route: Route,
+    body: &[u8],
+    caller: Caller,
+    extras: ExtraFields,
+) -> Result<(NewTask, Answering), ApiError> {
+    let members = Members::read(body)?;
+    if let Some(name) = members.other_than(KNOWN).filter(|_| extras == ExtraFields::Refuse) {
+        return Err(ApiError::invalid(name, "is not known here, and unknown fields are refused"));
+    }
+    let model: String = members.required("model", "a text")?;
+    check_numbers(&members)?;
+    let (answering, usage) = answering(&members, route)?;
+    let asked = AskedFor::read(&members, route)?;
+    let id = Uuid::now_v7();
+    let relay = Relay {
+        route,
+        members: Prompt::new(members.without(&RESERVED)),
+        usage,
+        answers: asked.answers,
+        max_tokens: asked.max_tokens,
+    };
+    let order = WorkOrder {
+        request_id: id.to_string().into(),
+        model: checks::model("model", &model)?,
+        work: Work::Relay(relay),
+        traceparent: caller.traceparent.clone(),
+    };
+    Ok((task(id, &model, order, asked.need, caller), answering))
+}
+
+fn task(id: Uuid, model: &str, order: WorkOrder, need: Need, caller: Caller) -> NewTask {
+    let mut requirements = Requirements::of(Arc::clone(&order.model), need.ctx);
+    requirements.workload = workload(order.work.workload());
+    let facts = JobFacts {
+        id: JobId::from_u128(id.as_u128()),
+        session_id: caller.session_id.unwrap_or(id),
+        model_ref: model.into(),
+        requirements,
+        priority: caller.priority,
+        prompt_tokens: need.prompt,
+        fingerprint: [0; 32],
+        surface: Surface::OpenAi,
+        correlation_id: caller.correlation_id,
+        identity: caller.identity,
+        on_disconnect: OnDisconnect::CancelAtOnce,
+        on_engine_loss: OnEngineLoss::Fail,
+    };
+    let mut job = NewJob::of(facts.id, facts.priority, facts.requirements.clone());
+    job.size = need.answer;
+    job.session = Some(SessionUse { id: facts.session(), budget: None, tokens: need.at_most });
+    let entry = Arc::new(JobEntry::new(facts, order));
+    NewTask { entry, job, id: IdFrom::Server, deadline: None, attempts: None }
+}
+
+fn check_numbers(members: &Members) -> Result<(), ApiError> {
+    members.number("temperature", 0.0, 2.0)?;
+    members.number("top_p", 0.0, 1.0)?;
+    members.number("presence_penalty", -2.0, 2.0)?;
+    members.number("frequency_penalty", -2.0, 2.0)?;
+    members.integer("top_logprobs", 0..=20)?;
+    members.integer("best_of", 1..=ANSWERS_MAX)?;
+    members.integer("dimensions", 1..=1 << 20)?;
+    members.integer("seed", i64::MIN..=i64::MAX)?;
+    Ok(())
+}
+
+/// Whether the answer is streamed, and whether its count of tokens is wanted as an event.
+fn answering(members: &Members, route: Route) -> Result<(Answering, UsageEvent), ApiError> {
+    #[derive(Deserialize)]
+    struct Options {
+        include_usage: Option<bool>,
+    }
+    let options: Option<Options> = members.get("stream_options", "an object")?;
+    let streamed = members.get("stream", "true or false")?.unwrap_or(false);
+    match (streamed, options) {
+        (true, _) if route == Route::Embeddings => {
+            Err(ApiError::invalid("stream", "is not for this endpoint"))
+        }
+        (false, Some(_)) => Err(ApiError::invalid("stream_options", "is only for streamed answers")),
+        (false, None) => Ok((Answering::Whole, UsageEvent::Wanted)),
+        (true, Some(Options { include_usage: Some(true) })) => Ok((Answering::Stream, UsageEvent::Wanted)),
+        (true, _) => Ok((Answering::Stream, UsageEvent::Withheld)),
+    }
+}
