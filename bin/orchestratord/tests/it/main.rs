@@ -7,6 +7,7 @@ mod support;
 
 mod auth;
 mod cancel;
+mod churn;
 mod engine_faults;
 mod events;
 mod hostile;
