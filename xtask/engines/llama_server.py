@@ -44,6 +44,9 @@ def arguments():
     parser.add_argument("--slots", action=argparse.BooleanOptionalAction, default=True, help="serve /slots")
     parser.add_argument("--metrics", action="store_true", help="serve /metrics")
     parser.add_argument("--api-key", action="append", default=[])
+    parser.add_argument("--embeddings", action="store_true", help="serve /v1/embeddings, and /v1/rerank with its pooling")
+    parser.add_argument("--pooling", choices=["mean", "rank"], default="mean", help="what a text's vector is made by")
+    parser.add_argument("--chat-template-file", help="a template in place of the model's own")
     parser.add_argument(
         "--with-parent", action="store_true", help="stop when the process that started this one is gone"
     )
@@ -64,6 +67,16 @@ def server_params(options):
     params.cpuparams_batch.n_threads = options.threads
     params.endpoint_slots = options.slots
     params.endpoint_metrics = options.metrics
+    if options.embeddings:
+        params.embedding = True
+        pooling = xllamacpp.llama_pooling_type
+        params.pooling_type = {
+            "mean": pooling.LLAMA_POOLING_TYPE_MEAN,
+            "rank": pooling.LLAMA_POOLING_TYPE_RANK,
+        }[options.pooling]
+    if options.chat_template_file:
+        with open(options.chat_template_file, encoding="utf-8") as file:
+            params.chat_template = file.read()
     if options.alias:
         params.model_alias = {options.alias}
     if options.api_key:

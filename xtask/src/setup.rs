@@ -1,10 +1,11 @@
-//! `setup`: a real llama.cpp server and two small models in a cache folder.
+//! `setup`: a real llama.cpp server, two small models and the clients of `OpenAI` in a cache folder.
 //!
 //! The tests against a real engine are worth only as much as the engine is real and the same everywhere. So
 //! versions are pinned, every downloaded byte is checked against a SHA-256 in this repository, and a second
 //! run finds everything in place without starting a process.
 
 mod cache;
+mod clients;
 mod fetch;
 mod file;
 mod progress;
@@ -52,10 +53,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
 /// Gets what is missing.
 pub(crate) fn ensure() -> Result<Engine> {
     let cache = Cache::locate()?;
-    if !cache.is_complete() {
+    if !cache.is_complete() || !clients::are_complete(&cache) {
         // A second setup waits here, and then finds the work done.
         let lock = cache.lock()?;
         fetch::all(&cache)?;
+        clients::all(&cache)?;
         drop(lock);
     }
     Ok(Engine {

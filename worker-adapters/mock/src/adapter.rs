@@ -211,7 +211,7 @@ fn embeddings(call: &Call, model: &str) -> Value {
     let data: Value = texts
         .iter()
         .enumerate()
-        .map(|(index, text)| json!({"object": "embedding", "index": index, "embedding": vectors::vector(text)}))
+        .map(|(index, text)| json!({"object": "embedding", "index": index, "embedding": call.vector(text)}))
         .collect();
     let tokens = call.prompt_tokens();
     json!({"object": "list", "model": model, "data": data,

@@ -1,5 +1,6 @@
 //! The mock's vectors: texts that share their letters lie close to each other.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 /// Numbers of a vector.
@@ -15,6 +16,13 @@ pub(crate) fn vector(text: &str) -> [f64; DIMENSIONS] {
     }
     let length = vector.iter().map(|number| number * number).sum::<f64>().sqrt().max(1.0);
     vector.map(|number| number / length)
+}
+
+/// A text's vector as `OpenAI`'s clients ask for it: 32-bit floats, little end first, in base 64.
+pub(crate) fn base64(text: &str) -> String {
+    #[expect(clippy::cast_possible_truncation, reason = "that is what the encoding holds")]
+    let bytes: Vec<u8> = vector(text).iter().flat_map(|number| (*number as f32).to_le_bytes()).collect();
+    STANDARD.encode(bytes)
 }
 
 /// A list of vectors, one for each text.

@@ -6,6 +6,8 @@
 #![expect(clippy::format_collect, reason = "an expected text is read here, not made fast")]
 
 mod chat;
+mod clients;
+mod openai;
 mod processes;
 
 mod live {
@@ -138,15 +140,10 @@ mod live {
         server.until_tokens(&id).await;
         assert!(engine.busy_slots().await > 0);
         assert_eq!(server.post(&format!("/v2/tasks/{id}/cancel"), &json!({})).await, StatusCode::NO_CONTENT);
-        let canceled = Instant::now();
         let at_cancel = server.stream(&id, None).await;
         let (name, end) = events(&at_cancel).pop().unwrap();
         assert_eq!((name.as_str(), &end["finish_reason"]), ("end", &json!("canceled")));
-        while engine.busy_slots().await > 0 {
-            assert!(canceled.elapsed() < Duration::from_secs(10), "the engine still generates");
-            sleep(Duration::from_millis(20)).await;
-        }
-        println!("the engine's slot was free {:?} after the cancel", canceled.elapsed());
+        println!("the engine's slot was free {:?} after the cancel", engine.until_idle().await);
         sleep(Duration::from_millis(300)).await;
         assert_eq!(server.stream(&id, None).await, at_cancel);
     }

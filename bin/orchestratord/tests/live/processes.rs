@@ -35,6 +35,11 @@ impl Model {
 
 /// A real llama.cpp server, or a line that says why there is none.
 pub(crate) async fn engine_or_skip(model: Model) -> Option<Engine> {
+    engine_with(model, &[]).await
+}
+
+/// The same with further flags.
+pub(crate) async fn engine_with(model: Model, flags: &[&str]) -> Option<Engine> {
     let cache = cache();
     let (python, model_path) = (cache.join("venv/bin/python"), cache.join("models").join(model.file()));
     for needed in [&python, &model_path] {
@@ -43,10 +48,10 @@ pub(crate) async fn engine_or_skip(model: Model) -> Option<Engine> {
             return None;
         }
     }
-    Some(Engine::start(&python, &model_path, model).await)
+    Some(Engine::start(&python, &model_path, model, flags).await)
 }
 
-fn cache() -> PathBuf {
+pub(crate) fn cache() -> PathBuf {
     let from = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     from("LLORCH_CACHE_DIR").unwrap_or_else(|| {
         let base = from("XDG_CACHE_HOME")
@@ -92,7 +97,7 @@ impl Engine {
     const SLOTS: u32 = 4;
     pub(crate) const CONTEXT_PER_SLOT: u32 = 4_096;
 
-    async fn start(python: &Path, model_path: &Path, model: Model) -> Self {
+    async fn start(python: &Path, model_path: &Path, model: Model, flags: &[&str]) -> Self {
         let port = free_port();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../xtask/engines/llama_server.py");
         let context = Self::CONTEXT_PER_SLOT * Self::SLOTS;
@@ -104,6 +109,7 @@ impl Engine {
             .args(["--parallel", &Self::SLOTS.to_string(), "-c", &context.to_string()])
             // One thread: with more, the engine's barriers spin against everything else here.
             .args(["-t", "1", "--slots", "--metrics", "--with-parent"])
+            .args(flags)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -134,6 +140,16 @@ impl Engine {
         slots.iter().filter(|slot| slot["is_processing"] == true).count()
     }
 
+    /// Waits until no slot generates, and says how long that took.
+    pub(crate) async fn until_idle(&self) -> Duration {
+        let began = Instant::now();
+        while self.busy_slots().await > 0 {
+            assert!(began.elapsed() < PATIENCE, "the engine still generates");
+            sleep(Duration::from_millis(20)).await;
+        }
+        began.elapsed()
+    }
+
     /// Signal 9.
     pub(crate) fn kill(&mut self) {
         self.process.0.kill().unwrap();
@@ -155,12 +171,18 @@ impl Server {
 
     /// The server with one pool on the engine, which is spoken with in this kind's dialect.
     pub(crate) async fn start_with(engine: &Engine, kind: &str) -> Self {
-        let (port, endpoint) = (free_port(), format!("http://127.0.0.1:{}", engine.port));
+        let pool = format!("default={kind}+http://127.0.0.1:{}", engine.port);
+        Self::start_env(&[("ORCHD_POOLS", &pool)]).await
+    }
+
+    /// The server with these settings; with none, it has its built-in pool.
+    pub(crate) async fn start_env(settings: &[(&str, &str)]) -> Self {
+        let port = free_port();
         let child = Command::new(env!("CARGO_BIN_EXE_orchestratord"))
             .env_clear()
             .env("ORCHD_BIND_ADDR", format!("127.0.0.1:{port}"))
-            .env("ORCHD_POOLS", format!("default={kind}+{endpoint}"))
             .env("RUST_LOG", "warn")
+            .envs(settings.iter().copied())
             .spawn()
             .unwrap();
         let mut process = Process(child);
@@ -168,6 +190,27 @@ impl Server {
         let base = format!("http://127.0.0.1:{port}");
         until_ok(&client, &format!("{base}/ready"), &mut process).await;
         Self { _process: process, base, client }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.base
+    }
+
+    pub(crate) async fn get_text(&self, path: &str) -> String {
+        self.client.get(format!("{}{path}", self.base)).send().await.unwrap().text().await.unwrap()
+    }
+
+    /// Waits until a task is in this state.
+    pub(crate) async fn until_state(&self, id: &str, state: &str) -> Value {
+        let began = Instant::now();
+        loop {
+            let task = self.get_json(&format!("/v2/tasks/{id}")).await;
+            if task["state"] == state {
+                return task;
+            }
+            assert!(began.elapsed() < PATIENCE, "{task} does not become {state}");
+            sleep(Duration::from_millis(10)).await;
+        }
     }
 
     pub(crate) async fn get_json(&self, path: &str) -> Value {

@@ -26,6 +26,7 @@ pub(crate) struct Call {
     tools: Vec<Tool>,
     tool_choice: Option<Value>,
     response_format: Option<Value>,
+    encoding_format: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -104,6 +105,14 @@ impl Call {
     /// The texts that are to become vectors.
     pub(crate) fn inputs(&self) -> Vec<String> {
         self.input.as_ref().map(Texts::list).unwrap_or_default()
+    }
+
+    /// A text's vector, in the encoding that is asked for.
+    pub(crate) fn vector(&self, text: &str) -> Value {
+        match self.encoding_format.as_deref() {
+            Some("base64") => json!(vectors::base64(text)),
+            _ => json!(vectors::vector(text)),
+        }
     }
 
     /// Tokens of all that was said.

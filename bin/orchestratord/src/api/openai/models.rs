@@ -7,7 +7,7 @@ use orchestrator_core::{PoolSummary, Readiness, ReplicaView};
 use super::super::path::Name;
 use crate::{clock::Clock, error::ApiError, services::SchedulerHandle};
 
-/// One row for each model of a ready engine, by the first of its names.
+/// One row for each model of a ready engine, by the first of its names that is no path.
 pub(super) async fn model_list(
     State(scheduler): State<SchedulerHandle>,
     State(clock): State<Clock>,
@@ -15,7 +15,7 @@ pub(super) async fn model_list(
     let pools = scheduler.pools().await?;
     let mut models: Vec<OpenAiModel> = Vec::new();
     for view in ready(&pools) {
-        if let Some(name) = view.models.first()
+        if let Some(name) = view.models.iter().find(|name| !name.starts_with('/')).or(view.models.first())
             && !models.iter().any(|known| known.id == **name)
         {
             models.push(model(name, view, clock));
