@@ -24,13 +24,21 @@ const COMMANDS: &[Command] = &[
         run: arch::run,
     },
     Command { name: "tidy", summary: "lengths of files and functions, docs, links, READMEs", run: tidy::run },
-    Command { name: "setup", summary: "get the real llama.cpp server and two small models", run: setup::run },
+    Command {
+        name: "setup",
+        summary: "get the real llama.cpp server, two small models, and clients [--vllm: and vLLM]",
+        run: setup::run,
+    },
     Command {
         name: "quickstart",
         summary: "see one task answered by the real engine; then try it yourself [--once]",
         run: quickstart::run,
     },
-    Command { name: "live", summary: "only the tests against the real engine", run: live::run },
+    Command {
+        name: "live",
+        summary: "only the tests against the real engine [--vllm: and against vLLM]",
+        run: live::run,
+    },
     Command {
         name: "simulate",
         summary: "run the scheduler's simulator [--events N] [--seed S]",
@@ -65,6 +73,22 @@ pub(crate) fn no_arguments(command: &str, arguments: &[String]) -> Result<()> {
         None => Ok(()),
         Some(argument) => bail!("`cargo xtask {command}` takes no argument, but got `{argument}`"),
     }
+}
+
+/// Whether the one flag that a command takes is given; anything else is refused.
+pub(crate) fn only_flag(command: &str, flag: &str, arguments: &[String]) -> Result<Flag> {
+    match arguments {
+        [] => Ok(Flag::Absent),
+        [argument] if argument == flag => Ok(Flag::Given),
+        _ => bail!("`cargo xtask {command}` takes only `{flag}`, but got `{}`", arguments.join(" ")),
+    }
+}
+
+/// Whether a flag is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flag {
+    Given,
+    Absent,
 }
 
 fn print_list() {

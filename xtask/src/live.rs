@@ -4,13 +4,22 @@
 
 use anyhow::Result;
 
-use crate::{commands, setup, verdict::Verdict, workspace};
+use crate::{
+    commands::{self, Flag},
+    setup,
+    verdict::Verdict,
+    workspace,
+};
 
 /// Gets the engine if need be, then runs the `live` test binary.
 pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
-    commands::no_arguments("live", arguments)?;
+    let flag = commands::only_flag("live", "--vllm", arguments)?;
     setup::ensure()?;
     let mut cargo = workspace::cargo();
+    if flag == Flag::Given {
+        setup::ensure_vllm()?;
+        cargo.env("LLORCH_LIVE_VLLM", "1");
+    }
     if workspace::has_subcommand("nextest") {
         cargo.args(["nextest", "run", "-p", "orchestratord", "--test", "live", "--no-capture"]);
     } else {

@@ -15,9 +15,10 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::{
+    commands::{self, Flag},
     setup::{self, Engine},
     verdict::Verdict,
     workspace,
@@ -60,11 +61,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
 }
 
 fn parse(arguments: &[String]) -> Result<After> {
-    match arguments {
-        [] => Ok(After::Wait),
-        [one] if one == "--once" => Ok(After::Leave),
-        other => bail!("`cargo xtask quickstart` takes only `--once`, but got `{}`", other.join(" ")),
-    }
+    Ok(match commands::only_flag("quickstart", "--once", arguments)? {
+        Flag::Given => After::Leave,
+        Flag::Absent => After::Wait,
+    })
 }
 
 fn show(engine: &Engine, binary: &Path, after: After, interrupt: &Interrupt) -> Result<()> {

@@ -10,12 +10,19 @@ mod fetch;
 mod file;
 mod progress;
 mod python;
+mod vllm;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::{commands, verdict::Verdict, workspace};
+use crate::{
+    commands::{self, Flag},
+    verdict::Verdict,
+    workspace,
+};
+
+pub(crate) use vllm::Vllm;
 
 use cache::Cache;
 
@@ -41,12 +48,17 @@ pub(crate) struct Engine {
 
 /// Gets what is missing and says where it lies.
 pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
-    commands::no_arguments("setup", arguments)?;
+    let flag = commands::only_flag("setup", "--vllm", arguments)?;
     let engine = ensure()?;
     println!("ready: {}", engine.folder.display());
     println!("  server  {} {}", engine.python.display(), engine.server.display());
     println!("  model   {}", engine.smollm2.display());
     println!("  model   {}", engine.tiny_counter.display());
+    if flag == Flag::Given {
+        let vllm = ensure_vllm()?;
+        println!("  vLLM    {}", vllm.program.display());
+        println!("  model   {}", vllm.model.display());
+    }
     Ok(Verdict::Good)
 }
 
@@ -67,6 +79,15 @@ pub(crate) fn ensure() -> Result<Engine> {
         tiny_counter: cache.model(fetch::TINY_COUNTER.name),
         folder: cache.folder,
     })
+}
+
+/// Gets what is missing of vLLM.
+pub(crate) fn ensure_vllm() -> Result<Vllm> {
+    let cache = Cache::locate()?;
+    let lock = cache.lock()?;
+    let vllm = vllm::ensure(&cache);
+    drop(lock);
+    vllm
 }
 
 /// Our Python scripts and the pinned requirements.

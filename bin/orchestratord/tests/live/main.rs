@@ -9,6 +9,7 @@ mod chat;
 mod clients;
 mod openai;
 mod processes;
+mod vllm;
 
 mod live {
     //! The tests, under the name by which the runner finds them.

@@ -75,12 +75,16 @@ fn free_port() -> u16 {
 }
 
 async fn until_ok(client: &Client, url: &str, process: &mut Process) {
+    until_ok_within(client, url, process, PATIENCE).await;
+}
+
+async fn until_ok_within(client: &Client, url: &str, process: &mut Process, patience: Duration) {
     let began = Instant::now();
     while !matches!(client.get(url).send().await, Ok(answer) if answer.status() == StatusCode::OK) {
         if let Some(status) = process.0.try_wait().unwrap() {
             panic!("{url}: the process ended: {status}");
         }
-        assert!(began.elapsed() < PATIENCE, "{url} does not become ready");
+        assert!(began.elapsed() < patience, "{url} does not become ready");
         sleep(Duration::from_millis(25)).await;
     }
 }
@@ -154,6 +158,60 @@ impl Engine {
     pub(crate) fn kill(&mut self) {
         self.process.0.kill().unwrap();
         self.process.0.wait().unwrap();
+    }
+}
+
+/// A real vLLM on the CPU, which takes minutes to start.
+pub(crate) struct Vllm {
+    _process: Process,
+    port: u16,
+    client: Client,
+}
+
+impl Vllm {
+    pub(crate) const MODEL: &str = "tiny-counter";
+    const PATIENCE: Duration = Duration::from_mins(8);
+
+    /// It, or a line that says why it is not tried.
+    pub(crate) async fn or_skip() -> Option<Self> {
+        let (program, model) = (cache().join("vllm/venv/bin/vllm"), cache().join("models/tiny-counter-hf"));
+        if env::var_os("LLORCH_LIVE_VLLM").is_none() || !program.exists() || !model.exists() {
+            println!("SKIPPED: vLLM takes gigabytes and minutes; run `cargo xtask live --vllm`");
+            return None;
+        }
+        let port = free_port();
+        let child = Command::new(program)
+            .arg("serve")
+            .arg(model)
+            .args(["--host", "127.0.0.1", "--port", &port.to_string(), "--served-model-name", Self::MODEL])
+            .args(["--dtype", "float32", "--max-model-len", "4096", "--max-num-seqs", "4", "--enforce-eager"])
+            .envs([("VLLM_TARGET_DEVICE", "cpu"), ("VLLM_CPU_KVCACHE_SPACE", "1"), ("OMP_NUM_THREADS", "1")])
+            .envs([
+                ("VLLM_CPU_OMP_THREADS_BIND", "nobind"),
+                ("HF_HUB_OFFLINE", "1"),
+                ("VLLM_NO_USAGE_STATS", "1"),
+            ])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut process = Process(child);
+        let client = Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+        until_ok_within(&client, &format!("http://127.0.0.1:{port}/health"), &mut process, Self::PATIENCE)
+            .await;
+        Some(Self { _process: process, port, client })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Requests that it works on now, by its own word.
+    pub(crate) async fn running(&self) -> f64 {
+        let text =
+            self.client.get(format!("{}/metrics", self.url())).send().await.unwrap().text().await.unwrap();
+        let line = text.lines().find(|line| line.starts_with("vllm:num_requests_running{"));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap()
     }
 }
 
