@@ -7,6 +7,7 @@
 //! reason that means a whole answer, and `[DONE]` after it, end a stream well.
 
 mod dialect;
+mod echo;
 mod models;
 mod refusal;
 mod relay;
@@ -16,6 +17,7 @@ mod wire;
 mod work;
 
 pub use dialect::OpenAiDialect;
+pub use echo::Echo;
 pub use models::{Model, Models, ServedModels, model_names};
 pub use refusal::error;
 pub use relay::{RelayDialect, relay_body};

@@ -62,7 +62,7 @@ impl WorkerAdapter for LlamaCpp {
 
     async fn submit(&self, order: Arc<WorkOrder>) -> Result<Box<dyn TokenStream>, AdapterError> {
         // It serves one model and looks at no name.
-        let asked = Asked { http: &self.http, order: &order, model: &order.model };
+        let asked = Asked { http: &self.http, order: &order, model: &order.model, echo: None };
         match &order.work {
             Work::Generate(generate) => self.generate(&order, generate).await,
             Work::Embed(texts) => openai::embed(asked, texts).await,

@@ -54,6 +54,7 @@ impl WorkerAdapter for OpenAi {
 
     async fn submit(&self, order: Arc<WorkOrder>) -> Result<Box<dyn TokenStream>, AdapterError> {
         let model = self.probe.models().id_for(&order.model);
-        openai::submit(Asked { http: &self.http, order: &order, model: &model }, Extras::None).await
+        openai::submit(Asked { http: &self.http, order: &order, model: &model, echo: None }, Extras::None)
+            .await
     }
 }

@@ -91,7 +91,7 @@ impl WorkerAdapter for Tgi {
     }
 
     async fn submit(&self, order: Arc<WorkOrder>) -> Result<Box<dyn TokenStream>, AdapterError> {
-        let asked = Asked { http: &self.http, order: &order, model: MODEL };
+        let asked = Asked { http: &self.http, order: &order, model: MODEL, echo: None };
         match &order.work {
             Work::Generate(generate) => match generate.input {
                 Input::Text(_) => self.generate(&order, generate).await,

@@ -18,7 +18,7 @@ use adapter_api::{
 use async_trait::async_trait;
 use http_util::{
     EngineHttp,
-    openai::{self, Asked, Extras},
+    openai::{self, Asked, Echo, Extras},
 };
 
 use crate::probe::Probe;
@@ -35,12 +35,14 @@ const CAPABILITIES: Capabilities = Capabilities {
 pub struct Vllm {
     http: EngineHttp,
     probe: Probe,
+    /// It writes `X-Request-Id` into the ids of its events.
+    echo: Arc<Echo>,
 }
 
 impl Vllm {
     /// An adapter for the server that `http` reaches.
     pub fn new(http: EngineHttp) -> Self {
-        Self { http, probe: Probe::default() }
+        Self { http, probe: Probe::default(), echo: Arc::default() }
     }
 }
 
@@ -56,6 +58,7 @@ impl WorkerAdapter for Vllm {
 
     async fn submit(&self, order: Arc<WorkOrder>) -> Result<Box<dyn TokenStream>, AdapterError> {
         let model = self.probe.models().id_for(&order.model);
-        openai::submit(Asked { http: &self.http, order: &order, model: &model }, Extras::Vllm).await
+        let asked = Asked { http: &self.http, order: &order, model: &model, echo: Some(&self.echo) };
+        openai::submit(asked, Extras::Vllm).await
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use adapter_api::{AdapterError, Input, WorkOrder, WorkerAdapter};
 use http_util::{EngineHttp, HttpTimeouts};
 use mock::wire::{
-    Act, Persona, ScriptedEngine, answer, conversation, every_wish, plain_order, run_order, seen_of, wishing,
+    Act, Persona, ScriptedEngine, answer, body_end, conversation, every_wish, plain_order, run_order,
+    seen_of, stream_head, wishing,
 };
 use serde_json::{Value, json};
 use vllm_http::Vllm;
@@ -97,4 +98,38 @@ async fn a_recorded_refusal_keeps_the_engines_reason() {
     let error = run_order(&adapter(&engine), plain_order(Input::text("Count:"))).await.unwrap_err();
     let AdapterError::Refused { message } = &error else { panic!("{error:?}") };
     assert!(message.starts_with("This model's maximum context length is 4096 tokens."), "{message}");
+}
+
+/// An answer whose events carry this id.
+fn answer_with_id(id: &str) -> Vec<Act> {
+    let event = |choices: &str| {
+        Act::Chunk(format!("data: {{\"id\":\"{id}\",\"choices\":[{choices}]}}\n\n").into_bytes())
+    };
+    vec![
+        stream_head(),
+        event(r#"{"index":0,"text":" 1","finish_reason":null}"#),
+        event(r#"{"index":0,"text":"","finish_reason":"stop"}"#),
+        Act::Chunk(b"data: [DONE]\n\n".to_vec()),
+        body_end(),
+    ]
+}
+
+// E21
+#[tokio::test]
+async fn an_answer_under_another_jobs_name_is_refused_once_names_are_echoed() {
+    let engine = ScriptedEngine::start_as(Persona::vllm()).await.unwrap();
+    let adapter = adapter(&engine);
+    let ask = async |id: &str| {
+        engine.push(answer_with_id(id));
+        run_order(&adapter, plain_order(Input::text("p"))).await.map(|(text, _)| text)
+    };
+    // As long as nothing was echoed, a gateway's own names are as good as any.
+    assert_eq!(ask("cmpl-gateway-7").await.unwrap(), " 1");
+    assert_eq!(ask("cmpl-r-1").await.unwrap(), " 1");
+    let mixed_up = ask("cmpl-r-2").await.unwrap_err();
+    assert!(
+        matches!(&mixed_up, AdapterError::Protocol { what } if what.contains("another job")),
+        "{mixed_up:?}"
+    );
+    assert_eq!(ask("cmpl-r-1-0").await.unwrap(), " 1");
 }

@@ -1,10 +1,12 @@
 //! Each kind of work on its route.
 
+use std::sync::Arc;
+
 use adapter_api::{AdapterError, Prompt, Relay, Route, TokenStream, Work, WorkOrder};
 
 use super::{
-    CompletionCall, DocumentReader, EmbeddingReader, Extras, OpenAiDialect, RelayDialect, RerankReader,
-    embedding_body, error, relay_body, rerank_body,
+    CompletionCall, DocumentReader, Echo, EmbeddingReader, Extras, OpenAiDialect, RelayDialect, RerankReader,
+    echo::Named, embedding_body, error, relay_body, rerank_body,
 };
 use crate::{
     client::{EngineHttp, StreamRefused},
@@ -22,16 +24,19 @@ pub struct Asked<'a> {
     pub order: &'a WorkOrder,
     /// The engine's name for the model.
     pub model: &'a str,
+    /// What is known of the names in its answers; `None` for an engine that never writes a request's.
+    pub echo: Option<&'a Arc<Echo>>,
 }
 
 /// Any work, at a server that has every route.
 pub async fn submit(asked: Asked<'_>, extras: Extras) -> Opened {
-    let Asked { http, order, model } = asked;
+    let Asked { http, order, model, echo } = asked;
     match &order.work {
         Work::Generate(generate) => {
             let call = CompletionCall::of(generate, model, extras, &order.request_id);
             let (path, body) = (call.path(), call.to_json().into());
-            opened(http.stream(path, body, &order_headers(order), OpenAiDialect::default()).await)
+            let dialect = Named::new(OpenAiDialect::default(), echo, &order.request_id);
+            opened(http.stream(path, body, &order_headers(order), dialect).await)
         }
         Work::Embed(texts) => embed(asked, texts).await,
         Work::Rerank { query, documents } => rerank(asked, query, documents).await,
@@ -41,26 +46,27 @@ pub async fn submit(asked: Asked<'_>, extras: Extras) -> Opened {
 
 /// A call that is handed on. `own` is what the engine needs beside, as JSON members with a comma behind each.
 pub async fn relay(asked: Asked<'_>, call: &Relay, own: &str) -> Opened {
-    let Asked { http, order, model } = asked;
+    let Asked { http, order, model, echo } = asked;
     let (path, body) = (call.route.path(), relay_body(call, model, own).into());
     match call.route {
         Route::Embeddings => opened(http.whole(path, body, &order_headers(order), DocumentReader).await),
         Route::ChatCompletions | Route::Completions => {
-            opened(http.stream(path, body, &order_headers(order), RelayDialect::new(call)).await)
+            let dialect = Named::new(RelayDialect::new(call), echo, &order.request_id);
+            opened(http.stream(path, body, &order_headers(order), dialect).await)
         }
     }
 }
 
 /// Vectors for texts.
 pub async fn embed(asked: Asked<'_>, texts: &[Prompt]) -> Opened {
-    let Asked { http, order, model } = asked;
+    let Asked { http, order, model, .. } = asked;
     let (body, reader) = (embedding_body(texts, model).into(), EmbeddingReader { texts: texts.len() });
     opened(http.whole(Route::Embeddings.path(), body, &order_headers(order), reader).await)
 }
 
 /// A ranking of texts.
 pub async fn rerank(asked: Asked<'_>, query: &Prompt, documents: &[Prompt]) -> Opened {
-    let Asked { http, order, model } = asked;
+    let Asked { http, order, model, .. } = asked;
     let (body, reader) =
         (rerank_body(query, documents, model).into(), RerankReader { texts: documents.len() });
     opened(http.whole("/v1/rerank", body, &order_headers(order), reader).await)
