@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(out, expected);
     }
 
-    // E15
+    // E15, E16
     #[test]
     fn every_character_survives_and_no_frame_is_broken_by_one() {
         let mut texts: Vec<String> = (0..=0x2100).filter_map(char::from_u32).map(String::from).collect();

@@ -57,6 +57,7 @@ async fn canceling_a_waiting_job_means_that_it_never_runs() {
     assert_eq!(engine.seen().len(), 1);
 }
 
+// H09
 #[tokio::test]
 async fn canceling_an_ended_job_is_a_conflict_and_changes_nothing() {
     let (app, engine) = with_engine(1).await;

@@ -10,6 +10,7 @@ mod cancel;
 mod churn;
 mod engine_faults;
 mod events;
+mod fleet;
 mod hostile;
 mod openai;
 mod operations;

@@ -65,6 +65,7 @@ fn request_id(head: &str) -> String {
     line.expect("every order names its job").to_owned()
 }
 
+// H14
 //= ORCH-2007 type=test
 //= ORCH-3005 type=test
 #[tokio::test]

@@ -67,6 +67,7 @@ async fn the_same_seed_gives_the_same_text() {
     app.finish().await;
 }
 
+// H10, H11
 //= ORCH-3024 type=test
 #[tokio::test]
 async fn the_same_request_with_the_same_id_is_one_job_and_another_one_conflicts() {

@@ -7,6 +7,7 @@
 
 mod chat;
 mod clients;
+mod crowd;
 mod openai;
 mod processes;
 mod vllm;

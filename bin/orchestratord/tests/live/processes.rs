@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 /// Loading the small model takes a second or two; a busy machine gets more.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A model in the engines' cache.
 #[derive(Debug, Clone, Copy)]
@@ -217,7 +217,7 @@ impl Vllm {
 
 /// The server under test, as its users run it.
 pub(crate) struct Server {
-    _process: Process,
+    process: Process,
     base: String,
     client: Client,
 }
@@ -247,11 +247,19 @@ impl Server {
         let client = Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
         let base = format!("http://127.0.0.1:{port}");
         until_ok(&client, &format!("{base}/ready"), &mut process).await;
-        Self { _process: process, base, client }
+        Self { process, base, client }
     }
 
     pub(crate) fn url(&self) -> &str {
         &self.base
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.base.trim_start_matches("http://").parse().unwrap()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.0.id()
     }
 
     pub(crate) async fn get_text(&self, path: &str) -> String {
