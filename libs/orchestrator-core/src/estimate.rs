@@ -14,7 +14,7 @@ use std::{collections::VecDeque, time::Duration};
 
 pub(crate) use arrivals::{Arrivals, Starters};
 pub(crate) use backlog::{Backlog, Forecast};
-pub(crate) use promises::{Claim, Promises};
+pub(crate) use promises::{Claim, Pace, Promises};
 
 /// Measurements that are kept.
 const KEPT: usize = 128;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Scheduler, admit::claim_of};
 use crate::{
-    estimate::{Backlog, Forecast, ServiceTimes, Uncertain},
+    estimate::{Backlog, Forecast, Pace, ServiceTimes, Uncertain},
     job::{NewJob, Priority},
     time::Timestamp,
 };
@@ -75,26 +75,28 @@ impl Scheduler {
         backlog
     }
 
-    /// The time from one free place in a pool's queue to the next, in seconds.
-    pub(super) fn gap(&mut self, now: Timestamp, index: usize) -> f64 {
+    /// How fast places in a pool's queue become free.
+    fn pace(&mut self, now: Timestamp, index: usize) -> Pace {
         let guess = self.refreshed(now, index);
         let pool = &self.pools[index];
-        let held = pool.times_of(Priority::Interactive, &guess).held().mean;
-        let batch = pool.times_of(Priority::Batch, &guess).held().mean;
-        held.max(batch) / f64::from(pool.slots().max(1))
+        let slowest = Priority::ALL.map(|class| pool.times_of(class, &guess).held());
+        let slowest = slowest.into_iter().max_by(|one, other| one.mean.total_cmp(&other.mean));
+        let Uncertain { mean, variance } = slowest.unwrap_or_default();
+        let spread = if mean > 0.0 { variance / (mean * mean) } else { 0.0 };
+        Pace { gap: mean / f64::from(pool.slots().max(1)), spread }
     }
 
     pub(super) fn retry_after(&mut self, now: Timestamp, index: usize, job: &NewJob) -> Duration {
-        let gap = self.gap(now, index);
+        let pace = self.pace(now, index);
         // The jitter comes from the id, so that the same events give the same answers.
-        let spread = f64::from((job.id.as_u128() & 0xFFFF) as u16) / f64::from(u16::MAX);
-        self.pools[index].promises.promise(now, claim_of(job), gap, spread)
+        let jitter = f64::from((job.id.as_u128() & 0xFFFF) as u16) / f64::from(u16::MAX);
+        self.pools[index].promises.promise(now, claim_of(job), pace, jitter)
     }
 
     /// Places of a pool's queue that are promised to other clients and due.
     pub(super) fn kept_places(&mut self, now: Timestamp, index: usize) -> u32 {
-        let gap = self.gap(now, index);
-        self.pools[index].promises.kept(now, gap)
+        let pace = self.pace(now, index);
+        self.pools[index].promises.kept(now, pace)
     }
 
     /// Brings a pool's measurements up to date, and says what to assume where there are none.
