@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use self::{
     request::{Ask, Inbox},
-    script::Script,
+    script::{Dialect, Script},
 };
 
 /// The longest stream, in tokens; what it reports as `n_ctx`.
@@ -61,7 +61,8 @@ fn listen(port: u16) -> io::Result<TcpListener> {
 
 /// What all connections share.
 pub(crate) struct Engine {
-    script: Script,
+    llamacpp: Script,
+    openai: Script,
     /// Tokens per second of a stream, 0 for no limit.
     pace: u32,
     slots: Semaphore,
@@ -69,8 +70,21 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
+    fn script(&self, dialect: Dialect) -> &Script {
+        match dialect {
+            Dialect::Llamacpp => &self.llamacpp,
+            Dialect::OpenAi => &self.openai,
+        }
+    }
+
     pub(crate) fn new(pace: u32, slots: usize) -> Self {
-        Self { script: Script::new(CTX), pace, slots: Semaphore::new(slots), slots_total: slots }
+        Self {
+            llamacpp: Script::new(CTX, Dialect::Llamacpp),
+            openai: Script::new(CTX, Dialect::OpenAi),
+            pace,
+            slots: Semaphore::new(slots),
+            slots_total: slots,
+        }
     }
 }
 
@@ -95,7 +109,7 @@ async fn answer_all(mut stream: TcpStream, engine: &Engine) -> io::Result<()> {
     while let Some(ask) = inbox.next(&mut stream).await? {
         let free = engine.slots.available_permits();
         match ask {
-            Ask::Complete { tokens } => complete(&mut stream, engine, tokens).await?,
+            Ask::Complete { tokens, dialect } => complete(&mut stream, engine, tokens, dialect).await?,
             Ask::Slots { refuse_when_full: true } if free == 0 => {
                 return stream.write_all(&answer::error(503, "unavailable_error", "no slot available")).await;
             }
@@ -114,32 +128,38 @@ async fn answer_all(mut stream: TcpStream, engine: &Engine) -> io::Result<()> {
 }
 
 /// One stream of `tokens` tokens, `None` for as many as the context holds.
-async fn complete(stream: &mut TcpStream, engine: &Engine, tokens: Option<usize>) -> io::Result<()> {
+async fn complete(
+    stream: &mut TcpStream,
+    engine: &Engine,
+    tokens: Option<usize>,
+    dialect: Dialect,
+) -> io::Result<()> {
+    let script = engine.script(dialect);
     let closed = |_closed: AcquireError| io::ErrorKind::BrokenPipe;
     let _slot = engine.slots.acquire().await.map_err(closed)?;
     // Like the real one: a request for no token yields one.
     let tokens = tokens.unwrap_or(CTX).clamp(1, CTX);
     let start = Instant::now();
     if engine.pace == 0 {
-        let bytes = engine.script.up_to(tokens);
+        let bytes = script.up_to(tokens);
         let (whole, rest) = bytes.split_at(bytes.len() - bytes.len() % WRITE_BYTES);
         for piece in whole.chunks(WRITE_BYTES) {
             stream.write_all(piece).await?;
         }
         let mut last = rest.to_vec();
-        last.extend_from_slice(&script::ending(tokens, start.elapsed()));
+        last.extend_from_slice(&script::ending(dialect, tokens, start.elapsed()));
         return stream.write_all(&last).await;
     }
-    stream.write_all(engine.script.up_to(0)).await?;
+    stream.write_all(script.up_to(0)).await?;
     let mut sent = 0;
     while sent < tokens {
         sleep_until(start + Duration::from_secs(1) * count(sent) / engine.pace).await;
         // After a late wake-up everything that is due goes out at once, so the pace holds on average.
         let due = due_after(start.elapsed(), engine.pace).clamp(sent + 1, tokens);
-        stream.write_all(engine.script.between(sent, due)).await?;
+        stream.write_all(script.between(sent, due)).await?;
         sent = due;
     }
-    stream.write_all(&script::ending(tokens, start.elapsed())).await
+    stream.write_all(&script::ending(dialect, tokens, start.elapsed())).await
 }
 
 /// How many tokens a stream has to have after `elapsed`: the first is due at once.

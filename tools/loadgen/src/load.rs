@@ -7,6 +7,7 @@ mod chunked;
 mod connection;
 mod lines;
 mod native;
+mod openai;
 mod raw;
 mod stream;
 mod tally;
@@ -28,7 +29,7 @@ pub(crate) use self::{
     connection::Connection,
     tally::{Tally, as_f64},
 };
-use self::{native::NativeClient, raw::RawClient, stream::Streamed};
+use self::{native::NativeClient, openai::OpenAiClient, raw::RawClient, stream::Streamed};
 
 /// How the server is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -37,6 +38,8 @@ pub(crate) enum Mode {
     Native,
     /// llama.cpp's own POST /completion, at an engine or at a proxy before one.
     Raw,
+    /// `OpenAI`'s POST /v1/chat/completions, at an engine, at a proxy, or at the server.
+    Openai,
 }
 
 /// Options of `load`.
@@ -185,6 +188,7 @@ async fn lane(plan: Arc<Plan>, mut connection: Connection, start: Instant) -> Ta
 enum Client {
     Native(NativeClient),
     Raw(RawClient),
+    OpenAi(OpenAiClient),
 }
 
 impl Client {
@@ -192,6 +196,7 @@ impl Client {
         match plan.mode {
             Mode::Native => Self::Native(NativeClient::new(plan)),
             Mode::Raw => Self::Raw(RawClient::new(plan)),
+            Mode::Openai => Self::OpenAi(OpenAiClient::new(plan)),
         }
     }
 
@@ -199,6 +204,7 @@ impl Client {
         let streamed = match self {
             Self::Native(client) => client.task(connection).await?,
             Self::Raw(client) => client.task(connection).await?,
+            Self::OpenAi(client) => client.task(connection).await?,
         };
         ensure!(streamed.tokens == tokens, "{} tokens came, {tokens} were asked for", streamed.tokens);
         Ok(streamed)

@@ -110,9 +110,9 @@ async fn measure_row(stage: &Stage, row: &Row) -> Result<()> {
         }
     }
     let medians: Vec<_> = samples.iter().map(|samples| table::median_sample(samples)).collect();
-    let control = paths.iter().position(|path| path.name == nginx::NAME).map(|index| medians[index]);
-    for (path, median) in paths.iter().zip(medians) {
-        println!("{}", table::line(row.streams, path.name, median, control));
+    for (path, median) in paths.iter().zip(&medians) {
+        let control = path.control.and_then(|index| medians.get(index)).copied();
+        println!("{}", table::line(row.streams, path.name, *median, control));
     }
     Ok(())
 }

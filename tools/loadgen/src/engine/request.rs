@@ -8,6 +8,8 @@ use std::io;
 use memchr::memmem;
 use tokio::{io::AsyncReadExt, net::TcpStream};
 
+use super::script::Dialect;
+
 const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// One request, understood.
@@ -22,6 +24,7 @@ pub(crate) enum Ask {
     /// A stream of so many tokens, `None` for no limit.
     Complete {
         tokens: Option<usize>,
+        dialect: Dialect,
     },
     /// An error: status, type, message.
     Refuse(u16, &'static str, &'static str),
@@ -83,21 +86,22 @@ fn understand(first: &[u8], body: &[u8]) -> Ask {
         (b"GET", b"/slots?fail_on_no_slot=1") => Ask::Slots { refuse_when_full: true },
         (b"GET", b"/v1/models" | b"/models") => Ask::Models,
         (b"GET", b"/metrics") => Ask::Refuse(501, "not_supported_error", "metrics are off"),
-        (b"POST", b"/completion") => completion(body),
+        (b"POST", b"/completion") => completion(body, Dialect::Llamacpp),
+        (b"POST", b"/v1/chat/completions") => completion(body, Dialect::OpenAi),
         _ => Ask::Refuse(404, "not_found_error", "File Not Found"),
     }
 }
 
-fn completion(body: &[u8]) -> Ask {
+fn completion(body: &[u8], dialect: Dialect) -> Ask {
     if !value(body, b"\"stream\"").is_some_and(|value| value.starts_with(b"true")) {
         return Ask::Refuse(501, "not_supported_error", "this engine only streams: set stream to true");
     }
     let limit = value(body, b"\"n_predict\"").or_else(|| value(body, b"\"max_tokens\""));
     match limit {
-        None => Ask::Complete { tokens: None },
-        Some(value) if value.starts_with(b"-1") => Ask::Complete { tokens: None },
+        None => Ask::Complete { tokens: None, dialect },
+        Some(value) if value.starts_with(b"-1") => Ask::Complete { tokens: None, dialect },
         Some(value) => match digits(value) {
-            Some(tokens) => Ask::Complete { tokens: Some(tokens) },
+            Some(tokens) => Ask::Complete { tokens: Some(tokens), dialect },
             None => Ask::Refuse(400, "invalid_request_error", "n_predict must be a whole number"),
         },
     }
@@ -139,20 +143,26 @@ mod tests {
             assert_eq!(take(&bytes[..end]), None, "after {end} bytes");
         }
         let (ask, used) = take(&[bytes.as_slice(), b"GET /health"].concat()).unwrap();
-        assert_eq!((ask, used), (Ask::Complete { tokens: Some(5) }, bytes.len()));
+        assert_eq!((ask, used), (Ask::Complete { tokens: Some(5), dialect: Dialect::Llamacpp }, bytes.len()));
     }
 
     #[test]
     fn limit_is_found_under_both_of_its_names() {
-        assert_eq!(asked(r#"{"stream": true, "max_tokens": 12}"#), Ask::Complete { tokens: Some(12) });
-        assert_eq!(asked(r#"{"stream":true,"n_predict":-1}"#), Ask::Complete { tokens: None });
-        assert_eq!(asked(r#"{"stream":true}"#), Ask::Complete { tokens: None });
+        assert_eq!(
+            asked(r#"{"stream": true, "max_tokens": 12}"#),
+            Ask::Complete { tokens: Some(12), dialect: Dialect::Llamacpp }
+        );
+        assert_eq!(
+            asked(r#"{"stream":true,"n_predict":-1}"#),
+            Ask::Complete { tokens: None, dialect: Dialect::Llamacpp }
+        );
+        assert_eq!(asked(r#"{"stream":true}"#), Ask::Complete { tokens: None, dialect: Dialect::Llamacpp });
     }
 
     #[test]
     fn name_inside_a_prompt_is_not_taken_for_the_field() {
         let body = r#"{"prompt":"say \"n_predict\":9","stream":true,"n_predict":3}"#;
-        assert_eq!(asked(body), Ask::Complete { tokens: Some(3) });
+        assert_eq!(asked(body), Ask::Complete { tokens: Some(3), dialect: Dialect::Llamacpp });
     }
 
     #[test]

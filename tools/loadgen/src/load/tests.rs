@@ -38,8 +38,8 @@ async fn cheap_engine_streams_what_was_asked_for_over_kept_connections() {
     let (listener, target) = listener().await;
     let mut engine = JoinSet::new();
     engine.spawn(serve(listener, Engine::new(0, 2)));
-    for tokens in [1, 700] {
-        let tally = load(plan(target, Mode::Raw, tokens)).await;
+    for (mode, tokens) in [(Mode::Raw, 1), (Mode::Raw, 700), (Mode::Openai, 1), (Mode::Openai, 700)] {
+        let tally = load(plan(target, mode, tokens)).await;
         assert!(tally.first_error.is_none(), "{:?}", tally.first_error);
         assert_eq!((tally.tasks, tally.tokens), (12, 12 * u64::from(tokens)));
     }

@@ -17,6 +17,8 @@ pub(crate) struct Path {
     pub(crate) name: &'static str,
     pub(crate) target: SocketAddr,
     pub(crate) mode: Mode,
+    /// Which of the paths it is compared with.
+    pub(crate) control: Option<usize>,
     /// Whose CPU time counts.
     pub(crate) processes: Vec<u32>,
 }
@@ -56,18 +58,52 @@ impl Stage {
         Ok(Self { orchestratord, nginx, engine, _scratch: scratch })
     }
 
-    /// The controls first, what they are compared with last.
+    /// For each dialect the controls first, what they are compared with last.
     pub(crate) fn paths(&self) -> Vec<Path> {
-        let path = |name, mode, server: &Server| Path {
+        let path = |name, mode, control, server: &Server| Path {
             name,
             target: server.target,
             mode,
+            control,
             processes: [&[server.child.process()], server.workers.as_slice()].concat(),
         };
-        let mut paths = vec![path("engine direct", Mode::Raw, &self.engine)];
-        paths.extend(self.nginx.as_ref().map(|server| path(nginx::NAME, Mode::Raw, server)));
-        paths.extend(self.orchestratord.as_ref().map(|server| path("orchestratord", Mode::Native, server)));
+        let mut paths = Vec::new();
+        let dialects =
+            [(Mode::Raw, Mode::Native, Dialect::Own), (Mode::Openai, Mode::Openai, Dialect::OpenAi)];
+        for (control, own, dialect) in dialects {
+            let names = dialect.names();
+            paths.push(path(names.engine, control, None, &self.engine));
+            let nginx = self.nginx.as_ref().map(|server| path(names.nginx, control, None, server));
+            let nginx_at = nginx.is_some().then_some(paths.len());
+            paths.extend(nginx);
+            let own = self.orchestratord.as_ref().map(|server| path(names.server, own, nginx_at, server));
+            paths.extend(own);
+        }
         paths
+    }
+}
+
+/// In which dialect the client and the engine speak.
+#[derive(Debug, Clone, Copy)]
+enum Dialect {
+    /// Each its own: the server's `/v2`, the engine's `/completion`.
+    Own,
+    /// Both that of `OpenAI`.
+    OpenAi,
+}
+
+struct Names {
+    engine: &'static str,
+    nginx: &'static str,
+    server: &'static str,
+}
+
+impl Dialect {
+    fn names(self) -> Names {
+        match self {
+            Self::Own => Names { engine: "engine direct", nginx: nginx::NAME, server: "orchestratord" },
+            Self::OpenAi => Names { engine: "engine openai", nginx: "nginx openai", server: "orchd openai" },
+        }
     }
 }
 
