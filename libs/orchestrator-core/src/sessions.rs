@@ -226,6 +226,7 @@ impl Sessions {
         }
     }
 
+    //= ORCH-3021
     /// Whether a job may come in, as far as its session is concerned; else why not, and when to come back.
     pub(crate) fn check(
         &self,

@@ -3,6 +3,7 @@
 use api_types::{ErrorBody, ErrorCode, OpenAiError, OpenAiErrorBody};
 use axum::http::StatusCode;
 
+//= ORCH-3202
 /// What an error is called where `OpenAI`'s clients meet it, and the status of an answer that says it.
 pub(crate) fn in_openai_words(
     body: &ErrorBody,

@@ -22,6 +22,9 @@ use super::{
 };
 use crate::{clock::Clock, metrics::Metrics, relay::Said};
 
+/// A job's stream is kept as long as the job is; a million tokens are some fifty megabytes.
+const LOG_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// Runs attempts.
 pub(crate) struct Dispatcher {
     pub(crate) bindings: Bindings,
@@ -149,6 +152,10 @@ impl Pump<'_> {
             if !batch.is_empty() {
                 self.deliver(&batch);
                 batch.clear();
+                if self.entry.log.len() > LOG_BYTES_MAX {
+                    let what = "its answer is longer than a job may hold".to_owned();
+                    return Err(Broken::Engine(AdapterError::Protocol { what }));
+                }
             }
             // An engine that is always ready still leaves its turns to others.
             consume_budget().await;

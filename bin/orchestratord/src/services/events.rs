@@ -101,6 +101,7 @@ fn plain(name: &'static str, event: &impl Serialize) -> LastEvent {
     LastEvent { name, data: json(event), verbose: None }
 }
 
+//= ORCH-3100
 fn metrics(status: &JobStatus, queue_depth: u32) -> MetricsEvent {
     let ended_at = status.ended.map_or(status.accepted_at, |(at, _)| at);
     let attempt = status.attempt.as_ref();

@@ -57,6 +57,7 @@ impl ReaderGuard {
     }
 }
 
+//= ORCH-3204
 impl Drop for ReaderGuard {
     fn drop(&mut self) {
         let Some(entry) = self.entry.take() else { return };

@@ -28,6 +28,7 @@ pub(super) enum Plan {
 }
 
 impl Plan {
+    //= ORCH-3030
     pub(super) fn of(entry: &JobEntry) -> Self {
         let said = match entry.log.said() {
             Some(said) if said.tokens > 0 => said,

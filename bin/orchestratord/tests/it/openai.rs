@@ -527,3 +527,17 @@ async fn a_call_that_waits_is_kept_alive_with_comments() {
     assert!(rest.contains("late") && rest.ends_with("data: [DONE]\n\n"), "{rest}");
     app.finish().await;
 }
+
+#[tokio::test]
+async fn an_answer_without_an_end_is_cut_off_before_it_fills_the_memory() {
+    let (app, engine) = one_engine().await;
+    let text = "x".repeat(200 * 1024);
+    let event = format!("data: {{\"choices\":[{{\"index\":0,\"text\":\"{text}\"}}]}}\n\n");
+    let chunk = format!("{:x}\r\n{event}\r\n", event.len());
+    engine.push(vec![stream_head(), Act::Repeat(chunk.into_bytes(), 600), Act::UntilGone]);
+    let answered = app.post("/v1/completions", &scripted()).await.text().await.unwrap();
+    assert!(answered.len() < 70 * 1024 * 1024, "{} bytes", answered.len());
+    let last = answered.lines().rev().find_map(|line| line.strip_prefix("data: ")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(last).unwrap()["error"]["code"], "worker_reset");
+    app.finish().await;
+}

@@ -17,6 +17,7 @@ use crate::{
     services::{JobEntry, ReaderGuard, no_answer},
 };
 
+//= ORCH-3205
 /// The events as they come. A call that fails before it says anything has the status of its failure.
 pub(super) async fn streamed(entry: &JobEntry, reader: ReaderGuard) -> Result<Response, ApiError> {
     let mut cursor = from_start(entry)?;

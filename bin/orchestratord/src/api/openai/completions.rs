@@ -62,6 +62,7 @@ pub(super) async fn embeddings(
     serve(desk, Route::Embeddings, caller, &body).await
 }
 
+//= ORCH-3200
 async fn serve(desk: Desk, route: Route, caller: Caller, body: &[u8]) -> Result<Response, ApiError> {
     let (task, answering) = request::read(route, body, caller, desk.gate.extra_fields)?;
     let entry = Arc::clone(&task.entry);

@@ -38,6 +38,7 @@ pub(super) enum Answering {
 }
 
 /// Checks a call and makes a task of it.
+//= ORCH-3201
 pub(super) fn read(
     route: Route,
     body: &[u8],

@@ -13,6 +13,7 @@ use crate::error::{ApiError, in_openai_words};
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
+//= ORCH-3203
 /// Says an error again in this surface's dialect, with the headers that its clients obey.
 pub(super) async fn say_errors_in_openai_words(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
