@@ -74,22 +74,22 @@ pub(crate) fn streaming(entry: &JobEntry, now: Timestamp) {
 
 /// Tells the end of a job, and returns the sentence.
 pub(crate) fn ended(entry: &JobEntry, status: &JobStatus, end: JobEnd) -> String {
-    let tokens_sent = entry.log.tokens();
+    let usage = status.finish.map(|finish| finish.usage);
+    let tokens_out = usage.map_or_else(|| entry.log.tokens(), |usage| usage.generated);
     let ended_at = status.ended.map_or(status.accepted_at, |(at, _)| at);
     let took = ended_at.since(status.accepted_at);
     let attempt = status.attempt.as_ref();
     let told = if end == JobEnd::Canceled {
         Narration::job_canceled(if attempt.is_some() { Phase::Running } else { Phase::Queued })
     } else {
-        Narration::stream_ended(ending(status, end), u64::from(tokens_sent), took)
+        Narration::stream_ended(ending(status, end), u64::from(tokens_out), took)
     };
-    let usage = status.finish.map(|finish| finish.usage);
     narrate!(told, target: "orchestratord::jobs", job_id = %entry.facts.id,
         correlation_id = %entry.facts.correlation_id, outcome = outcome(end),
         pool_id = attempt.map(|attempt| attempt.assignment.pool.as_str()),
         replica_id = attempt.map(|attempt| attempt.assignment.replica.as_str()),
         tokens_in = usage.map(|usage| usage.prompt),
-        tokens_out = usage.map_or(tokens_sent, |usage| usage.generated),
+        tokens_out,
         decode_time_ms = decode_ms(status), duration_ms = millis(took), "task ended");
     told.human()
 }
