@@ -13,6 +13,8 @@ mod headers;
 mod hold_back;
 mod json;
 pub mod openai;
+#[cfg(feature = "recording")]
+pub mod recording;
 mod redact;
 mod sse;
 mod stream;

@@ -6,7 +6,10 @@
 #![cfg(test)]
 
 use adapter_api::{AdapterError, Finish, FinishReason, TokenBatch, Usage};
-use http_util::{Dialect, LineTooLong, SseDecoder, TextSink, Utf8Joiner};
+use http_util::{
+    Dialect, TextSink, Utf8Joiner,
+    recording::{self, Read, ways_to_break_off, ways_to_cut},
+};
 use llamacpp_http::LlamaCppDialect;
 use proptest::prelude::*;
 
@@ -17,34 +20,9 @@ const CUT_CHARACTERS: &[u8] = include_bytes!("transcripts/cut_characters.sse");
 const CUT_INSIDE_CHARACTER: &[u8] = include_bytes!("transcripts/cut_inside_character.sse");
 const ARRAY_PROMPT: &[u8] = include_bytes!("transcripts/array_prompt.sse");
 
-/// The text that came, and the finish if there was one.
-type Read = Result<(String, Option<Finish>), AdapterError>;
-
 /// Reads a body in these parts, as a stream does.
 fn read<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Read {
-    let (mut decoder, mut dialect) = (SseDecoder::default(), LlamaCppDialect::default());
-    let (mut batch, mut joiner, mut finish) = (TokenBatch::new(), Utf8Joiner::default(), None);
-    for part in parts {
-        decoder
-            .push(part, |data| {
-                if finish.is_none() {
-                    finish = dialect.event(data, &mut TextSink::new(&mut batch, &mut joiner)).map_err(Cut)?;
-                }
-                Ok(())
-            })
-            .map_err(|Cut(error)| error)?;
-    }
-    joiner.finish(&mut batch);
-    Ok((batch.pieces().map(|piece| piece.text).collect(), finish))
-}
-
-/// Why a reading stopped.
-struct Cut(AdapterError);
-
-impl From<LineTooLong> for Cut {
-    fn from(error: LineTooLong) -> Self {
-        Self(AdapterError::Protocol { what: error.to_string() })
-    }
+    recording::read(LlamaCppDialect::default(), parts)
 }
 
 fn usage(prompt: u32, generated: u32, cached: u32) -> Usage {
@@ -79,22 +57,11 @@ fn a_recording_gives_its_text_its_reason_and_its_counts() {
 }
 
 #[test]
-fn a_recording_says_the_same_in_chunks_of_every_size() {
+fn a_recording_says_the_same_cut_at_each_byte_and_in_chunks_of_every_size() {
     for (body, text, ..) in answers() {
         let whole = read([body]);
-        for size in 1..body.len() {
-            assert_eq!(read(body.chunks(size)), whole, "{text} in chunks of {size}");
-        }
-    }
-}
-
-#[test]
-fn a_recording_says_the_same_cut_at_each_byte() {
-    for (body, text, ..) in answers() {
-        let whole = read([body]);
-        for at in 0..=body.len() {
-            let (left, right) = body.split_at(at);
-            assert_eq!(read([left, right]), whole, "{text} cut at {at}");
+        for parts in ways_to_cut(body) {
+            assert_eq!(read(parts.iter().copied()), whole, "{text} cut before {} bytes", parts[0].len());
         }
     }
 }
@@ -102,12 +69,10 @@ fn a_recording_says_the_same_cut_at_each_byte() {
 #[test]
 fn a_recording_that_breaks_off_has_no_finish() {
     for (body, text, ..) in answers() {
-        let marker = body.windows(6).rposition(|window| window == b"\ndata:").unwrap();
-        // All but the last byte: the event is there, but the empty line that ends it is not.
-        for end in (0..=marker).step_by(7).chain([marker, body.len() - 1]) {
-            let (begun, finish) = read([&body[..end]]).unwrap();
-            assert!(text.starts_with(&begun), "{begun:?}");
-            assert_eq!(finish, None, "{text} without all after byte {end}");
+        for begun in ways_to_break_off(body) {
+            let (said, finish) = read([begun]).unwrap();
+            assert!(text.starts_with(&said), "{said:?}");
+            assert_eq!(finish, None, "{text} without all after byte {}", begun.len());
         }
     }
 }

@@ -4,42 +4,15 @@
 //! the network cuts it.
 #![cfg(test)]
 
-use adapter_api::{AdapterError, Finish, FinishReason, TokenBatch, Usage};
-use http_util::{Dialect, LineTooLong, SseDecoder, TextSink, Utf8Joiner, openai::OpenAiDialect};
+use adapter_api::{AdapterError, FinishReason, Usage};
+use http_util::{
+    openai::OpenAiDialect,
+    recording::{Read, read, ways_to_break_off, ways_to_cut},
+};
 
 const LLAMACPP: &[u8] = include_bytes!("transcripts/llamacpp_completion.sse");
 const LLAMACPP_CHAT: &[u8] = include_bytes!("transcripts/llamacpp_chat.sse");
 const TGI: &[u8] = include_bytes!("transcripts/tgi_completion.sse");
-
-/// The text that came, and the finish if there was one.
-type Read = Result<(String, Option<Finish>), AdapterError>;
-
-/// Reads a body in these parts, as a stream does.
-fn read<'a>(mut dialect: impl Dialect, parts: impl IntoIterator<Item = &'a [u8]>) -> Read {
-    let mut decoder = SseDecoder::default();
-    let (mut batch, mut joiner, mut finish) = (TokenBatch::new(), Utf8Joiner::default(), None);
-    for part in parts {
-        decoder
-            .push(part, |data| {
-                if finish.is_none() {
-                    finish = dialect.event(data, &mut TextSink::new(&mut batch, &mut joiner)).map_err(Cut)?;
-                }
-                Ok(())
-            })
-            .map_err(|Cut(error)| error)?;
-    }
-    joiner.finish(&mut batch);
-    Ok((batch.pieces().map(|piece| piece.text).collect(), finish))
-}
-
-/// Why a reading stopped.
-struct Cut(AdapterError);
-
-impl From<LineTooLong> for Cut {
-    fn from(error: LineTooLong) -> Self {
-        Self(AdapterError::Protocol { what: error.to_string() })
-    }
-}
 
 fn usage(prompt: u32, generated: u32, cached: Option<u32>) -> Usage {
     Usage { prompt, generated, cached }
@@ -68,10 +41,9 @@ fn a_recording_gives_its_text_its_reason_and_its_counts() {
 fn a_recording_says_the_same_cut_at_each_byte_and_in_chunks_of_every_size() {
     for (body, text, ..) in answers() {
         let whole = read(OpenAiDialect::default(), [body]);
-        for at in 1..body.len() {
-            let (left, right) = body.split_at(at);
-            assert_eq!(read(OpenAiDialect::default(), [left, right]), whole, "{text} cut at {at}");
-            assert_eq!(read(OpenAiDialect::default(), body.chunks(at)), whole, "{text} in chunks of {at}");
+        for parts in ways_to_cut(body) {
+            let cut = read(OpenAiDialect::default(), parts.iter().copied());
+            assert_eq!(cut, whole, "{text} cut before {} bytes", parts[0].len());
         }
     }
 }
@@ -79,11 +51,10 @@ fn a_recording_says_the_same_cut_at_each_byte_and_in_chunks_of_every_size() {
 #[test]
 fn a_recording_that_breaks_off_has_no_finish() {
     for (body, text, ..) in answers() {
-        let marker = body.windows(6).rposition(|window| window == b"\ndata:").unwrap();
-        for end in (0..=marker).step_by(7).chain([marker, body.len() - 1]) {
-            let (begun, finish) = read(OpenAiDialect::default(), [&body[..end]]).unwrap();
-            assert!(text.starts_with(&begun), "{begun:?}");
-            assert_eq!(finish, None, "{text} without all after byte {end}");
+        for begun in ways_to_break_off(body) {
+            let (said, finish) = read(OpenAiDialect::default(), [begun]).unwrap();
+            assert!(text.starts_with(&said), "{said:?}");
+            assert_eq!(finish, None, "{text} without all after byte {}", begun.len());
         }
     }
 }

@@ -89,12 +89,12 @@ impl Promises {
             // It came too early: its place is still its own.
             return (at - now).clamp(RETRY_MIN, RETRY_MAX);
         }
-        let place = (self.last.max(now) + seconds(pace.between_promises())).max(now + RETRY_MIN);
+        let next = (self.last.max(now) + seconds(pace.between_promises())).max(now + RETRY_MIN);
         let horizon = now + RETRY_MAX;
-        self.last = place.min(horizon);
+        self.last = next.min(horizon);
         let wait = (self.last - now).as_secs_f64() * (1.0 + 0.2 * jitter);
         let wait = seconds(wait).clamp(RETRY_MIN, RETRY_MAX);
-        if place < horizon && pace.gap > 0.0 && self.places.len() < KEPT {
+        if next < horizon && pace.gap > 0.0 && self.places.len() < KEPT {
             self.made += 1;
             self.places.insert((claim, self.made), now + wait);
             self.due.insert((now + wait, claim, self.made));

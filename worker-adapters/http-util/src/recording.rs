@@ -1,0 +1,57 @@
+//! Recordings of engines, read as a stream is, for the tests of dialects.
+//!
+//! What a recording says must depend neither on how the network cuts it nor on when it breaks off.
+
+use adapter_api::{AdapterError, Finish, TokenBatch};
+
+use crate::{
+    sse::{LineTooLong, SseDecoder},
+    stream::{Dialect, TextSink},
+    utf8::Utf8Joiner,
+};
+
+/// The text that came, and the finish if there was one.
+pub type Read = Result<(String, Option<Finish>), AdapterError>;
+
+/// Reads a body that comes in these parts.
+///
+/// # Errors
+/// As the dialect's, or when a line is too long.
+pub fn read<'a>(mut dialect: impl Dialect, parts: impl IntoIterator<Item = &'a [u8]>) -> Read {
+    let mut decoder = SseDecoder::default();
+    let (mut batch, mut joiner, mut finish) = (TokenBatch::new(), Utf8Joiner::default(), None);
+    for part in parts {
+        decoder
+            .push(part, |data| {
+                if finish.is_none() {
+                    finish = dialect.event(data, &mut TextSink::new(&mut batch, &mut joiner)).map_err(Cut)?;
+                }
+                Ok(())
+            })
+            .map_err(|Cut(error)| error)?;
+    }
+    joiner.finish(&mut batch);
+    Ok((batch.pieces().map(|piece| piece.text).collect(), finish))
+}
+
+/// A body cut in two at each byte, and in chunks of every size.
+pub fn ways_to_cut(body: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
+    let in_two = |at| vec![&body[..at], &body[at..]];
+    (1..body.len()).flat_map(move |at| [in_two(at), body.chunks(at).collect()])
+}
+
+/// A body that breaks off: at many places, and just before its last event.
+pub fn ways_to_break_off(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let last = body.windows(6).rposition(|window| window == b"\ndata:").unwrap_or(0);
+    let ends = (0..=last).step_by(7).chain([last, body.len().saturating_sub(1)]);
+    ends.map(|end| &body[..end])
+}
+
+/// Why a reading stopped.
+struct Cut(AdapterError);
+
+impl From<LineTooLong> for Cut {
+    fn from(error: LineTooLong) -> Self {
+        Self(AdapterError::Protocol { what: error.to_string() })
+    }
+}
