@@ -68,6 +68,7 @@ impl Breaker {
     }
 
     /// A request came to its end. Says when to try again, if it must be tried.
+    //= ORCH-3062
     pub(crate) fn ended(&mut self, now: Timestamp, lease: LeaseId, outcome: Outcome) -> Option<Timestamp> {
         let failed = match outcome {
             Outcome::Completed => Some(false),

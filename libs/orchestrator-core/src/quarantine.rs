@@ -26,6 +26,7 @@ pub(crate) struct Quarantine(BTreeMap<u64, Suspect>);
 
 impl Quarantine {
     /// An attempt with this fingerprint broke on this replica. True when it is refused from now on.
+    //= ORCH-3063
     pub(crate) fn broke(&mut self, now: Timestamp, fingerprint: u64, on: Tried) -> bool {
         if self.refuses(now, fingerprint) {
             return true;

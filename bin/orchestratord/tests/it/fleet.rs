@@ -33,7 +33,7 @@ fn task(prompt: &str) -> Value {
 }
 
 // E22
-//= ORCH-3048 type=test
+//= ORCH-3062 type=test
 #[tokio::test]
 async fn an_engine_that_is_well_by_its_own_word_and_fails_all_requests_gets_a_pause() {
     let (app, engines) = fleet(1).await;
@@ -58,7 +58,7 @@ async fn an_engine_that_is_well_by_its_own_word_and_fails_all_requests_gets_a_pa
 }
 
 // E23
-//= ORCH-3049 type=test
+//= ORCH-3063 type=test
 #[tokio::test]
 async fn a_request_that_breaks_two_engines_meets_no_third_one() {
     let (app, engines) = fleet(3).await;

@@ -14,6 +14,7 @@ mod fleet;
 mod hostile;
 mod openai;
 mod operations;
+mod placement;
 mod queue;
 mod recovery;
 mod restart;

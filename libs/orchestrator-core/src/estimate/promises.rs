@@ -79,6 +79,7 @@ pub(crate) struct Promises {
 }
 
 impl Promises {
+    //= ORCH-3061
     /// Promises the next place at this pace, and says when. `jitter` in 0..1 tells the jitter of up to 20 %,
     /// later only: a client that comes before its place is free comes for nothing.
     pub(crate) fn promise(&mut self, now: Timestamp, claim: Claim, pace: Pace, jitter: f64) -> Duration {

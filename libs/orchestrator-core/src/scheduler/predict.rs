@@ -10,6 +10,7 @@ use crate::{
 };
 
 impl Scheduler {
+    //= ORCH-3060
     /// When a newcomer of this class would start in the line of `home`. The other pools that may
     /// run it take it from there when they are done sooner.
     pub(super) fn predict(

@@ -441,13 +441,13 @@ fn a_place_that_was_promised_is_kept_for_its_client_and_not_for_ever() {
     play("promise");
 }
 
-//= ORCH-3048 type=test
+//= ORCH-3062 type=test
 #[test]
 fn a_replica_that_fails_requests_gets_no_more_until_a_single_one_succeeds() {
     play("breaker");
 }
 
-//= ORCH-3049 type=test
+//= ORCH-3063 type=test
 #[test]
 fn a_request_that_breaks_two_replicas_meets_no_third() {
     play("poison");

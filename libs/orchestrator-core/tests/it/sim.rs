@@ -46,8 +46,8 @@ fn the_same_seed_gives_the_same_effects_and_another_seed_gives_others() {
     assert_ne!(first.trace, run(100_000, 8).trace);
 }
 
-//= ORCH-3046 type=test
-//= ORCH-3047 type=test
+//= ORCH-3060 type=test
+//= ORCH-3061 type=test
 #[test]
 fn predictions_are_true_over_many_laws_loads_and_seeds() {
     let mut all = Accuracy::default();
