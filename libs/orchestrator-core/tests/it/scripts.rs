@@ -7,9 +7,9 @@ use std::{collections::HashMap, fmt::Write, fs, path::PathBuf, str::FromStr, syn
 
 use orchestrator_core::{
     AdmissionPolicy, Affinity, AfterTokens, Budget, Claimant, Device, Effect, Event, FailReason, GpuPolicy,
-    JobEnd, JobId, LeaseId, NewJob, Outcome, PlacementKind, PoolId, Priority, Readiness, RejectReason,
-    Remaining, ReplicaId, ReplicaView, Requirements, Rules, SessionId, SessionRefusal, SessionRules,
-    SessionUse, Share, Spent, Timestamp, Workload, sim::Checked,
+    JobEnd, JobId, LeaseId, Misfit, NewJob, Outcome, PlacementKind, PoolId, Priority, Readiness,
+    RejectReason, Remaining, ReplicaId, ReplicaView, Requirements, Rule, Rules, Scheduler, SessionId,
+    SessionRefusal, SessionRules, SessionUse, Share, Spent, Timestamp, Verdict, Workload, sim::Checked,
 };
 
 fn folder() -> PathBuf {
@@ -573,4 +573,57 @@ fn every_script_is_played() {
         let name = path.file_stem().unwrap().to_str().unwrap();
         assert!(this_file.contains(&format!("play(\"{name}\");")), "nobody plays {name}");
     }
+}
+
+//= ORCH-3021 type=test
+#[test]
+fn a_session_is_forgotten_at_its_time_although_nothing_else_happens() {
+    let mut scheduler = Scheduler::new(Rules::default());
+    let mut now = Timestamp::from_micros(1);
+    let view = ReplicaView::ready(PoolId::new("p"), ReplicaId::new("a"), "m");
+    scheduler.handle(now, Event::ReplicaSeen(view));
+    let id = SessionId::from_u128(9);
+    let mut job = NewJob::of(JobId::from_u128(1), Priority::Batch, Requirements::of("m", 1));
+    job.session = Some(SessionUse { id, budget: None, tokens: 1 });
+    let effects: Vec<_> = scheduler.handle(now, Event::Submit(job)).collect();
+    let lease = effects.iter().find_map(|effect| match effect {
+        Effect::Dispatch(assignment) => Some(assignment.lease),
+        _ => None,
+    });
+    assert_eq!(scheduler.next_due(), None, "a session in use has no end yet");
+    now = now + Duration::from_secs(5);
+    scheduler.handle(now, Event::AttemptEnded(lease.unwrap(), Outcome::Completed, Spent::default()));
+    let end = now + SessionRules::default().ttl;
+    assert_eq!(scheduler.next_due(), Some(end));
+    assert!(scheduler.session(end, id).is_some());
+    scheduler.handle(end, Event::Tick);
+    assert_eq!((scheduler.session(end, id), scheduler.next_due()), (None, None));
+}
+
+#[test]
+fn an_explanation_counts_every_replica_and_names_the_first_sixteen() {
+    let mut scheduler = Scheduler::new(Rules::default());
+    let now = Timestamp::from_micros(1);
+    for number in 0..20 {
+        let mut view = ReplicaView::ready(PoolId::new("p"), ReplicaId::new(format!("r{number:02}")), "m");
+        view.readiness = match number {
+            0 => Readiness::Unreachable,
+            _ => Readiness::Ready,
+        };
+        if number > 2 {
+            view.models = vec!["other".into()];
+        }
+        scheduler.handle(now, Event::ReplicaSeen(view));
+    }
+    let job = |number| NewJob::of(JobId::from_u128(number), Priority::Batch, Requirements::of("m", 1));
+    for number in 1..=3 {
+        scheduler.handle(now, Event::Submit(job(number)));
+    }
+    assert_eq!(scheduler.explain(now, JobId::from_u128(1)), None, "it does not wait");
+    let why = scheduler.explain(now, JobId::from_u128(3)).unwrap();
+    assert_eq!((why.rule, why.considered, why.candidates.len()), (Rule::NoneOpen, 20, 16));
+    let verdicts: Vec<_> = why.candidates.into_iter().map(|it| it.verdict).collect();
+    assert_eq!(verdicts[0], Verdict::NotReady(Readiness::Unreachable));
+    assert_eq!(verdicts[1..3], [Verdict::Full { slots: 1 }, Verdict::Full { slots: 1 }]);
+    assert!(verdicts[3..].iter().all(|it| *it == Verdict::Misfit(Misfit::Model)), "{verdicts:?}");
 }
