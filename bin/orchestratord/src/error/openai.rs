@@ -85,7 +85,22 @@ mod tests {
             (status, message.as_str(), param, code.as_str()),
             (400, "it does not fit", None, "context_length_exceeded")
         );
+        let spent = ApiError::about("budget.tokens", ErrorCode::AdmissionReject, "not enough is left");
+        let (status, message, param, code) = told(&spent);
+        assert_eq!(
+            (status, message.as_str(), param, code.as_str()),
+            (429, "not enough is left", None, "rate_limit_exceeded")
+        );
         let (status, message, param, code) = told(&ApiError::new(ErrorCode::WorkerReset, "lost"));
         assert_eq!((status, message.as_str(), param, code.as_str()), (502, "lost", None, "worker_reset"));
+    }
+
+    #[test]
+    fn the_kind_of_an_error_follows_from_its_status() {
+        let kind = |code| in_openai_words(ApiError::new(code, "x").body(), None).1.error.kind;
+        assert_eq!(kind(ErrorCode::BadToken), "authentication_error");
+        assert_eq!(kind(ErrorCode::AdmissionReject), "rate_limit_error");
+        assert_eq!(kind(ErrorCode::Poisoned), "invalid_request_error");
+        assert_eq!(kind(ErrorCode::WorkerReset), "server_error");
     }
 }

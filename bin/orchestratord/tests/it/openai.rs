@@ -119,6 +119,22 @@ async fn texts_go_on_and_become_vectors_too() {
 
 //= ORCH-3200 type=test
 #[tokio::test]
+async fn each_model_is_listed_once_and_by_a_name_that_is_no_path() {
+    let (a, b) = (ScriptedEngine::start(1).await.unwrap(), ScriptedEngine::start(1).await.unwrap());
+    let pools = format!("a=llamacpp+{},b=llamacpp+{},c=mock", a.url(), b.url());
+    let app = TestApp::with(&[("ORCHD_POOLS", &pools)]).await;
+    while app.get_json("/v2/meta/capabilities").await["engines"].as_array().unwrap().len() < 3 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let list = app.get_json("/v1/models").await;
+    let ids: Vec<_> = list["data"].as_array().unwrap().iter().map(|it| it["id"].clone()).collect();
+    assert_eq!(ids.len(), 2, "{list}");
+    assert!(ids.iter().all(|id| !id.as_str().unwrap().starts_with('/')), "{ids:?}");
+    app.finish().await;
+}
+
+//= ORCH-3200 type=test
+#[tokio::test]
 async fn models_are_those_of_ready_engines() {
     let (app, _engine) = one_engine().await;
     let list = app.get_json("/v1/models").await;
@@ -236,6 +252,17 @@ async fn a_wrong_call_is_refused_with_the_name_of_its_member() {
         );
         assert!(error["message"].as_str().unwrap().starts_with(&format!("{param}: ")), "{error}");
     }
+    let embedding = |change| with(json!({"model": "mock", "input": "a"}), &change);
+    for (param, change) in [("stream", json!({"stream": true})), ("dimensions", json!({"dimensions": 0}))] {
+        let error = error_of(app.post("/v1/embeddings", &embedding(change)).await, StatusCode::BAD_REQUEST);
+        assert_eq!(error.await["param"], param);
+    }
+    let fine = json!({"presence_penalty": -2, "frequency_penalty": -2, "top_logprobs": 20, "seed": -7});
+    assert_eq!(app.post(CHAT, &with(chat(), &fine)).await.status(), StatusCode::OK);
+    assert_eq!(
+        app.post("/v1/embeddings", &embedding(json!({"dimensions": 512}))).await.status(),
+        StatusCode::OK
+    );
     let texts = [("prompt", "/v1/completions"), ("input", "/v1/embeddings")];
     for (param, path) in texts {
         for value in [json!(null), json!(""), json!([]), json!(["a", ""]), json!({"a": 1})] {

@@ -17,7 +17,7 @@ async fn with_pools(name: &str, toml: &str, more: &[(&str, &str)]) -> TestApp {
     app
 }
 
-fn task(placement: Value) -> Value {
+fn task(placement: &Value) -> Value {
     json!({"model_ref": "mock", "prompt": "p", "max_tokens": 2, "placement": placement})
 }
 
@@ -57,7 +57,7 @@ async fn a_task_runs_where_it_is_pinned_or_prefers_to_and_never_where_it_avoids_
             json!({"prefer_pools": [pool], "allow_fallback": false}),
             json!({"avoid_pools": [other]}),
         ] {
-            assert_eq!(pool_of(&app, &task(placement.clone())).await, pool, "{placement}");
+            assert_eq!(pool_of(&app, &task(&placement)).await, pool, "{placement}");
         }
     }
     app.finish().await;
@@ -68,11 +68,11 @@ async fn a_task_runs_where_it_is_pinned_or_prefers_to_and_never_where_it_avoids_
 async fn a_device_mask_binds() {
     let app = with_pools("masks", TWO, &[]).await;
     until_two_are_ready(&app).await;
-    assert_eq!(pool_of(&app, &task(json!({"require_device_mask": "1"}))).await, "b");
-    let none = task(json!({"require_device_mask": "0,1"}));
+    assert_eq!(pool_of(&app, &task(&json!({"require_device_mask": "1"}))).await, "b");
+    let none = task(&json!({"require_device_mask": "0,1"}));
     let body = refused(&app, &none, StatusCode::SERVICE_UNAVAILABLE, "POOL_UNAVAILABLE").await;
     assert_eq!(body["retriable"], false);
-    let contradiction = task(json!({"mode": "pin", "pin_pool_id": "a", "require_device_mask": "1"}));
+    let contradiction = task(&json!({"mode": "pin", "pin_pool_id": "a", "require_device_mask": "1"}));
     refused(&app, &contradiction, StatusCode::SERVICE_UNAVAILABLE, "POOL_UNAVAILABLE").await;
     app.finish().await;
 }
@@ -81,13 +81,13 @@ async fn a_device_mask_binds() {
 #[tokio::test]
 async fn a_place_that_is_not_there_is_told_by_its_own_code() {
     let app = with_pools("missing", TWO, &[]).await;
-    let pin = task(json!({"mode": "pin", "pin_pool_id": "c"}));
+    let pin = task(&json!({"mode": "pin", "pin_pool_id": "c"}));
     let body = refused(&app, &pin, StatusCode::BAD_REQUEST, "INVALID_PARAMS").await;
     assert!(body["message"].as_str().unwrap().starts_with("placement.pin_pool_id: "), "{body}");
-    let node = task(json!({"mode": "pin", "node_id": "gpu-7"}));
+    let node = task(&json!({"mode": "pin", "node_id": "gpu-7"}));
     let body = refused(&app, &node, StatusCode::SERVICE_UNAVAILABLE, "NODE_UNAVAILABLE").await;
     assert_eq!(body["retriable"], true);
-    let nowhere = task(json!({"avoid_pools": ["a", "b"]}));
+    let nowhere = task(&json!({"avoid_pools": ["a", "b"]}));
     refused(&app, &nowhere, StatusCode::SERVICE_UNAVAILABLE, "MODEL_NOT_AVAILABLE").await;
     app.finish().await;
 }
@@ -103,13 +103,13 @@ async fn a_pin_to_a_pool_that_was_never_ready_is_told_and_falls_back_to_nothing(
          [[pools]]\nid = \"b\"\nengine = \"llamacpp\"\nendpoint = \"{url}\"\nmodel = \"mock\"\n"
     );
     let app = with_pools("unready", &toml, &[]).await;
-    let pin = task(json!({"mode": "pin", "pin_pool_id": "b"}));
+    let pin = task(&json!({"mode": "pin", "pin_pool_id": "b"}));
     let response = app.post("/v2/tasks", &pin).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(response.headers().contains_key("retry-after"));
     let body: Value = response.json().await.unwrap();
     assert_eq!((&body["code"], &body["retriable"]), (&json!("POOL_UNREADY"), &json!(true)));
-    assert_eq!(pool_of(&app, &task(json!({}))).await, "a");
+    assert_eq!(pool_of(&app, &task(&json!({}))).await, "a");
     app.finish().await;
 }
 
@@ -118,10 +118,10 @@ async fn a_pin_to_a_pool_that_was_never_ready_is_told_and_falls_back_to_nothing(
 async fn a_pool_on_the_cpu_gets_work_only_where_the_operator_allows_it() {
     let toml = "[[pools]]\nid = \"default\"\nengine = \"mock\"\ndevice = \"cpu\"\n";
     let app = with_pools("cpu-forbidden", toml, &[]).await;
-    let body = refused(&app, &task(json!({})), StatusCode::SERVICE_UNAVAILABLE, "POOL_UNAVAILABLE").await;
+    let body = refused(&app, &task(&json!({})), StatusCode::SERVICE_UNAVAILABLE, "POOL_UNAVAILABLE").await;
     assert_eq!(body["retriable"], false);
     app.finish().await;
     let app = with_pools("cpu-allowed", toml, &[("ORCHD_GPU_POLICY", "allow-cpu")]).await;
-    assert_eq!(pool_of(&app, &task(json!({}))).await, "default");
+    assert_eq!(pool_of(&app, &task(&json!({}))).await, "default");
     app.finish().await;
 }

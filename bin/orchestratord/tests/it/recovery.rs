@@ -159,3 +159,20 @@ async fn a_recovery_is_an_attempt_like_any_other_and_their_number_is_bounded() {
     assert_eq!((&task["attempts"], pair.b.seen().len()), (&json!(1), 0));
     pair.app.finish().await;
 }
+
+//= ORCH-3030 type=test
+#[tokio::test]
+async fn a_text_that_no_engine_says_by_itself_any_more_is_gone_on_with_at_the_next_try_too() {
+    let pair = Pair::start().await;
+    pair.a.push(breaks_after(&[" a"]));
+    pair.b.push(completion(&[" X"], Ending::Eos));
+    let busy = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
+    pair.b.push(vec![Act::Send(busy.as_bytes().to_vec()), Act::Close]);
+    pair.b.push(completion(&[" b"], Ending::Eos));
+    let (_, events) = pair.run(json!({"on_engine_loss": "continue"})).await;
+    assert_eq!(text_of(&events), " a b");
+    let prompts: Vec<_> = pair.b.seen().iter().map(|seen| body(seen)["prompt"].clone()).collect();
+    assert_eq!(prompts, ["Count:", "Count: a", "Count: a"]);
+    assert_eq!(events.last().unwrap().data["recovery"], json!({"mode": "continue", "exact": false}));
+    pair.app.finish().await;
+}

@@ -83,3 +83,47 @@ fn texts(members: &Members, name: &str) -> Result<Vec<usize>, ApiError> {
     }
     Ok(lengths)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: &str, route: Route) -> AskedFor {
+        AskedFor::read(&Members::read(body.as_bytes()).unwrap(), route).unwrap()
+    }
+
+    #[test]
+    fn a_conversation_needs_its_turns_its_tools_and_each_answer() {
+        let (messages, tools) = (r#"[{"role":"user","content":"hi"}]"#, r#"[{"type":"function"}]"#);
+        let body = format!(r#"{{"messages":{messages},"tools":{tools},"max_tokens":10,"n":3}}"#);
+        let asked = read(&body, Route::ChatCompletions);
+        let bytes = messages.len() + tools.len();
+        assert_eq!((asked.answers, asked.max_tokens), (3, Some(10)));
+        assert_eq!(asked.need.prompt as usize, bytes.div_ceil(4));
+        assert_eq!(asked.need.ctx, asked.need.prompt + 10);
+        assert_eq!(asked.need.at_most, bytes as u64 + 64 + 3 * 10);
+    }
+
+    #[test]
+    fn texts_and_token_numbers_are_measured_alike_and_multiply_the_answers() {
+        let asked = read(r#"{"prompt":["12345","1234567"],"max_tokens":2,"n":2}"#, Route::Completions);
+        assert_eq!((asked.answers, asked.need.prompt, asked.need.ctx), (4, 3, 2 + 2));
+        assert_eq!(asked.need.at_most, 12 + 2 * 64 + 4 * 2);
+        let asked = read(r#"{"prompt":[[1,2,3],[4]]}"#, Route::Completions);
+        assert_eq!((asked.answers, asked.need.prompt), (2, 4));
+        let asked = read(r#"{"input":[1,2,3]}"#, Route::Embeddings);
+        assert_eq!((asked.answers, asked.need.prompt, asked.need.at_most), (1, 3, 12 + 64));
+    }
+
+    #[test]
+    fn an_answer_without_a_limit_may_use_more_than_any_budget() {
+        let asked = read(r#"{"messages":[{"role":"user"}]}"#, Route::ChatCompletions);
+        assert_eq!(asked.max_tokens, None);
+        assert!(asked.need.at_most > UNLIMITED, "{}", asked.need.at_most);
+        let newer = read(
+            r#"{"messages":[{"role":"user"}],"max_completion_tokens":5,"max_tokens":7}"#,
+            Route::ChatCompletions,
+        );
+        assert_eq!(newer.max_tokens, Some(5));
+    }
+}

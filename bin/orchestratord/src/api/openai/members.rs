@@ -166,5 +166,8 @@ mod tests {
         assert!(read(&nested(200_000)).unwrap_err().contains("nested deeper"));
         let text = format!(r#"{{"a":"{}\"{}"}}"#, "[".repeat(100), "{".repeat(100));
         assert!(read(&text).is_ok());
+        let beside = format!(r#"{{"a":[{}]}}"#, vec!["[]"; 100].join(","));
+        assert!(read(&beside).is_ok(), "what stands beside one another is not deep");
+        assert!(read(r#"{"a":"]]}}","b":"\\"}"#).is_ok());
     }
 }

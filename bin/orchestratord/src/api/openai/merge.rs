@@ -162,6 +162,22 @@ mod tests {
     }
 
     #[test]
+    fn what_engines_say_over_again_is_said_once() {
+        let role =
+            |text: &str| chunk(&json!([{"index": 0, "delta": {"role": "assistant", "content": text}}]));
+        let call = |arguments: &str| {
+            let call = json!({"index": 0, "id": "a", "type": "function",
+                "function": {"name": "f", "arguments": arguments}});
+            chunk(&json!([{"index": 0, "delta": {"tool_calls": [call], "reasoning": null}}]))
+        };
+        let think = chunk(&json!([{"index": 0, "delta": {"reasoning": "hm"}}]));
+        let whole = whole(&frames(&[role("a"), role("b"), call("{"), think, call("}")])).unwrap();
+        let message = json!({"role": "assistant", "content": "ab", "reasoning": "hm", "tool_calls": [
+            {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]});
+        assert_eq!(whole["choices"][0]["message"], message);
+    }
+
+    #[test]
     fn several_answers_are_kept_apart_and_unknown_members_are_kept() {
         let part = |index: u32, text: &str| json!({"object": "text_completion", "choices": [{"index": index, "text": text}], "engine_extra": text});
         let whole = whole(&frames(&[part(0, "a"), part(1, "x"), part(0, "b"), part(1, "y")])).unwrap();
