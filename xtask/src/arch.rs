@@ -27,6 +27,8 @@ const FLOORS: &[(&str, Floor)] = &[
     ("auth-min", Floor::Level(1)),
     ("catalog-core", Floor::Level(1)),
     ("narration-core", Floor::Level(1)),
+    ("store-api", Floor::Level(1)),
+    ("store-sqlite", Floor::Level(2)),
     ("adapter-api", Floor::Level(2)),
     ("adapter-host", Floor::Level(3)),
     ("http-util", Floor::Level(3)),

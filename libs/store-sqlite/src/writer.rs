@@ -1,0 +1,188 @@
+//! The threads that own the connections: one that writes, one that reads.
+
+use std::{
+    sync::mpsc::{Receiver, Sender, channel},
+    thread::{self, JoinHandle},
+};
+
+use rusqlite::Connection;
+use store_api::{
+    Applied, Change, JobKey, OwnerId, Rank, Segment, Shelf, StoreError, StoredJob, StoredRecord,
+};
+use tokio::sync::oneshot;
+use tracing::error;
+
+use crate::{
+    apply::{self, Index},
+    error::{of_read, of_write},
+    read,
+};
+
+/// So many changes are committed together at most.
+const CHANGES_MAX: usize = 4_096;
+
+/// What a thread is asked.
+pub(crate) enum Ask {
+    Commit(Vec<Change>, Reply<Vec<Applied>>),
+    Claim(OwnerId, usize, Reply<Vec<StoredJob>>),
+    Ended(Option<Rank>, usize, Reply<Vec<StoredJob>>),
+    Stream(JobKey, Reply<Vec<Segment>>),
+    Records(Shelf, Reply<Vec<StoredRecord>>),
+}
+
+type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// A thread that answers until nobody can ask any more.
+pub(crate) struct Worker {
+    asks: Option<Sender<Ask>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    pub(crate) fn writer(connection: Connection, index: Index) -> std::io::Result<Self> {
+        Self::start("store-writer", move |asks| Writer { connection, index }.run(&asks))
+    }
+
+    pub(crate) fn reader(connection: Connection) -> std::io::Result<Self> {
+        Self::start("store-reader", move |asks| {
+            while let Ok(ask) = asks.recv() {
+                answer(&connection, ask);
+            }
+        })
+    }
+
+    fn start(name: &str, run: impl FnOnce(Receiver<Ask>) + Send + 'static) -> std::io::Result<Self> {
+        let (asks, asked) = channel();
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || run(asked))?;
+        Ok(Self { asks: Some(asks), thread: Some(thread) })
+    }
+
+    /// Asks, and waits for the answer.
+    pub(crate) async fn ask<T>(&self, ask: impl FnOnce(Reply<T>) -> Ask) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || StoreError::Fatal { reason: "the store's thread is gone".to_owned() };
+        self.asks.as_ref().ok_or_else(gone)?.send(ask(reply)).map_err(|_gone| gone())?;
+        answer.await.map_err(|_gone| gone())?
+    }
+}
+
+impl Drop for Worker {
+    /// Waits for the thread, which closes its connection.
+    fn drop(&mut self) {
+        drop(self.asks.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            error!(target: "store_sqlite", "a thread of the store had panicked");
+        }
+    }
+}
+
+/// Reads are answered by either thread.
+fn answer(connection: &Connection, ask: Ask) {
+    // Who asked may have gone.
+    match ask {
+        Ask::Ended(before, most, reply) => drop(reply.send(read::ended(connection, before, most))),
+        Ask::Stream(job, reply) => {
+            let stream = read::rank_of(connection, job)
+                .map_err(|error| of_read(&error))
+                .and_then(|rank| rank.map_or(Ok(Vec::new()), |rank| read::stream(connection, rank)));
+            drop(reply.send(stream));
+        }
+        Ask::Records(shelf, reply) => drop(reply.send(read::records(connection, shelf))),
+        Ask::Commit(..) | Ask::Claim(..) => {}
+    }
+}
+
+struct Writer {
+    connection: Connection,
+    index: Index,
+}
+
+/// Batches that are committed together, and who waits for each.
+type Group = Vec<(Vec<Change>, Reply<Vec<Applied>>)>;
+
+impl Writer {
+    fn run(mut self, asks: &Receiver<Ask>) {
+        let mut next = asks.recv().ok();
+        while let Some(ask) = next.take() {
+            match ask {
+                Ask::Commit(changes, reply) => next = self.commit(vec![(changes, reply)], asks),
+                Ask::Claim(owner, most, reply) => {
+                    let claimed = self.transaction(|writer| {
+                        apply::claim(&writer.connection, &mut writer.index, owner, most)
+                    });
+                    drop(reply.send(claimed));
+                }
+                read => answer(&self.connection, read),
+            }
+            if next.is_none() {
+                next = asks.recv().ok();
+            }
+        }
+    }
+
+    /// Commits a batch together with all that waits behind it. Returns what came then.
+    fn commit(&mut self, mut group: Group, asks: &Receiver<Ask>) -> Option<Ask> {
+        let mut changes = group[0].0.len();
+        let mut other = None;
+        while changes < CHANGES_MAX
+            && let Ok(ask) = asks.try_recv()
+        {
+            match ask {
+                Ask::Commit(batch, reply) => {
+                    changes += batch.len();
+                    group.push((batch, reply));
+                }
+                ask => {
+                    other = Some(ask);
+                    break;
+                }
+            }
+        }
+        let result = self.transaction(|writer| {
+            let batch = |(batch, _): &(Vec<Change>, _)| -> rusqlite::Result<Vec<Applied>> {
+                batch.iter().map(|it| apply::apply(&writer.connection, &mut writer.index, it)).collect()
+            };
+            group.iter().map(batch).collect::<rusqlite::Result<Vec<_>>>()
+        });
+        match result {
+            Ok(answers) => {
+                for ((_, reply), applied) in group.into_iter().zip(answers) {
+                    drop(reply.send(Ok(applied)));
+                }
+            }
+            Err(error) => {
+                for (_, reply) in group {
+                    drop(reply.send(Err(error.clone())));
+                }
+            }
+        }
+        other
+    }
+
+    fn transaction<T>(
+        &mut self,
+        write: impl FnOnce(&mut Self) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let done = self.connection.execute_batch("BEGIN IMMEDIATE").and_then(|()| write(self));
+        let done = done.and_then(|done| self.connection.execute_batch("COMMIT").map(|()| done));
+        match done {
+            Ok(done) => {
+                self.index.committed();
+                Ok(done)
+            }
+            Err(error) => {
+                self.index.rolled_back();
+                let told = of_write(&error);
+                // SQLite may have undone it by itself.
+                if !self.connection.is_autocommit()
+                    && let Err(error) = self.connection.execute_batch("ROLLBACK")
+                {
+                    return Err(StoreError::Fatal { reason: format!("a rollback failed: {error}") });
+                }
+                Err(told)
+            }
+        }
+    }
+}

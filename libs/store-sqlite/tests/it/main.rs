@@ -1,0 +1,6 @@
+//! The store against real files.
+#![cfg(test)]
+
+mod damage;
+mod room;
+mod suite;
