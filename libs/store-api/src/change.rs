@@ -38,6 +38,13 @@ pub enum Change {
         /// What became of it.
         body: Body,
     },
+    /// The stream of an ended job is given up; how it ended is kept.
+    Trim {
+        /// The job.
+        job: JobKey,
+        /// Its owner's fence.
+        fence: Fence,
+    },
     /// A job is given up with all that was kept of it.
     Forget {
         /// The job.
@@ -72,7 +79,7 @@ pub struct NewJob {
 pub enum Applied {
     /// It is written, or was already.
     Done,
-    /// The job is in. The same owner that asks again gets the same answer.
+    /// The job is in, and [`Fence::FIRST`] is its fence as long as nobody else claims it. The same owner that asks again gets the same answer.
     Accepted {
         /// Under which its owner writes.
         fence: Fence,

@@ -97,6 +97,7 @@ fn once_each(batch: &mut Vec<Change>) {
             Change::Note { job, .. }
             | Change::Append { job, .. }
             | Change::End { job, .. }
+            | Change::Trim { job, .. }
             | Change::Forget { job, .. } => Ok(*job),
             Change::Put { record, .. } | Change::Remove(record) => Err(record.clone()),
         };

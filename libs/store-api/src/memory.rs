@@ -96,6 +96,13 @@ impl Kept {
                 row.job.body = body.clone();
                 row.job.note = None;
             }),
+            Change::Trim { job, fence } => match self.jobs.get_mut(job) {
+                Some(row) if row.job.fence == *fence && row.job.ended.is_some() => {
+                    row.segments.clear();
+                    Applied::Done
+                }
+                _ => Applied::Stale,
+            },
             Change::Forget { job, fence } => match self.jobs.get(job) {
                 Some(row) if row.job.fence != *fence => Applied::Stale,
                 _ => {
@@ -121,7 +128,7 @@ impl Kept {
             return if same { Applied::Accepted { fence, rank } } else { Applied::Known };
         }
         self.ranks += 1;
-        let (fence, rank) = (Fence(1), Rank(self.ranks));
+        let (fence, rank) = (Fence::FIRST, Rank(self.ranks));
         let job = StoredJob {
             key: new.key,
             rank,

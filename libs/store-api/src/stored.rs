@@ -39,6 +39,11 @@ pub struct OwnerId(pub u128);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fence(pub u64);
 
+impl Fence {
+    /// That of a job which its owner took in itself.
+    pub const FIRST: Self = Self(1);
+}
+
 /// A job's place in the order of acceptance. Never given out twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rank(pub u64);

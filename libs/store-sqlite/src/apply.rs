@@ -88,6 +88,13 @@ pub(crate) fn apply(
             Ok(Applied::Done)
         }
         Change::End { job, fence, at, body } => end(connection, index, (*job, *fence), (*at, body)),
+        Change::Trim { job, fence } => match index.jobs.get(job) {
+            Some(known) if known.fence == *fence && known.ended.is_some() => {
+                trim(connection, known.rank)?;
+                Ok(Applied::Done)
+            }
+            _ => Ok(Applied::Stale),
+        },
         Change::Forget { job, fence } => match index.jobs.get(job) {
             Some(known) if known.fence != *fence => Ok(Applied::Stale),
             Some(known) => {
@@ -118,7 +125,7 @@ fn accept(connection: &Connection, index: &mut Index, new: &NewJob) -> rusqlite:
     }
     // A rank of a transaction that is rolled back is not used again: ranks order, they do not count.
     index.last_rank += 1;
-    let (fence, rank) = (Fence(1), index.last_rank);
+    let (fence, rank) = (Fence::FIRST, index.last_rank);
     let known = Known { rank, owner: new.owner, fence, ids_reserved: 0, ended: None };
     put_job(connection, new.key, known, None)?;
     put_body(connection, rank, &new.body)?;
@@ -227,12 +234,14 @@ pub(crate) fn append(connection: &Connection, rank: i64, segment: &Segment) -> r
     Ok(())
 }
 
+fn trim(connection: &Connection, rank: i64) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM segments WHERE rank = ?1")?.execute([rank])?;
+    Ok(())
+}
+
 fn forget(connection: &Connection, rank: i64) -> rusqlite::Result<()> {
-    for table in [
-        "DELETE FROM segments WHERE rank = ?1",
-        "DELETE FROM bodies WHERE rank = ?1",
-        "DELETE FROM jobs WHERE rank = ?1",
-    ] {
+    trim(connection, rank)?;
+    for table in ["DELETE FROM bodies WHERE rank = ?1", "DELETE FROM jobs WHERE rank = ?1"] {
         connection.prepare_cached(table)?.execute([rank])?;
     }
     Ok(())

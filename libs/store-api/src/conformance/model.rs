@@ -37,9 +37,9 @@ impl Model {
     /// A change that may well be wrong.
     pub(super) fn some_change(&self, random: &mut Random, owner: OwnerId) -> Change {
         let job = JobKey(random.below(12).into());
-        let right = self.jobs.iter().find(|it| it.job.key == job).map_or(Fence(1), |it| it.job.fence);
+        let right = self.jobs.iter().find(|it| it.job.key == job).map_or(Fence::FIRST, |it| it.job.fence);
         let fence = if random.below(8) == 0 { Fence(random.below(4)) } else { right };
-        match random.below(12) {
+        match random.below(13) {
             0..3 => Change::Accept(NewJob { key: job, owner, body: body(random) }),
             3..5 => {
                 let ids_reserved = u32::try_from(random.below(4_000)).unwrap_or(0);
@@ -51,6 +51,7 @@ impl Model {
             }
             8 => Change::End { job, fence, at: WallMillis(random.below(1 << 40)), body: body(random) },
             9 => Change::Forget { job, fence },
+            12 => Change::Trim { job, fence },
             10 => Change::Put { record: some_record(random), body: body(random) },
             _ => Change::Remove(some_record(random)),
         }
@@ -78,6 +79,13 @@ impl Model {
                 let Some(it) = self.live(*job, *fence) else { return Applied::Stale };
                 (it.job.ended, it.job.body, it.job.note) = (Some(*at), body.clone(), None);
             }
+            Change::Trim { job, fence } => {
+                let ended = |it: &&mut ModelJob| {
+                    it.job.key == *job && it.job.fence == *fence && it.job.ended.is_some()
+                };
+                let Some(it) = self.jobs.iter_mut().find(ended) else { return Applied::Stale };
+                it.segments.clear();
+            }
             Change::Forget { job, fence } => {
                 let other = |it: &ModelJob| it.job.key == *job && it.job.fence != *fence;
                 if self.jobs.iter().any(other) {
@@ -101,7 +109,7 @@ impl Model {
             return if same { Applied::Accepted { fence, rank } } else { Applied::Known };
         }
         self.ranks += 1;
-        let (fence, rank) = (Fence(1), Rank(self.ranks));
+        let (fence, rank) = (Fence::FIRST, Rank(self.ranks));
         let job = StoredJob {
             key: new.key,
             rank,
