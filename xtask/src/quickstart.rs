@@ -114,7 +114,7 @@ fn start_engine(engine: &Engine, port: u16) -> Result<Process> {
 
 fn start_daemon(engine: &Engine, binary: &Path, port: u16, engine_port: u16) -> Result<Process> {
     let config = engine.folder.join("quickstart.toml");
-    fs::write(&config, config_text(port, engine_port))
+    fs::write(&config, config_text(port, engine_port, &engine.folder.join("quickstart-state")))
         .with_context(|| format!("cannot write {}", config.display()))?;
     println!("config {}", config.display());
     let mut command = Command::new(binary);
@@ -140,17 +140,19 @@ fn log(engine: &Engine, name: &str) -> PathBuf {
     engine.folder.join(name)
 }
 
-fn config_text(port: u16, engine_port: u16) -> String {
+fn config_text(port: u16, engine_port: u16, state: &Path) -> String {
     format!(
         "# Written by `cargo xtask quickstart`.\n\
          bind_addr = \"127.0.0.1:{port}\"\n\
          gpu_policy = \"allow-cpu\"\n\
+         state_dir = '{}'\n\
          \n\
          [[pools]]\n\
          id = \"default\"\n\
          engine = \"llamacpp\"\n\
          endpoint = \"http://127.0.0.1:{engine_port}\"\n\
-         device = \"cpu\"\n"
+         device = \"cpu\"\n",
+        state.display()
     )
 }
 
@@ -205,8 +207,9 @@ mod tests {
 
     #[test]
     fn config_names_both_ports() {
-        let text = config_text(8081, 40000);
+        let text = config_text(8081, 40000, Path::new("/cache/state"));
         assert!(text.contains("bind_addr = \"127.0.0.1:8081\"\n"), "{text}");
         assert!(text.contains("endpoint = \"http://127.0.0.1:40000\"\n"), "{text}");
+        assert!(text.contains("state_dir = '/cache/state'\n"), "{text}");
     }
 }

@@ -19,6 +19,8 @@ use axum::{
     routing::{get, post},
 };
 
+pub(crate) use from_wire::task_again;
+
 use crate::{gate, state::AppState};
 
 /// All routes, behind the gate.

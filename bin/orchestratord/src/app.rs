@@ -2,9 +2,11 @@
 
 use std::{hash::RandomState, sync::Arc, time::Duration};
 
+use anyhow::Context;
 use config_schema::Config;
 use narration_core::{Narration, narrate};
 use orchestrator_core::{Event, Scheduler};
+use store_api::StoreError;
 use tokio::{
     net::TcpListener,
     task::JoinHandle,
@@ -18,7 +20,10 @@ use crate::{
     clock::Clock,
     metrics::Metrics,
     server::Server,
-    services::{Admission, Dispatcher, Jobs, Pools, Readers, SchedulerHandle, SchedulerParts, run},
+    services::{
+        Admission, Dispatcher, Jobs, Keeper, Pools, Reader, Readers, Restored, SchedulerHandle,
+        SchedulerParts, run,
+    },
     settings,
     state::AppState,
 };
@@ -29,14 +34,25 @@ const IDLE_CHECK: Duration = Duration::from_millis(20);
 /// Once all streams have their last event, connections need only this long to send it.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(2);
 
+/// Why the server does not start and would not start the next time either.
+#[derive(Debug, thiserror::Error)]
+#[error("the server does not start")]
+pub struct StartRefused;
+
 /// The server, built and running its background tasks, not yet accepting.
 pub struct App {
     server: Server,
     state: AppState,
     tracker: TaskTracker,
     connections: TaskTracker,
-    scheduler: JoinHandle<()>,
+    tasks: Tasks,
     grace: Duration,
+}
+
+/// What must not end by itself.
+struct Tasks {
+    scheduler: JoinHandle<()>,
+    journal: JoinHandle<StoreError>,
 }
 
 impl App {
@@ -44,8 +60,9 @@ impl App {
     ///
     /// # Errors
     /// When an adapter cannot be made from its pool's settings.
-    pub fn build(config: &Config) -> anyhow::Result<Self> {
+    pub async fn build(config: &Config) -> anyhow::Result<Self> {
         let clock = Clock::start();
+        let keeper = Arc::new(settings::keeper(&config.store, clock).context(StartRefused)?);
         let (tracker, connections, closing) =
             (TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
         let metrics = Arc::new(Metrics::new());
@@ -60,6 +77,7 @@ impl App {
             pools: Arc::clone(&pools),
             clock,
             metrics: Arc::clone(&metrics),
+            keeper: Arc::clone(&keeper),
         });
         let rules = settings::rules(config);
         let scheduler = run(SchedulerParts {
@@ -72,15 +90,12 @@ impl App {
             dispatcher,
             metrics: Arc::clone(&metrics),
             tracker: tracker.clone(),
+            keeper: Arc::clone(&keeper),
         });
-        let scheduler = tracker.spawn(scheduler);
+        let journal = tracker.spawn(Arc::clone(&keeper.journal).run(Arc::clone(keeper.store())));
+        tracker.spawn(until(closing.clone(), Arc::clone(&keeper).flush_regularly()));
         pools.announce(&handle);
-        for index in 0..pools.len() {
-            let (pools, metrics) = (Arc::clone(&pools), Arc::clone(&metrics));
-            let watch = pools.watch(index, handle.clone(), metrics, config.engine.health_interval);
-            tracker.spawn(until(closing.clone(), watch));
-        }
-        tracker.spawn(until(closing.clone(), sweep(Arc::clone(&jobs), clock)));
+        tracker.spawn(until(closing.clone(), sweep(Arc::clone(&jobs), Arc::clone(&keeper), clock)));
         let admission = Admission {
             scheduler: handle.clone(),
             clock,
@@ -88,17 +103,30 @@ impl App {
             max_attempts: config.jobs.max_attempts,
             budget: rules.sessions.budget,
             likeness: RandomState::new(),
+            keeper: Arc::clone(&keeper),
         };
+        let reader = Reader { keeper: &keeper, admission: &admission, clock, read: api::task_again };
+        let restored = Restored::load(&reader, config.jobs.retained_max).await.context(StartRefused)?;
+        // They stand in their lines before the first engine is looked at.
+        restored.enter(&jobs, &handle, clock);
+        for index in 0..pools.len() {
+            let (pools, metrics) = (Arc::clone(&pools), Arc::clone(&metrics));
+            let watch = pools.watch(index, handle.clone(), metrics, config.engine.health_interval);
+            tracker.spawn(until(closing.clone(), watch));
+        }
+        let scheduler = tracker.spawn(scheduler);
         let gate = Arc::new(settings::gate_rules(config, closing)?);
         let readers = Readers { scheduler: handle.clone(), tracker: tracker.clone() };
-        let state = AppState { admission, scheduler: handle, jobs, pools, metrics, clock, readers, gate };
+        let state =
+            AppState { admission, scheduler: handle, jobs, pools, metrics, clock, readers, gate, keeper };
         let server = Server {
             router: api::router(state.clone()),
             limits: config.limits.clone(),
             tracker: connections.clone(),
             closing: CancellationToken::new(),
         };
-        Ok(Self { server, state, tracker, connections, scheduler, grace: config.shutdown_grace })
+        let tasks = Tasks { scheduler, journal };
+        Ok(Self { server, state, tracker, connections, tasks, grace: config.shutdown_grace })
     }
 
     /// Serves until `shutdown` is ready, then lets running jobs finish within the grace time.
@@ -110,24 +138,30 @@ impl App {
         listener: TcpListener,
         shutdown: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
-        let Self { server, state, tracker, connections, mut scheduler, grace } = self;
+        let Self { server, state, tracker, connections, mut tasks, grace } = self;
         let stop_accepting = server.closing.clone();
         let accepting = tracker.spawn(server.run(listener));
         tokio::select! {
-            ended = &mut scheduler => {
+            ended = &mut tasks.scheduler => {
                 return Err(anyhow::anyhow!("the scheduler ended by itself: {ended:?}"));
+            }
+            ended = &mut tasks.journal => {
+                return Err(anyhow::anyhow!("the store can no longer be trusted: {ended:?}"));
             }
             () = shutdown => {}
         }
         state.gate.closing.cancel();
         close(&state.scheduler, grace).await;
         stop_accepting.cancel();
+        // What clients were told is kept before they are let go.
+        let kept = timeout(CLOSE_TIME_MAX, state.keeper.journal.flushed()).await;
         connections.close();
         // A reader that does not take its last bytes cannot keep the process.
         let closed = timeout(CLOSE_TIME_MAX, connections.wait()).await;
-        info!(target: "orchestratord", all_connections_closed = closed.is_ok(), "stopped");
+        info!(target: "orchestratord", all_connections_closed = closed.is_ok(), all_is_kept = kept.is_ok(), "stopped");
         accepting.abort();
-        scheduler.abort();
+        tasks.scheduler.abort();
+        tasks.journal.abort();
         Ok(())
     }
 }
@@ -164,9 +198,9 @@ async fn until(closing: CancellationToken, task: impl Future<Output = ()>) {
 }
 
 #[expect(clippy::infinite_loop, reason = "it is run under a token that ends it")]
-async fn sweep(jobs: Arc<Jobs>, clock: Clock) {
+async fn sweep(jobs: Arc<Jobs>, keeper: Arc<Keeper>, clock: Clock) {
     loop {
         sleep(SWEEP_INTERVAL).await;
-        jobs.sweep(clock.now());
+        keeper.swept(jobs.sweep(clock.now()));
     }
 }

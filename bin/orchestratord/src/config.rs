@@ -100,6 +100,9 @@ fn arg(setting: &'static Setting, flag: String) -> Arg {
         .help_heading(format!("{} settings", setting.group()))
         // `-1` is a value that is out of range, and the table says so better than "unexpected".
         .allow_negative_numbers(true)
+        // `--repair` alone says yes.
+        .num_args(if setting.syntax == "true|false" { 0..=1 } else { 1..=1 })
+        .default_missing_value("true")
 }
 
 fn not_a_flag(setting: &Setting) -> String {

@@ -13,7 +13,10 @@ use axum::{
 };
 use orchestrator_core::{RejectReason, Rejection, SessionRefusal, Share};
 
-use crate::services::{AdmissionError, Refused, millis, units};
+use store_api::StoreError;
+use tracing::error;
+
+use crate::services::{AdmissionError, CannotRead, Refused, millis, units};
 
 /// How long a client waits when the scheduler itself has too much to do.
 const OVERLOAD_RETRY_MS: u64 = 1_000;
@@ -50,6 +53,12 @@ impl ApiError {
     pub(crate) fn about(field: &str, code: ErrorCode, problem: impl AsRef<str>) -> Self {
         let error = Self::new(code, format!("{field}: {}", problem.as_ref()));
         Self { field: Some(field.into()), ..error }
+    }
+
+    /// What was asked for cannot be kept now.
+    pub(crate) fn storage() -> Self {
+        Self::new(ErrorCode::StorageUnavailable, "the server cannot store anything now; nothing was accepted")
+            .retry_after_ms(OVERLOAD_RETRY_MS)
     }
 
     /// The request is wrong in this field.
@@ -107,7 +116,8 @@ fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::PoolUnready
         | ErrorCode::PoolUnavailable
         | ErrorCode::ModelNotAvailable
-        | ErrorCode::NodeUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        | ErrorCode::NodeUnavailable
+        | ErrorCode::StorageUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         // These two end streams; they are answers only where nothing was streamed yet.
         ErrorCode::WorkerReset => StatusCode::BAD_GATEWAY,
         ErrorCode::DecodeTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -128,6 +138,7 @@ fn is_retriable(code: ErrorCode) -> bool {
             | ErrorCode::DecodeTimeout
             | ErrorCode::WorkerReset
             | ErrorCode::RequestTimeout
+            | ErrorCode::StorageUnavailable
     )
 }
 
@@ -149,6 +160,21 @@ impl IntoResponse for ApiError {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+impl From<CannotRead> for ApiError {
+    fn from(error: CannotRead) -> Self {
+        match error {
+            CannotRead::Store(StoreError::Unavailable { .. } | StoreError::Unknown) => {
+                Self::new(ErrorCode::StorageUnavailable, "what was stored of this task cannot be read now")
+                    .retry_after_ms(OVERLOAD_RETRY_MS)
+            }
+            error => {
+                error!(target: "orchestratord::error", %error, "a stored stream cannot be read");
+                Self::new(ErrorCode::Internal, "what was stored of this task is damaged")
+            }
+        }
     }
 }
 
@@ -176,6 +202,7 @@ impl From<AdmissionError> for ApiError {
                 Self::about("task_id", ErrorCode::TaskIdConflict, "another request has used this id")
             }
             AdmissionError::Overloaded => Refused.into(),
+            AdmissionError::Storage => Self::storage(),
             AdmissionError::Rejected(rejection) => rejection.into(),
         }
     }

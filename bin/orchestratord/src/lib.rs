@@ -20,5 +20,5 @@ mod settings;
 mod state;
 pub mod telemetry;
 
-pub use app::App;
+pub use app::{App, StartRefused};
 pub use server::listen;

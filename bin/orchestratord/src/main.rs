@@ -5,7 +5,7 @@ use std::{io, process::ExitCode};
 use anyhow::Context;
 use config_schema::Config;
 use orchestratord::{
-    App,
+    App, StartRefused,
     config::{self, ConfigError},
     listen,
     process::{EXIT_CONFIG, raise_descriptor_limit, say},
@@ -31,7 +31,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!(error = format!("{error:#}"), "orchestratord ends");
-            ExitCode::FAILURE
+            // A start that was refused is refused again: whoever starts it should not try for ever.
+            if error.is::<StartRefused>() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
 async fn run(config: &Config) -> anyhow::Result<()> {
     let listener =
         listen(config.bind_addr).with_context(|| format!("cannot listen on {}", config.bind_addr))?;
-    let app = App::build(config)?;
+    let app = App::build(config).await?;
     if config.mock_by_default {
         warn!("no pool is configured: the in-process mock serves the model `mock` as pool `default`");
     }

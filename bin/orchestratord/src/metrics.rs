@@ -108,6 +108,10 @@ impl Metrics {
         self.rejected.get_or_create(&ReasonLabel { pool_id, reason: reason(&rejection.reason) }).inc();
     }
 
+    pub(crate) fn not_kept(&self) {
+        self.rejected.get_or_create(&ReasonLabel { pool_id: NO_POOL.into(), reason: "storage" }).inc();
+    }
+
     pub(crate) fn overloaded(&self) {
         self.rejected.get_or_create(&ReasonLabel { pool_id: NO_POOL.into(), reason: "overloaded" }).inc();
     }

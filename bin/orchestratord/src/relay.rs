@@ -7,10 +7,14 @@
 
 mod body;
 mod frame;
+mod ids;
 #[cfg(all(test, feature = "shuttle"))]
 mod interleavings;
 mod log;
+mod stored;
 mod sync;
 
 pub(crate) use body::{EventBody, first_bytes};
-pub(crate) use log::{Cursor, Detail, Framing, JobLog, LastEvent, Resume, ResumeError, Said};
+pub(crate) use ids::IDS_PER_LIFE;
+pub(crate) use log::{Cursor, Detail, Framing, JobLog, LastEvent, Resume, ResumeError, Said, Shown};
+pub(crate) use stored::{Hole, Part};

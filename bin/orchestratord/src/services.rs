@@ -7,21 +7,32 @@ mod handle;
 mod inbox;
 mod job;
 mod jobs;
+mod journal;
+mod keeper;
 mod likeness;
 mod narrate;
 mod pools;
 mod readers;
 mod recovery;
+mod restore;
+mod saved;
 mod scheduler;
 mod sessions;
+mod view;
 
 pub(crate) use admission::{Admission, AdmissionError, Admitted, IdFrom, NewTask};
 pub(crate) use dispatch::Dispatcher;
-pub(crate) use events::{failure, millis, no_answer, on_time_probability, units};
+pub(crate) use events::{millis, no_answer, on_time_probability, units};
 pub(crate) use handle::SchedulerHandle;
 pub(crate) use inbox::Refused;
-pub(crate) use job::{JobEntry, JobFacts, JobStatus, OnDisconnect, OnEngineLoss, Surface};
+pub(crate) use job::{
+    Durability, JobEntry, JobFacts, JobStatus, OnDisconnect, OnEngineLoss, OnTheWay, Surface,
+};
 pub(crate) use jobs::{Jobs, RetentionLimits};
+pub(crate) use keeper::{CannotRead, Keeper, Outlives};
 pub(crate) use pools::{Pools, ReplicaConfig, workload};
 pub(crate) use readers::{ReaderGuard, Readers};
+pub(crate) use restore::{Reader, Restored};
+pub(crate) use saved::SavedTask;
 pub(crate) use scheduler::{SchedulerParts, run};
+pub(crate) use view::{state, task_summary};

@@ -5,14 +5,19 @@ use std::sync::Arc;
 use adapter_host::{Binding, Bindings, Timeouts};
 use anyhow::Context;
 use auth_min::{LoopbackPolicy, TokenAuthority};
-use config_schema::{Config, EngineConfig, GpuPolicy, PoolConfig, SessionsConfig};
+use config_schema::{
+    Config, EngineConfig, GpuPolicy, OnDamage, PoolConfig, SessionsConfig, StoreConfig, StoreKind,
+};
 use orchestrator_core::{Budget, Device, PoolId, ReplicaId, Rules, SessionRules};
+use store_api::{MemoryStore, Store};
+use store_sqlite::{OpenError, SqliteStore};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::{
     adapters,
-    services::{ReplicaConfig, RetentionLimits},
+    clock::Clock,
+    services::{Keeper, Outlives, ReplicaConfig, RetentionLimits},
     state::GateRules,
 };
 
@@ -83,6 +88,33 @@ pub(crate) fn rules(config: &Config) -> Rules {
             GpuPolicy::AllowCpu => orchestrator_core::GpuPolicy::AllowCpu,
         },
         sessions: sessions(&config.sessions),
+    }
+}
+
+pub(crate) fn keeper(config: &StoreConfig, clock: Clock) -> anyhow::Result<Keeper> {
+    Ok(Keeper::new(store(config)?, clock, config.commit_timeout))
+}
+
+/// What remembers jobs, and whether it outlives the process.
+fn store(config: &StoreConfig) -> anyhow::Result<(Arc<dyn Store>, Outlives)> {
+    match config.kind {
+        StoreKind::Memory => {
+            warn!(target: "orchestratord", "accepted tasks are kept in memory only and end with the process");
+            Ok((Arc::new(MemoryStore::default()), Outlives::No))
+        }
+        StoreKind::Sqlite => {
+            let folder = &config.folder;
+            let store = match (SqliteStore::open(folder), config.on_damage) {
+                (Err(OpenError::Damaged { .. }), OnDamage::Repair) => {
+                    let report = store_sqlite::repair(folder)?;
+                    warn!(target: "orchestratord", %report, "the store was damaged and is repaired");
+                    SqliteStore::open(folder)
+                }
+                (opened, _) => opened,
+            };
+            let store = store.with_context(|| format!("the store in {}", folder.display()))?;
+            Ok((Arc::new(store), Outlives::Yes))
+        }
     }
 }
 

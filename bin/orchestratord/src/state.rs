@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Clock,
     metrics::Metrics,
-    services::{Admission, Jobs, Pools, Readers, SchedulerHandle},
+    services::{Admission, Jobs, Keeper, Pools, Readers, SchedulerHandle},
 };
 
 /// The handles.
@@ -24,6 +24,7 @@ pub(crate) struct AppState {
     pub(crate) clock: Clock,
     pub(crate) readers: Readers,
     pub(crate) gate: Arc<GateRules>,
+    pub(crate) keeper: Arc<Keeper>,
 }
 
 macro_rules! handle {
@@ -45,6 +46,7 @@ handle! {
     clock: Clock,
     readers: Readers,
     gate: Arc<GateRules>,
+    keeper: Arc<Keeper>,
 }
 
 /// What the gate checks by.

@@ -50,6 +50,8 @@ pub enum ErrorCode {
     WorkerReset,
     /// The request broke the engines that it met.
     Poisoned,
+    /// The store cannot keep what was asked for now.
+    StorageUnavailable,
     /// Anything else.
     Internal,
 }
@@ -79,6 +81,7 @@ impl ErrorCode {
             Self::NodeUnavailable => "NODE_UNAVAILABLE",
             Self::DecodeTimeout => "DECODE_TIMEOUT",
             Self::WorkerReset => "WORKER_RESET",
+            Self::StorageUnavailable => "STORAGE_UNAVAILABLE",
             Self::Poisoned => "POISONED",
             Self::Internal => "INTERNAL",
         }

@@ -35,6 +35,10 @@ pub struct StartedEvent {
     /// All tokens of events before this one are to be forgotten; the text starts anew.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub discard_before_id: Option<u32>,
+    /// Tokens of events behind this one and before this event are not part of the text: a crash of the server cut
+    /// them off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discard_after_id: Option<u32>,
 }
 
 /// How the loss of an engine after the first token is got over.

@@ -3,15 +3,15 @@
 //! Each part of the program takes only its own struct of these, so that a reader sees from a signature
 //! which settings can change its behaviour.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use url::Url;
 
 use crate::{
     hosts::HostRule,
     kind::{
-        AdmissionPolicy, EngineKind, ExtraFields, GpuPolicy, LogFormat, LoopbackRule, PlacementKind,
-        ProxyTrust,
+        AdmissionPolicy, EngineKind, ExtraFields, GpuPolicy, LogFormat, LoopbackRule, OnDamage,
+        PlacementKind, ProxyTrust, StoreKind,
     },
     secret::Secret,
 };
@@ -43,6 +43,8 @@ pub struct Config {
     pub jobs: JobsConfig,
     /// How long sessions last, and what they may use.
     pub sessions: SessionsConfig,
+    /// What outlives the process, and where.
+    pub store: StoreConfig,
     /// What becomes of fields of `OpenAI`'s API that this server does not know.
     pub extra_fields: ExtraFields,
     /// How long running jobs may go on after the signal to stop.
@@ -161,4 +163,17 @@ pub struct JobsConfig {
     pub retained_max: usize,
     /// How many bytes the kept jobs may take.
     pub retained_bytes_max: usize,
+}
+
+/// What outlives the process, and where.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// What remembers jobs.
+    pub kind: StoreKind,
+    /// The state folder; empty when nothing is kept there.
+    pub folder: PathBuf,
+    /// How long a 202 may wait for its commit.
+    pub commit_timeout: Duration,
+    /// What a start does when something in the folder is damaged.
+    pub on_damage: OnDamage,
 }

@@ -8,11 +8,14 @@ use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
 use crate::{
     config::{
         AdmissionConfig, AuthConfig, Config, EngineConfig, JobsConfig, Limits, LogConfig, PoolConfig,
-        SessionsConfig,
+        SessionsConfig, StoreConfig,
     },
     fault::{Fault, Problem, Source},
     hosts::HostRule,
-    kind::{AdmissionPolicy, EngineKind, ExtraFields, GpuPolicy, LoopbackRule, PlacementKind, ProxyTrust},
+    kind::{
+        AdmissionPolicy, EngineKind, ExtraFields, GpuPolicy, LoopbackRule, OnDamage, PlacementKind,
+        ProxyTrust, StoreKind,
+    },
     layers::Open,
     secret::Secret,
     setting::{Preset, Setting},
@@ -93,8 +96,9 @@ impl Draft {
     }
 
     /// Settles what depends on several settings, and gives the configuration if there is no fault.
-    pub(crate) fn settle(mut self, open: Open<'_>) -> Result<Config, Vec<Fault>> {
+    pub(crate) fn settle(mut self, open: Open<'_>, env: &[(String, String)]) -> Result<Config, Vec<Fault>> {
         self.settle_token(open);
+        self.settle_folder(env);
         self.config.limits.hosts =
             self.hosts.take().unwrap_or_else(|| HostRule::for_bind(self.config.bind_addr));
         if self.config.pools.is_empty() {
@@ -116,6 +120,27 @@ impl Draft {
         let outcome = put(&mut self.config.auth.token, token.map(Some));
         let source = self.said_by.get("api_token_file").cloned().unwrap_or(Source::Default("api_token_file"));
         self.note("api_token_file", source, outcome);
+    }
+
+    /// The folder of the XDG base directories, unless one was named.
+    fn settle_folder(&mut self, env: &[(String, String)]) {
+        let store = &mut self.config.store;
+        if store.kind == StoreKind::Memory || !store.folder.as_os_str().is_empty() {
+            return;
+        }
+        let absolute = |name: &str| {
+            let value = env.iter().rev().find(|(given, _)| given == name);
+            value.map(|(_, path)| PathBuf::from(path)).filter(|path| path.is_absolute())
+        };
+        let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
+        match state {
+            Some(state) => store.folder = state.join("orchestratord"),
+            None => {
+                let problem = Problem::new("has no default: neither XDG_STATE_HOME nor HOME is a folder");
+                let hint = "set ORCHD_STATE_DIR, or store.kind = memory to keep nothing";
+                self.fault(Source::Default("state_dir"), problem.hint(hint));
+            }
+        }
     }
 
     //= AUTH-1004
@@ -193,6 +218,12 @@ fn blank() -> Config {
             tokens_budget: None,
             time_budget: None,
             cost_budget: None,
+        },
+        store: StoreConfig {
+            kind: StoreKind::Memory,
+            folder: PathBuf::new(),
+            commit_timeout: Duration::ZERO,
+            on_damage: OnDamage::Refuse,
         },
         extra_fields: ExtraFields::Refuse,
         shutdown_grace: Duration::ZERO,

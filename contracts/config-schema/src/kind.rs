@@ -135,6 +135,25 @@ kind! {
     }
 }
 
+kind! {
+    /// What remembers jobs.
+    StoreKind {
+        /// A database in the state folder.
+        Sqlite = "sqlite",
+        /// Nothing that outlives the process.
+        Memory = "memory",
+    }
+}
+kind! {
+    /// What a start does when the store is damaged. The words are those of `ORCHD_REPAIR`.
+    OnDamage {
+        /// It is refused.
+        Refuse = "false",
+        /// It goes on with what is intact.
+        Repair = "true",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

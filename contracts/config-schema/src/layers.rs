@@ -52,7 +52,7 @@ impl Config {
         }
         say_env(&mut draft, &layers.env);
         say_flags(&mut draft, &layers.flags);
-        draft.settle(layers.open)
+        draft.settle(layers.open, &layers.env)
     }
 }
 

@@ -26,13 +26,13 @@ mod value;
 
 pub use config::{
     AdmissionConfig, AuthConfig, Config, EngineConfig, JobsConfig, Limits, LogConfig, PoolConfig,
-    SessionsConfig,
+    SessionsConfig, StoreConfig,
 };
 pub use fault::{Fault, Source};
 pub use hosts::HostRule;
 pub use kind::{
-    AdmissionPolicy, EngineKind, ExtraFields, GpuPolicy, LogFormat, LoopbackRule, PlacementKind, ProxyTrust,
-    UnknownWord,
+    AdmissionPolicy, EngineKind, ExtraFields, GpuPolicy, LogFormat, LoopbackRule, OnDamage, PlacementKind,
+    ProxyTrust, StoreKind, UnknownWord,
 };
 pub use layers::Layers;
 pub use secret::Secret;

@@ -64,6 +64,15 @@ pub static SETTINGS: &[Setting] = &[
     row(["placement.strategy", "ORCHD_PLACEMENT_STRATEGY", "least-loaded|round-robin", "How a replica is chosen"],
         "least-loaded", |draft, text| put(&mut draft.config.placement, choice(text))),
 
+    derived(["state_dir", "ORCHD_STATE_DIR", "DIR", "Where jobs and the catalog are kept"],
+        Reach::Everywhere, "$XDG_STATE_HOME/orchestratord", |draft, text| put(&mut draft.config.store.folder, line(text).map(Into::into))),
+    row(["repair", "ORCHD_REPAIR", "true|false", "Whether to go on with what is intact when the store is damaged"],
+        "false", |draft, text| put(&mut draft.config.store.on_damage, choice(text))),
+    row(["store.kind", "ORCHD_STORE_KIND", "sqlite|memory", "What remembers jobs; memory forgets them with the process"],
+        "sqlite", |draft, text| put(&mut draft.config.store.kind, choice(text))),
+    row(["store.commit_timeout_ms", "ORCHD_STORE_COMMIT_TIMEOUT_MS", "MS", "How long a task may wait for its commit before it is refused"],
+        "5000", |draft, text| put(&mut draft.config.store.commit_timeout, millis(text, SHORT))),
+
     row(["jobs.max_attempts", "ORCHD_JOBS_MAX_ATTEMPTS", "N", "How many engines may be tried before the first token"],
         "2", |draft, text| put(&mut draft.config.jobs.max_attempts, count(text, 1..=5))),
     row(["jobs.retention_ms", "ORCHD_JOBS_RETENTION_MS", "MS", "How long an ended job can be read"],

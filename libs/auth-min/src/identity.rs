@@ -4,9 +4,10 @@
 //! Three bytes of a digest do that: they separate tokens in practice and reveal 24 bits of a value
 //! that nobody can run backwards.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use sha2::{Digest, Sha256};
+use thiserror::Error;
 
 /// The first three bytes of a token's SHA-256, shown as six hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,6 +56,28 @@ impl fmt::Display for Identity {
     }
 }
 
+/// A text that names nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("must be `localhost` or `token:` and six hexadecimal digits")]
+pub struct NotAnIdentity;
+
+impl FromStr for Identity {
+    type Err = NotAnIdentity;
+
+    /// Reads what [`Identity`] shows.
+    fn from_str(text: &str) -> Result<Self, NotAnIdentity> {
+        if text == "localhost" {
+            return Ok(Self::Localhost);
+        }
+        let digits = text.strip_prefix("token:").ok_or(NotAnIdentity)?;
+        let byte = |at: usize| digits.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        let bytes = byte(0).zip(byte(2)).zip(byte(4)).ok_or(NotAnIdentity)?;
+        let ((first, second), third) = bytes;
+        let identity = Self::Token(Fingerprint([first, second, third]));
+        if identity.to_string() == text { Ok(identity) } else { Err(NotAnIdentity) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,5 +92,17 @@ mod tests {
     #[test]
     fn a_fingerprint_keeps_its_leading_zeros() {
         assert_eq!(Fingerprint([0, 1, 0xab]).to_string(), "0001ab");
+    }
+
+    #[test]
+    fn what_is_shown_is_read_back_and_nothing_else() {
+        for identity in [Identity::Localhost, Identity::Token(Fingerprint::of(b"test"))] {
+            assert_eq!(identity.to_string().parse(), Ok(identity));
+        }
+        for text in
+            ["", "Localhost", "token:", "token:9f86d", "token:9f86d0a", "token:9F86D0", "token:+f86d0"]
+        {
+            assert_eq!(text.parse::<Identity>(), Err(NotAnIdentity), "{text}");
+        }
     }
 }

@@ -12,7 +12,7 @@ mod identity;
 mod peer;
 mod token;
 
-pub use identity::{Fingerprint, Identity};
+pub use identity::{Fingerprint, Identity, NotAnIdentity};
 pub use peer::{
     Forwarding, LoopbackPolicy, LoopbackRule, OpenBind, ProxyTrust, bind_rule, is_forwarding_header,
     loopback_exempt,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    explain::Why,
+    explain::{Rule, Why},
     ids::{JobId, LeaseId, PoolId, ReplicaId},
     job::JobEnd,
     sessions::{Remaining, SessionRefusal},
@@ -61,6 +61,15 @@ pub struct Assignment {
     pub affinity: Affinity,
     /// How the choice was made.
     pub why: Box<Why>,
+}
+
+impl Assignment {
+    /// One that was made before the server started, as far as it is still known.
+    pub fn of_earlier_process(job: JobId, (pool, replica): (PoolId, ReplicaId), attempt: u32) -> Self {
+        let why = Why { rule: Rule::Recovered, considered: 0, candidates: Vec::new() };
+        let affinity = Affinity::None;
+        Self { job, lease: LeaseId(0), pool, replica, attempt, affinity, why: Box::new(why) }
+    }
 }
 
 /// How a job's session stands to the replica that it got.

@@ -13,6 +13,8 @@ use crate::{
 pub enum Event {
     /// A client asks for a job.
     Submit(NewJob),
+    /// A job that was accepted before the server started comes back.
+    Recover(Recovered),
     /// A client takes a job back.
     Cancel(JobId),
     /// A dispatched attempt is over and its connection is closed. Sent exactly once per lease.
@@ -29,6 +31,17 @@ pub enum Event {
     Shutdown,
     /// The server will not wait any longer for what still runs.
     StopRunning,
+}
+
+/// A job that was accepted before the server started. Nothing refuses it any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovered {
+    /// The job, with the deadline that is left of it.
+    pub job: NewJob,
+    /// The pool in whose line it waited.
+    pub pool: PoolId,
+    /// Attempts that it had.
+    pub attempts: u32,
 }
 
 /// What an attempt used.

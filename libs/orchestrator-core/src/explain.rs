@@ -22,6 +22,8 @@ pub struct Why {
 /// What decided among the replicas that were open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
+    /// The choice was made before the server started, and why is not known any more.
+    Recovered,
     /// The job's session was there last.
     Affinity,
     /// The request prefers its pool; among several such, as below.

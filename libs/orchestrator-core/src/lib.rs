@@ -34,7 +34,7 @@ pub mod sim;
 
 pub use breaker::Circuit;
 pub use effect::{Admission, Affinity, Assignment, Effect, RejectReason, Rejection};
-pub use event::{Event, Outcome, Spent};
+pub use event::{Event, Outcome, Recovered, Spent};
 pub use explain::{Candidate, Rule, Verdict, Why};
 pub use fit::{Misfit, Requirements, Workload};
 pub use ids::{JobId, LeaseId, PoolId, ReplicaId, SessionId};

@@ -20,6 +20,14 @@ use crate::{
 /// Where a job stands in the table.
 pub(crate) type Place = u32;
 
+/// Who accepted a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    ThisProcess,
+    /// Nobody has looked yet whether anything here can run it.
+    EarlierProcess,
+}
+
 /// A live job.
 #[derive(Debug)]
 pub(crate) struct JobRecord {
@@ -30,6 +38,7 @@ pub(crate) struct JobRecord {
     /// The pool in whose line it waits or waited.
     pub(crate) pool: usize,
     pub(crate) attempts: u32,
+    pub(crate) origin: Origin,
     /// Replicas on which it was lost.
     pub(crate) tried: Vec<Tried>,
     /// What it holds of its session while it waits; while it runs, its lease holds that.
@@ -80,6 +89,7 @@ impl Jobs {
             rank: self.ranks,
             pool,
             attempts: 0,
+            origin: Origin::ThisProcess,
             tried: Vec::new(),
             held: None,
             before: None,

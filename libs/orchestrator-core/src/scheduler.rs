@@ -84,6 +84,7 @@ impl Scheduler {
         self.settle_due(now);
         match event {
             Event::Submit(job) => self.submit(now, job),
+            Event::Recover(recovered) => self.recover(now, recovered),
             Event::Cancel(job) => self.cancel(now, job),
             Event::AttemptEnded(lease, outcome, spent) => self.attempt_ended(now, lease, outcome, spent),
             Event::ReplicaSeen(view) => self.replica_seen(now, view),

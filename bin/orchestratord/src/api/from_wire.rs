@@ -12,7 +12,7 @@ mod work;
 use std::{sync::Arc, time::Duration};
 
 use adapter_api::{WorkOrder, Workload};
-use api_types::{BudgetLimits, CreateTask, Determinism, ErrorCode};
+use api_types::{BudgetLimits, CreateTask, Determinism, ErrorCode, RawJson};
 use auth_min::Identity;
 use orchestrator_core::{AfterTokens, Budget, JobId, NewJob, Priority, Requirements, SessionUse};
 use sha2::{Digest, Sha256};
@@ -21,7 +21,10 @@ use uuid::Uuid;
 pub(super) use self::need::{Need, Seen};
 use crate::{
     error::ApiError,
-    services::{IdFrom, JobEntry, JobFacts, NewTask, OnDisconnect, OnEngineLoss, Surface, workload},
+    services::{
+        Durability, IdFrom, JobEntry, JobFacts, NewTask, OnDisconnect, OnEngineLoss, OnTheWay, SavedTask,
+        Surface, workload,
+    },
 };
 
 const DEADLINE_MS_MAX: i64 = 7 * 24 * 3_600_000;
@@ -47,6 +50,7 @@ pub(crate) fn new_task(wire: &CreateTask, asked: Asked) -> Result<NewTask, ApiEr
     let session_id = wire.session_id.as_deref().map(|given| checks::uuid("session_id", given)).transpose()?;
     let model = checks::model("model_ref", &wire.model_ref)?;
     let (work, need) = work::work(wire, id)?;
+    let text = canonical(wire);
     let facts = JobFacts {
         id: JobId::from_u128(id.as_u128()),
         session_id: session_id.unwrap_or(id),
@@ -57,7 +61,7 @@ pub(crate) fn new_task(wire: &CreateTask, asked: Asked) -> Result<NewTask, ApiEr
             api_types::Priority::Batch => Priority::Batch,
         },
         prompt_tokens: need.prompt,
-        fingerprint: fingerprint(wire),
+        fingerprint: Sha256::digest(&text).into(),
         surface: Surface::Native,
         correlation_id: asked.correlation_id,
         identity: asked.identity,
@@ -71,15 +75,41 @@ pub(crate) fn new_task(wire: &CreateTask, asked: Asked) -> Result<NewTask, ApiEr
             (api_types::OnEngineLoss::Continue, Determinism::Strict) => OnEngineLoss::Replay,
             (api_types::OnEngineLoss::Continue, Determinism::BestEffort) => OnEngineLoss::Continue,
         },
+        durability: match wire.durability {
+            Some(api_types::Durability::Memory) => Durability::Memory,
+            None | Some(api_types::Durability::Fsync) => Durability::Fsync,
+        },
     };
-    let order = WorkOrder { request_id: id.to_string().into(), model, work, traceparent: asked.traceparent };
+    let traceparent = asked.traceparent;
+    let on_the_way = match facts.durability {
+        Durability::Memory => None,
+        Durability::Fsync => {
+            RawJson::parse(text).map(|task| OnTheWay { task, traceparent: traceparent.clone() })
+        }
+    };
+    let order = WorkOrder { request_id: id.to_string().into(), model, work, traceparent };
     Ok(NewTask {
         job: job(wire, &facts, need)?,
         entry: Arc::new(JobEntry::new(facts, order)),
         id: id_from,
         deadline: deadline(wire.deadline_ms)?,
         attempts: checks::count("max_attempts", wire.max_attempts, ATTEMPTS_MAX)?,
+        on_the_way,
     })
+}
+
+/// Makes a task of a request that was accepted before the server started.
+pub(crate) fn task_again(saved: &SavedTask) -> Result<NewTask, ApiError> {
+    let wire: CreateTask = super::body::decode(saved.task.text().as_bytes())?;
+    let wire = CreateTask { task_id: Some(saved.id.clone()), ..wire };
+    let identity = saved.identity.parse();
+    let asked = Asked {
+        correlation_id: saved.correlation_id.as_str().into(),
+        identity: identity.map_err(|error| ApiError::invalid("identity", format!("{error}")))?,
+        traceparent: saved.traceparent.as_deref().map(Arc::from),
+        idempotency_key: None,
+    };
+    new_task(&wire, asked)
 }
 
 /// Which engines may run it.
@@ -113,11 +143,11 @@ fn job(wire: &CreateTask, facts: &JobFacts, need: Need) -> Result<NewJob, ApiErr
     Ok(job)
 }
 
-/// A digest of what was asked, whatever its field order and spacing.
-fn fingerprint(wire: &CreateTask) -> [u8; 32] {
+/// What was asked, whatever its field order and spacing. Its digest tells two requests apart.
+fn canonical(wire: &CreateTask) -> String {
     // The id is left out: it is what the digest is compared under.
     let asked = CreateTask { task_id: None, ..wire.clone() };
-    Sha256::digest(serde_json::to_vec(&asked).unwrap_or_default()).into()
+    serde_json::to_string(&asked).unwrap_or_default()
 }
 
 fn deadline(given: Option<i64>) -> Result<Option<Duration>, ApiError> {

@@ -4,18 +4,19 @@ mod explain;
 mod session;
 
 use api_types::{
-    Admission as WireAdmission, CapabilitiesView, EndEvent, EngineView, FinishReason, PlacementView,
-    PoolHealth, PoolMetrics, PoolView, Preparation, ReplicaView, Streams, TaskState, TaskView, UsageView,
+    Admission as WireAdmission, CapabilitiesView, EndEvent, EngineView, PoolHealth, PoolMetrics, PoolView,
+    Preparation, ReplicaView, Streams, TaskView,
 };
-use orchestrator_core::{
-    Admission, Device, JobEnd, JobId, PoolSummary, Priority, Readiness, ReplicaSummary, Timestamp, Workload,
-};
+use orchestrator_core::{Admission, Device, JobId, PoolSummary, Readiness, ReplicaSummary, Workload};
 
 use super::openai;
 use crate::{
     clock::Clock,
-    services::{JobEntry, JobStatus, Pools, Surface, failure, millis},
+    relay::JobLog,
+    services::{JobEntry, Pools, Surface, millis},
 };
+
+pub(crate) use crate::services::{state, task_summary};
 
 pub(crate) use self::{
     explain::explain,
@@ -41,16 +42,16 @@ pub(crate) fn admission(id: JobId, granted: &Admission) -> WireAdmission {
 }
 
 /// A task with its place in the queue, and with its text once it has ended.
-pub(crate) fn task(entry: &JobEntry, position: Option<u32>, clock: Clock) -> TaskView {
+pub(crate) fn task(entry: &JobEntry, log: &JobLog, position: Option<u32>, clock: Clock) -> TaskView {
     let mut view = task_summary(entry, clock);
     view.queue_position = position;
     if view.ended_at.is_none() {
         return view;
     }
     match entry.facts.workload() {
-        Workload::Completion => view.text = text(entry),
+        Workload::Completion => view.text = text(entry, log),
         Workload::Embedding | Workload::Rerank => {
-            let mut end: Option<EndEvent> = entry.log.last_event();
+            let mut end: Option<EndEvent> = log.last_event();
             view.embeddings = end.as_mut().and_then(|end| end.embeddings.take());
             view.ranking = end.and_then(|end| end.ranking);
         }
@@ -58,85 +59,10 @@ pub(crate) fn task(entry: &JobEntry, position: Option<u32>, clock: Clock) -> Tas
     view
 }
 
-fn text(entry: &JobEntry) -> Option<String> {
+fn text(entry: &JobEntry, log: &JobLog) -> Option<String> {
     match entry.facts.surface {
-        Surface::Native => entry.log.said().map(|said| said.text),
-        Surface::OpenAi => openai::text_of(&entry.log.frames()?),
-    }
-}
-
-/// A task as lists show it.
-pub(crate) fn task_summary(entry: &JobEntry, clock: Clock) -> TaskView {
-    let status = entry.status();
-    let (facts, admission) = (&entry.facts, status.admission.as_ref());
-    let end = status.ended.map(|(_, end)| end);
-    let attempt = status.attempt.as_ref();
-    let shown = |at: Timestamp| clock.rfc3339(at);
-    TaskView {
-        job_id: facts.id.to_string(),
-        task_id: facts.id.to_string(),
-        session_id: facts.session_id.to_string(),
-        state: state(&status),
-        workload: match facts.workload() {
-            Workload::Completion => api_types::Workload::Completion,
-            Workload::Embedding => api_types::Workload::Embedding,
-            Workload::Rerank => api_types::Workload::Rerank,
-        },
-        model_ref: facts.model_ref.to_string(),
-        priority: match facts.priority {
-            Priority::Interactive => api_types::Priority::Interactive,
-            Priority::Batch => api_types::Priority::Batch,
-        },
-        queue_position: None,
-        queue_position_at_admission: admission.map_or(0, |admission| admission.queue_position),
-        predicted_start_ms: admission.map_or(0, |admission| millis(admission.predicted_start)),
-        accepted_at: shown(status.accepted_at),
-        started_at: attempt.map(|attempt| shown(attempt.dispatched_at)),
-        ended_at: status.ended.map(|(at, _)| shown(at)),
-        placement: attempt.map(|attempt| PlacementView {
-            pool_id: attempt.assignment.pool.to_string(),
-            replica_id: attempt.assignment.replica.to_string(),
-            engine: attempt.engine.to_owned(),
-            engine_version: attempt.engine_version.clone(),
-        }),
-        attempts: attempt.map_or(0, |attempt| attempt.assignment.attempt),
-        text: None,
-        embeddings: None,
-        ranking: None,
-        recovery: status.recovery,
-        usage: end.map(|_| usage(entry, &status)),
-        finish_reason: end.and_then(|end| finish_reason(&status, end)),
-        error: end.and_then(|end| failure(&status, end)),
-    }
-}
-
-pub(crate) fn state(status: &JobStatus) -> TaskState {
-    match status.ended {
-        Some((_, JobEnd::Completed)) => TaskState::Completed,
-        Some((_, JobEnd::Canceled)) => TaskState::Canceled,
-        Some((_, JobEnd::Failed(_))) => TaskState::Failed,
-        None if status.attempt.is_some() => TaskState::Running,
-        None => TaskState::Queued,
-    }
-}
-
-fn usage(entry: &JobEntry, status: &JobStatus) -> UsageView {
-    let counted = status.finish.map(|finish| finish.usage);
-    UsageView {
-        tokens_in: counted.map_or(0, |usage| usage.prompt),
-        tokens_out: counted.map_or_else(|| entry.log.tokens(), |usage| usage.generated),
-        tokens_cached: counted.and_then(|usage| usage.cached),
-    }
-}
-
-fn finish_reason(status: &JobStatus, end: JobEnd) -> Option<FinishReason> {
-    match end {
-        JobEnd::Canceled => Some(FinishReason::Canceled),
-        JobEnd::Failed(_) => None,
-        JobEnd::Completed => status.finish.map(|finish| match finish.reason {
-            adapter_api::FinishReason::Stop => FinishReason::Stop,
-            adapter_api::FinishReason::Length => FinishReason::Length,
-        }),
+        Surface::Native => log.said().map(|said| said.text),
+        Surface::OpenAi => openai::text_of(&log.frames()?),
     }
 }
 

@@ -4,21 +4,24 @@ use std::fs;
 
 use super::*;
 
-const NO_ENV: [(String, String); 0] = [];
+/// The least that a process has.
+fn home() -> [(String, String); 1] {
+    [("HOME".to_owned(), "/home/o".to_owned())]
+}
 
 fn args(list: &[&str]) -> Vec<OsString> {
     list.iter().map(OsString::from).collect()
 }
 
 fn faults(list: &[&str]) -> Vec<String> {
-    match load(args(list), NO_ENV) {
+    match load(args(list), home()) {
         Err(ConfigError::Faults(faults)) => faults.iter().map(Fault::to_string).collect(),
         other => panic!("{other:?}"),
     }
 }
 
 fn answer(list: &[&str]) -> String {
-    match load(args(list), NO_ENV) {
+    match load(args(list), home()) {
         Err(ConfigError::Answer(text)) => text,
         other => panic!("{other:?}"),
     }
@@ -26,14 +29,14 @@ fn answer(list: &[&str]) -> String {
 
 #[test]
 fn flags_are_read_with_a_blank_or_an_equals_sign() {
-    let config = load(args(&["--admission-capacity", "7", "--bind-addr=127.0.0.1:0"]), NO_ENV).unwrap();
+    let config = load(args(&["--admission-capacity", "7", "--bind-addr=127.0.0.1:0"]), home()).unwrap();
     assert_eq!(config.admission.capacity, 7);
     assert_eq!(config.bind_addr.port(), 0);
 }
 
 #[test]
 fn nothing_at_all_is_a_configuration() {
-    assert!(load(args(&[]), NO_ENV).unwrap().mock_by_default);
+    assert!(load(args(&[]), home()).unwrap().mock_by_default);
 }
 
 #[test]
@@ -43,7 +46,9 @@ fn the_help_names_every_setting_with_its_variable_and_default() {
         assert!(help.contains(setting.env), "{}", setting.env);
         assert!(help.contains(setting.meaning), "{}", setting.meaning);
         if let Some(flag) = setting.flag() {
-            assert!(help.contains(&format!("--{flag} <{}>", setting.syntax)), "{flag}");
+            let (plain, optional) =
+                (format!("--{flag} <{}>", setting.syntax), format!("--{flag} [<{}>]", setting.syntax));
+            assert!(help.contains(&plain) || help.contains(&optional), "{flag}");
         }
         if let Preset::Value(default) = setting.preset {
             assert!(
@@ -98,7 +103,7 @@ fn a_negative_number_is_out_of_range_and_not_unexpected() {
 
 #[test]
 fn the_error_shows_one_fault_per_line() {
-    let error = load(args(&["--a", "--b"]), NO_ENV).unwrap_err();
+    let error = load(args(&["--a", "--b"]), home()).unwrap_err();
     assert_eq!(error.to_string().lines().count(), 2, "{error}");
 }
 
@@ -110,7 +115,10 @@ fn the_file_and_the_token_file_are_read_from_the_disk() {
     fs::write(&token, format!("{}\n", "t".repeat(32))).unwrap();
     fs::write(&file, format!("api_token_file = '{}'\n[admission]\ncapacity = 9\n", token.display())).unwrap();
     fs::write(&big, "#".repeat(1024 * 1024 + 1)).unwrap();
-    let env = |path: &Path| [("ORCHD_CONFIG".to_owned(), path.display().to_string())];
+    let env = |path: &Path| {
+        let [home] = home();
+        [home, ("ORCHD_CONFIG".to_owned(), path.display().to_string())]
+    };
     let config = load(args(&[]), env(&file));
     let too_big = load(args(&[]), env(&big));
     fs::remove_dir_all(&folder).unwrap();
@@ -124,6 +132,14 @@ fn the_file_and_the_token_file_are_read_from_the_disk() {
 fn an_argument_that_is_not_utf_8_is_a_fault() {
     use std::os::unix::ffi::OsStringExt;
     let odd = OsString::from_vec(vec![b'x', 0xff]);
-    let error = load([OsString::from("--log-filter"), odd], NO_ENV).unwrap_err();
+    let error = load([OsString::from("--log-filter"), odd], home()).unwrap_err();
     assert!(error.to_string().contains("not UTF-8"), "{error}");
+}
+
+#[test]
+fn a_yes_or_no_needs_no_word_to_say_yes() {
+    let on_damage = |list: &[&str]| load(args(list), home()).unwrap().store.on_damage;
+    assert_eq!(on_damage(&["--repair"]), config_schema::OnDamage::Repair);
+    assert_eq!(on_damage(&["--repair=false"]), config_schema::OnDamage::Refuse);
+    assert_eq!(on_damage(&[]), config_schema::OnDamage::Refuse);
 }

@@ -5,7 +5,10 @@
 //! that is at the end leaves its waker under the same lock under which the writer appends, so no
 //! wake-up can be lost.
 //!
-//! Invariant: ids count up from 0 without a gap.
+//! A log whose job must survive a crash shows an event only when what has to be known of it is on the disk; what is
+//! shown and what is written are two marks in the same bytes.
+//!
+//! Invariant: ids count up from 0 without a gap, except where a crash took events that may have been read.
 //! Invariant: after the terminal event nothing is appended, whoever tries.
 
 use std::{
@@ -20,6 +23,8 @@ use smallvec::SmallVec;
 
 use super::{
     frame::{decode_last, decode_text, push_data, push_event, push_token},
+    ids::Ids,
+    stored::{self, Hole, Kind, Part},
     sync::{AtomicU64, Mutex, Ordering},
 };
 
@@ -59,6 +64,15 @@ pub(crate) enum Resume {
     FromStart,
     /// With the event after this id.
     After(u32),
+}
+
+/// From when on events are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// As they are written.
+    AtOnce,
+    /// As far as [`JobLog::show`] says.
+    WhenKept,
 }
 
 /// What readers have of a text.
@@ -101,12 +115,19 @@ pub(crate) struct JobLog {
 struct Inner {
     framing: Framing,
     bytes: Vec<u8>,
+    ids: Ids,
     /// For each event, the offset at which it ends.
     ends: Vec<u32>,
     /// Tokens of the text, which begins there.
     tokens: u32,
     text_from: usize,
     phase: Phase,
+    /// How many events may be read.
+    shown: Mark,
+    /// The first of the last events, while they are held back.
+    held: Mark,
+    /// How many events were handed on to be kept.
+    kept: usize,
     waiting: SmallVec<[(u64, Waker); 2]>,
     /// What verbose readers get in place of some events: where each starts and ends, and its frame.
     told_more: Vec<ToldMore>,
@@ -125,15 +146,134 @@ enum Phase {
     Open,
     /// The terminal event is in.
     Sealed,
+    /// The server goes down, and the job goes on when it comes back.
+    Suspended,
+    /// The frames are where they were kept.
+    Stored(usize),
     /// The frames were given up after their retention.
     Expired,
 }
 
+/// A number of events; by default all that there are or will be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Mark(usize);
+
+impl Default for Mark {
+    fn default() -> Self {
+        Self(usize::MAX)
+    }
+}
+
 impl JobLog {
-    pub(crate) fn new(framing: Framing) -> Self {
+    pub(crate) fn new(framing: Framing, shown: Shown) -> Self {
         let log = Self::default();
-        log.inner.lock().framing = framing;
+        {
+            let mut inner = log.inner.lock();
+            inner.framing = framing;
+            if shown == Shown::WhenKept {
+                inner.shown = Mark(0);
+            }
+        }
         log
+    }
+
+    /// The log of an ended job, whose frames are still where they were kept.
+    pub(crate) fn stored(bytes: usize) -> Self {
+        let log = Self::default();
+        log.inner.lock().phase = Phase::Stored(bytes);
+        log
+    }
+
+    /// A log that was kept, to which a further life of its job may append.
+    pub(crate) fn restored(parts: &[Part], next_id: u32) -> Result<Self, Hole> {
+        let log = Self::default();
+        {
+            let mut inner = log.inner.lock();
+            for event in stored::events(parts)? {
+                if event.id != inner.next_seq() {
+                    let index = inner.ends.len();
+                    inner.ids.begin(event.id, index);
+                }
+                inner.bytes.extend_from_slice(event.frame);
+                inner.close_event();
+                match event.kind {
+                    Kind::Token => inner.tokens += 1,
+                    Kind::Restart => (inner.text_from, inner.tokens) = (inner.len(), 0),
+                    Kind::Other => {}
+                }
+            }
+            let count = inner.ends.len();
+            (inner.shown, inner.kept) = (Mark(count), count);
+            if next_id > inner.next_seq() {
+                inner.ids.begin(next_id, count);
+            }
+        }
+        Ok(log)
+    }
+
+    /// The whole log of an ended job, that was kept.
+    pub(crate) fn whole_of(parts: &[Part]) -> Result<Self, Hole> {
+        let log = Self::restored(parts, 0)?;
+        {
+            let mut inner = log.inner.lock();
+            (inner.phase, inner.shown) = (Phase::Sealed, Mark::default());
+        }
+        Ok(log)
+    }
+
+    /// Lets readers have so many events, and not fewer than before.
+    pub(crate) fn show(&self, events: usize) {
+        self.change(|inner| inner.shown = inner.shown.max(Mark(events)));
+    }
+
+    /// Lets readers have every event but the last ones, which come when they are kept.
+    pub(crate) fn show_all(&self) {
+        self.show(usize::MAX);
+    }
+
+    /// Lets readers have the last events too.
+    pub(crate) fn release(&self) {
+        self.change(|inner| (inner.shown, inner.held) = Default::default());
+    }
+
+    /// Sends readers away without a last event: the job goes on when the server is back.
+    pub(crate) fn suspend(&self) {
+        self.change(|inner| {
+            if inner.phase == Phase::Open {
+                inner.phase = Phase::Suspended;
+            }
+        });
+    }
+
+    /// Hands on what is to be kept, if there is anything, under the lock: parts come in their order.
+    pub(crate) fn keep(&self, hand_on: impl FnOnce(Part)) {
+        let mut inner = self.inner.lock();
+        let (from, count) = (inner.kept, inner.ends.len());
+        let events = u32::try_from(count.saturating_sub(from)).unwrap_or(u32::MAX);
+        if events == 0 {
+            return;
+        }
+        let start = inner.end_of(from);
+        let frames = Bytes::copy_from_slice(&inner.bytes[start..]);
+        let first_id = inner.ids.newest(from);
+        inner.kept = count;
+        hand_on(Part { first_id, events, frames });
+    }
+
+    /// Whether the frames are somewhere else.
+    pub(crate) fn is_stored(&self) -> bool {
+        matches!(self.inner.lock().phase, Phase::Stored(_))
+    }
+
+    /// The id of the newest event.
+    pub(crate) fn last_id(&self) -> Option<u32> {
+        let inner = self.inner.lock();
+        Some(inner.ids.of_kept(inner.ends.len().checked_sub(1)?))
+    }
+
+    /// How many events there are.
+    pub(crate) fn events(&self) -> usize {
+        self.inner.lock().ends.len()
     }
 
     /// Appends a token event per piece. False when the log is sealed: nothing was appended.
@@ -170,6 +310,9 @@ impl JobLog {
     /// Appends the last events of the job, the terminal one last, and seals the log.
     pub(crate) fn seal(&self, events: &[LastEvent]) -> bool {
         self.write(|inner| {
+            if inner.shown != Mark::default() || inner.kept > 0 {
+                inner.held = Mark(inner.ends.len());
+            }
             for event in events {
                 inner.push_last(event);
             }
@@ -196,12 +339,19 @@ impl JobLog {
 
     /// Gives up the frames. Readers that are at it get the end of the stream.
     pub(crate) fn expire(&self) {
-        let waiting = {
-            let mut inner = self.inner.lock();
+        self.change(|inner| {
             inner.phase = Phase::Expired;
             inner.bytes = Vec::new();
             inner.ends = Vec::new();
             inner.told_more = Vec::new();
+        });
+    }
+
+    /// Changes what readers can have.
+    fn change(&self, change: impl FnOnce(&mut Inner)) {
+        let waiting = {
+            let mut inner = self.inner.lock();
+            change(&mut inner);
             std::mem::take(&mut inner.waiting)
         };
         for (_, waker) in waiting {
@@ -217,10 +367,14 @@ impl JobLog {
         }
         let offset = match resume {
             Resume::FromStart => 0,
-            Resume::After(id) => match inner.ends.get(id as usize) {
-                Some(end) => *end as usize,
-                None => return Err(ResumeError::Future { last: inner.next_seq().checked_sub(1) }),
-            },
+            Resume::After(id) => {
+                let shown = inner.shown();
+                match inner.ids.after(id, shown) {
+                    Some(index) => inner.end_of(index),
+                    None if shown == 0 => return Err(ResumeError::Future { last: None }),
+                    None => return Err(ResumeError::Future { last: Some(inner.ids.newest(shown - 1)) }),
+                }
+            }
         };
         Ok(Cursor { offset, reader: self.readers.fetch_add(1, Ordering::Relaxed), detail })
     }
@@ -231,10 +385,11 @@ impl JobLog {
         if inner.phase == Phase::Expired {
             return Poll::Ready(None);
         }
-        if cursor.offset < inner.len() {
-            return Poll::Ready(Some(inner.read(cursor)));
+        let shown = inner.shown_len();
+        if cursor.offset < shown {
+            return Poll::Ready(Some(inner.read(cursor, shown)));
         }
-        if inner.phase == Phase::Sealed {
+        if inner.phase == Phase::Suspended || (inner.phase == Phase::Sealed && shown == inner.len()) {
             return Poll::Ready(None);
         }
         match inner.waiting.iter_mut().find(|(reader, _)| *reader == cursor.reader) {
@@ -294,16 +449,36 @@ impl JobLog {
 
 impl Inner {
     fn next_seq(&self) -> u32 {
-        u32::try_from(self.ends.len()).unwrap_or(u32::MAX)
+        self.ids.newest(self.ends.len())
     }
 
     fn len(&self) -> usize {
-        self.bytes.len()
+        match self.phase {
+            Phase::Stored(bytes) => bytes,
+            _ => self.bytes.len(),
+        }
+    }
+
+    /// How many events readers may have now.
+    fn shown(&self) -> usize {
+        let Mark(shown) = self.shown.min(self.held);
+        shown.min(self.ends.len())
+    }
+
+    /// How many bytes readers may have now.
+    fn shown_len(&self) -> usize {
+        self.end_of(self.shown())
+    }
+
+    /// Where the first `events` events end.
+    fn end_of(&self, events: usize) -> usize {
+        events.checked_sub(1).and_then(|index| self.ends.get(index)).map_or(0, |end| *end as usize)
     }
 
     /// A copy of the frames from `start` on.
     fn frames_from(&self, start: usize) -> Option<Bytes> {
-        (self.phase != Phase::Expired).then(|| Bytes::copy_from_slice(&self.bytes[start..]))
+        let here = !matches!(self.phase, Phase::Expired | Phase::Stored(_));
+        here.then(|| Bytes::copy_from_slice(&self.bytes[start..]))
     }
 
     /// Where the last event starts.
@@ -333,8 +508,8 @@ impl Inner {
     }
 
     /// The next bytes for a cursor that is not at the end.
-    fn read(&self, cursor: &mut Cursor) -> Bytes {
-        let mut end = self.len().min(cursor.offset + READ_BYTES_MAX);
+    fn read(&self, cursor: &mut Cursor, shown: usize) -> Bytes {
+        let mut end = shown.min(cursor.offset + READ_BYTES_MAX);
         if cursor.detail == Detail::Verbose
             && let Some(more) = self.told_more.iter().find(|more| more.end > cursor.offset)
         {

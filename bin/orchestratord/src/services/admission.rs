@@ -2,13 +2,14 @@
 
 use std::{hash::RandomState, sync::Arc, time::Duration};
 
-use orchestrator_core::{Admission as Granted, Budget, Claimant, JobId, NewJob, Rejection};
+use orchestrator_core::{Admission as Granted, Budget, Claimant, JobId, NewJob, Rejection, Timestamp};
 use tokio::sync::oneshot;
 
 use super::{
     handle::SchedulerHandle,
     inbox::{Answer, Submission},
-    job::JobEntry,
+    job::{JobEntry, OnTheWay},
+    keeper::Keeper,
     likeness::likeness,
     narrate,
 };
@@ -25,6 +26,8 @@ pub(crate) struct NewTask {
     pub(crate) deadline: Option<Duration>,
     /// How many engines may be tried, where the client says.
     pub(crate) attempts: Option<u32>,
+    /// What the store has to know of it, for a job that survives the process.
+    pub(crate) on_the_way: Option<OnTheWay>,
 }
 
 /// Who chose the id of a task.
@@ -53,6 +56,8 @@ pub(crate) enum AdmissionError {
     Conflict,
     /// The scheduler has too much to do.
     Overloaded,
+    /// It cannot be kept.
+    Storage,
 }
 
 /// The desk's way to the queue.
@@ -66,6 +71,7 @@ pub(crate) struct Admission {
     pub(crate) budget: Budget,
     /// Keyed anew in each process, so that nobody can make a request look like another one.
     pub(crate) likeness: RandomState,
+    pub(crate) keeper: Arc<Keeper>,
 }
 
 impl Admission {
@@ -78,32 +84,53 @@ impl Admission {
                 narrate::refused(rejection);
             }
             Err(AdmissionError::Overloaded) => self.metrics.overloaded(),
+            Err(AdmissionError::Storage) => self.metrics.not_kept(),
             Err(AdmissionError::Conflict) | Ok(_) => {}
         }
         result
     }
 
-    async fn ask(&self, task: NewTask) -> Result<Admitted, AdmissionError> {
-        let NewTask { entry, mut job, id, deadline, attempts } = task;
+    /// The job with all that only the server knows, as of the moment at which it was asked for.
+    pub(super) fn prepare(&self, task: &NewTask, asked_at: Timestamp) -> NewJob {
+        let NewTask { entry, deadline, .. } = task;
+        let mut job = task.job.clone();
         let likeness = entry.order().map_or(0, |order| likeness(&self.likeness, &order));
         job.fingerprint = Some(likeness);
-        job.deadline = deadline.map(|after| self.clock.now() + after);
-        job.max_attempts = attempts.unwrap_or(self.max_attempts);
+        job.deadline = deadline.map(|after| asked_at + after);
+        job.max_attempts = task.attempts.unwrap_or(self.max_attempts);
         // A session that nobody else can know needs no book, unless there is a limit to keep.
         let own = entry.facts.session_id.as_u128() == entry.facts.id.as_u128();
         job.session =
             job.session.filter(|it| !own || it.budget.is_some() || self.budget != Budget::default());
-        job.claimant = match id {
+        job.claimant = match task.id {
             IdFrom::Client => Claimant::Job,
             IdFrom::Server => Claimant::Like(likeness),
         };
+        job
+    }
+
+    async fn ask(&self, task: NewTask) -> Result<Admitted, AdmissionError> {
+        let job = self.prepare(&task, self.clock.now());
+        let NewTask { entry, on_the_way, .. } = task;
+        if on_the_way.is_some() && !self.keeper.keeps_up() {
+            return Err(AdmissionError::Storage);
+        }
         let (answer, answered) = oneshot::channel();
-        let submission = Submission { job, entry: Arc::clone(&entry), answer };
+        let submission = Submission { job, entry: Arc::clone(&entry), answer, on_the_way };
         self.scheduler.submit(Box::new(submission)).map_err(|_full| AdmissionError::Overloaded)?;
         match answered.await.map_err(|_gone| AdmissionError::Overloaded)? {
-            Answer::Accepted(granted) => Ok(Admitted::Fresh(entry.facts.id, granted)),
+            Answer::Accepted(granted) => {
+                if self.keeper.is_kept(&entry).await {
+                    return Ok(Admitted::Fresh(entry.facts.id, granted));
+                }
+                self.scheduler.abandon(entry);
+                Err(AdmissionError::Storage)
+            }
             Answer::Rejected(rejection) => Err(AdmissionError::Rejected(rejection)),
             Answer::Known(known) if known.facts.fingerprint == entry.facts.fingerprint => {
+                if !self.keeper.is_kept(&known).await {
+                    return Err(AdmissionError::Storage);
+                }
                 let granted = known.status().admission.ok_or(AdmissionError::Conflict)?;
                 Ok(Admitted::Repeated(known.facts.id, granted))
             }

@@ -16,6 +16,7 @@ use super::{
     events,
     handle::SchedulerHandle,
     job::{Attempt, JobEntry, JobFacts, Surface},
+    keeper::Keeper,
     narrate,
     pools::Pools,
     recovery::{self, Broken, Check, Next, Plan},
@@ -32,6 +33,7 @@ pub(crate) struct Dispatcher {
     pub(crate) pools: Arc<Pools>,
     pub(crate) clock: Clock,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) keeper: Arc<Keeper>,
 }
 
 impl Dispatcher {
@@ -65,7 +67,7 @@ impl Dispatcher {
 
     async fn stream(
         &self,
-        entry: &JobEntry,
+        entry: &Arc<JobEntry>,
         assignment: Assignment,
         guard: &mut SlotGuard<SchedulerHandle>,
     ) -> Result<Finish, Broken> {
@@ -89,7 +91,7 @@ impl Dispatcher {
     }
 
     /// Tells readers, metrics and the log that an engine has the job.
-    fn begin(&self, entry: &JobEntry, assignment: Assignment, adapter: &dyn WorkerAdapter, plan: &Plan) {
+    fn begin(&self, entry: &Arc<JobEntry>, assignment: Assignment, adapter: &dyn WorkerAdapter, plan: &Plan) {
         let now = self.clock.now();
         let attempt = Attempt {
             engine: adapter.capabilities().engine,
@@ -108,6 +110,7 @@ impl Dispatcher {
             let recovery = plan.recovery();
             if entry.facts.surface == Surface::Native {
                 announce(entry, plan, events::started(entry, &status, &attempt, recovery));
+                self.keeper.dispatched(entry, &attempt);
             }
             if let Some(recovery) = recovery {
                 entry.recovers(recovery);
@@ -119,12 +122,14 @@ impl Dispatcher {
 
 /// Tells readers that an engine has the job, and what becomes of the text that they have.
 fn announce(entry: &JobEntry, plan: &Plan, mut started: StartedEvent) {
+    let discard_after_id = entry.discard_after();
     if *plan == Plan::Restart {
         entry.log.restart("started", |id| {
             started.discard_before_id = Some(id);
             events::json(&started)
         });
     } else {
+        started.discard_after_id = discard_after_id;
         entry.log.append("started", &events::json(&started));
     }
 }
@@ -132,7 +137,7 @@ fn announce(entry: &JobEntry, plan: &Plan, mut started: StartedEvent) {
 /// Moves what an engine says to the readers.
 struct Pump<'a> {
     dispatcher: &'a Dispatcher,
-    entry: &'a JobEntry,
+    entry: &'a Arc<JobEntry>,
     adapter: &'a dyn WorkerAdapter,
     guard: &'a mut SlotGuard<SchedulerHandle>,
     /// Whether nothing of this attempt was handed on yet.
@@ -196,6 +201,9 @@ impl Pump<'_> {
             let now = self.dispatcher.clock.now();
             self.entry.first_token(now);
             narrate::streaming(self.entry, now);
+        }
+        if !self.entry.has_spoken() {
+            self.dispatcher.keeper.speaks(self.entry);
         }
         self.guard.count_tokens(u32::try_from(batch.len()).unwrap_or(u32::MAX));
         self.entry.log.append_tokens(batch);

@@ -35,6 +35,7 @@ pub(crate) fn started(
         attempt: attempt.assignment.attempt,
         recovery: recovery.map(|recovery| recovery.mode),
         discard_before_id: None,
+        discard_after_id: None,
     }
 }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use adapter_host::SlotReturn;
-use orchestrator_core::{Event, JobId, LeaseId, Outcome, PoolSummary, SessionId, SessionView, Spent, Why};
+use orchestrator_core::{
+    Event, JobId, LeaseId, Outcome, PoolSummary, Recovered, SessionId, SessionView, Spent, Why,
+};
 use tokio::sync::oneshot;
 
 use super::{
@@ -35,6 +37,21 @@ impl SchedulerHandle {
     /// Takes a job back. When this returns, its log holds its terminal event.
     pub(crate) async fn cancel(&self, entry: Arc<JobEntry>) -> Result<(), Refused> {
         self.ask(|reply| Command::Cancel(entry, reply)).await
+    }
+
+    /// Gives up a job whose client was told that it did not come in.
+    pub(crate) fn abandon(&self, entry: Arc<JobEntry>) {
+        self.inbox.tell_of_job(Command::Abandon(entry));
+    }
+
+    /// A job of an earlier process comes back.
+    pub(super) fn recover(&self, recovered: Box<Recovered>) {
+        self.inbox.tell_of_job(Command::Recover(recovered));
+    }
+
+    /// A job of an earlier process is over.
+    pub(super) fn lost(&self, entry: Arc<JobEntry>) {
+        self.inbox.tell_of_job(Command::Lost(entry));
     }
 
     /// All pools as they are now.

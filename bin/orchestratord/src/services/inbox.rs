@@ -7,18 +7,24 @@
 use std::sync::Arc;
 
 use orchestrator_core::{
-    Admission, Event, JobId, LeaseId, NewJob, Outcome, PoolSummary, Rejection, SessionId, SessionView, Spent,
-    Why,
+    Admission, Event, JobId, LeaseId, NewJob, Outcome, PoolSummary, Recovered, Rejection, SessionId,
+    SessionView, Spent, Why,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use super::job::JobEntry;
+use super::job::{JobEntry, OnTheWay};
 
 /// What the scheduler is asked or told.
 pub(crate) enum Command {
     Submit(Box<Submission>),
     Cancel(Arc<JobEntry>, oneshot::Sender<()>),
+    /// A job's client was told that it did not come in.
+    Abandon(Arc<JobEntry>),
+    /// A job of an earlier process comes back.
+    Recover(Box<Recovered>),
+    /// A job of an earlier process is over: readers have tokens that no engine says again.
+    Lost(Arc<JobEntry>),
     AttemptEnded(LeaseId, Outcome, Spent),
     Tell(Box<Event>),
     Pools(oneshot::Sender<Vec<PoolSummary>>),
@@ -42,6 +48,7 @@ pub(crate) struct Submission {
     pub(crate) job: NewJob,
     pub(crate) entry: Arc<JobEntry>,
     pub(crate) answer: oneshot::Sender<Answer>,
+    pub(crate) on_the_way: Option<OnTheWay>,
 }
 
 /// The scheduler does not take any more now.
@@ -87,6 +94,11 @@ impl Inbox {
     /// Reports the end of an attempt.
     pub(crate) fn attempt_ended(&self, lease: LeaseId, outcome: Outcome, spent: Spent) {
         self.push(Command::AttemptEnded(lease, outcome, spent));
+    }
+
+    /// Tells something of a job that must not be lost, and of which there is at most one for each job.
+    pub(super) fn tell_of_job(&self, command: Command) {
+        self.push(command);
     }
 
     fn push(&self, command: Command) {

@@ -2,19 +2,22 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU32, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
 use adapter_api::{AdapterError, Finish, WorkOrder};
-use api_types::Recovery;
+use api_types::{RawJson, Recovery, TaskView};
 use auth_min::Identity;
 use orchestrator_core::{
     Admission, Assignment, JobEnd, JobId, Priority, Remaining, Requirements, SessionId, Timestamp, Workload,
 };
 use parking_lot::Mutex;
+use store_api::Fence;
+use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::relay::{Framing, JobLog};
+use super::saved::Said;
+use crate::relay::{Framing, JobLog, Shown};
 
 /// What does not change after the job was asked for.
 #[derive(Debug, Clone)]
@@ -35,6 +38,7 @@ pub(crate) struct JobFacts {
     pub(crate) identity: Identity,
     pub(crate) on_disconnect: OnDisconnect,
     pub(crate) on_engine_loss: OnEngineLoss,
+    pub(crate) durability: Durability,
 }
 
 impl JobFacts {
@@ -85,6 +89,57 @@ pub(crate) enum OnEngineLoss {
     Continue,
 }
 
+/// What a job survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Durability {
+    /// Whatever happens to the process.
+    #[default]
+    Fsync,
+    /// Nothing: it is as fast as it can be.
+    Memory,
+}
+
+/// What of a job is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// Nothing, and nothing is going to be.
+    Nothing,
+    /// It is on the way.
+    Pending,
+    /// That it came in.
+    Accepted,
+    /// The store did not take it.
+    Refused,
+    /// How it ended.
+    Over,
+}
+
+/// What only the store has to know of a request.
+#[derive(Debug)]
+pub(crate) struct OnTheWay {
+    /// The request as it was read, without its id.
+    pub(crate) task: RawJson,
+    pub(crate) traceparent: Option<Arc<str>>,
+}
+
+/// What earlier processes left of a job that is alive.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Earlier {
+    pub(crate) fence: Fence,
+    /// How many of them there were that may have shown it to readers.
+    pub(crate) life: u32,
+    pub(crate) said: Said,
+}
+
+/// What is known of a job that ended before the server started.
+#[derive(Debug)]
+pub(crate) struct Past {
+    /// What its client sees.
+    pub(crate) view: TaskView,
+    /// How many events its stream has.
+    pub(crate) events: u64,
+}
+
 /// A job.
 #[derive(Debug)]
 pub(crate) struct JobEntry {
@@ -96,6 +151,16 @@ pub(crate) struct JobEntry {
     /// Its place in the order of acceptance, once it has one.
     rank: AtomicU64,
     readers: AtomicU32,
+    kept: watch::Sender<Kept>,
+    spoken: AtomicBool,
+    /// The last event that the store kept of a text that a crash cut, until readers are told.
+    discard_after: Mutex<Option<u32>>,
+    /// Under which it is written.
+    pub(crate) fence: Fence,
+    /// How many processes had it before.
+    pub(crate) life: u32,
+    /// What is left of it, when it ended before the server started.
+    pub(crate) past: Option<Box<Past>>,
 }
 
 /// What became of a job so far.
@@ -140,14 +205,82 @@ impl JobEntry {
             Surface::Native => Framing::Events,
             Surface::OpenAi => Framing::Data,
         };
+        let (shown, kept) = match facts.durability {
+            Durability::Fsync => (Shown::WhenKept, Kept::Pending),
+            Durability::Memory => (Shown::AtOnce, Kept::Nothing),
+        };
+        Self::with_log(facts, Some(order), JobLog::new(framing, shown), kept)
+    }
+
+    /// A job that is alive and was accepted by an earlier process.
+    pub(crate) fn recovered(self, log: JobLog, earlier: &Earlier) -> Self {
+        let Earlier { fence, life, said } = *earlier;
+        let spoken = said == Said::Tokens;
+        self.now(Kept::Accepted);
+        let discard_after = Mutex::new(log.last_id().filter(|_| spoken));
+        let (log, spoken) = (Arc::new(log), AtomicBool::new(spoken));
+        Self { log, spoken, discard_after, fence, life, ..self }
+    }
+
+    /// A job that ended before the server started.
+    pub(crate) fn of_the_past(facts: JobFacts, past: Past, bytes: usize, fence: Fence) -> Self {
+        let entry = Self::with_log(facts, None, JobLog::stored(bytes), Kept::Over);
+        Self { past: Some(Box::new(past)), fence, ..entry }
+    }
+
+    fn with_log(facts: JobFacts, order: Option<WorkOrder>, log: JobLog, kept: Kept) -> Self {
         Self {
             facts,
-            log: Arc::new(JobLog::new(framing)),
-            order: Mutex::new(Some(Arc::new(order))),
+            log: Arc::new(log),
+            order: Mutex::new(order.map(Arc::new)),
             status: Mutex::default(),
             rank: AtomicU64::new(0),
             readers: AtomicU32::new(0),
+            kept: watch::Sender::new(kept),
+            spoken: AtomicBool::new(false),
+            discard_after: Mutex::new(None),
+            fence: Fence::FIRST,
+            life: 0,
+            past: None,
         }
+    }
+
+    /// So much of it is kept now.
+    pub(crate) fn now(&self, kept: Kept) {
+        self.kept.send_replace(kept);
+    }
+
+    /// Waits until so much of it is kept.
+    pub(crate) async fn until(&self, enough: impl Fn(Kept) -> bool) -> Kept {
+        let mut kept = self.kept.subscribe();
+        // The sender is ours, so it is there as long as this is.
+        kept.wait_for(|kept| enough(*kept)).await.map_or(Kept::Refused, |kept| *kept)
+    }
+
+    /// Readers may have tokens from now on.
+    pub(crate) fn speaks(&self) {
+        self.spoken.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn has_spoken(&self) -> bool {
+        self.spoken.load(Ordering::Acquire)
+    }
+
+    /// What became of it, as far as a client may know: an end that is not kept has not happened.
+    pub(crate) fn shown_status(&self) -> JobStatus {
+        let over = matches!(*self.kept.borrow(), Kept::Over | Kept::Nothing);
+        let status = self.status();
+        if over { status } else { JobStatus { ended: None, ..status } }
+    }
+
+    /// What readers may have beyond this event is not part of the text. Told once.
+    pub(crate) fn discard_after(&self) -> Option<u32> {
+        self.discard_after.lock().take()
+    }
+
+    /// What is known of a job from its store.
+    pub(crate) fn restore(&self, status: JobStatus) {
+        *self.status.lock() = status;
     }
 
     pub(crate) fn set_rank(&self, rank: u64) {

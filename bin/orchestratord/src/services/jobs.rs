@@ -39,6 +39,16 @@ struct Accepted {
     ranks: u64,
 }
 
+/// What is past its retention: to be given up in the store too.
+#[derive(Debug, Default)]
+#[must_use]
+pub(crate) struct Swept {
+    /// Jobs whose streams are gone.
+    pub(crate) expired: Vec<Arc<JobEntry>>,
+    /// Jobs that are not known any more.
+    pub(crate) removed: Vec<Arc<JobEntry>>,
+}
+
 /// A part of the list of jobs, newest first.
 #[derive(Debug)]
 pub(crate) struct Page {
@@ -101,17 +111,32 @@ impl Jobs {
     }
 
     /// Notes the end of a job, from which its retention counts.
-    pub(crate) fn ended(&self, entry: &JobEntry, at: Timestamp) {
+    pub(crate) fn ended(&self, entry: &JobEntry, at: Timestamp) -> Swept {
         {
             let mut ended = self.ended.lock();
             ended.bytes += entry.log.len();
             ended.jobs.push_back((at, entry.facts.id));
         }
-        self.sweep(at);
+        self.sweep(at)
+    }
+
+    /// Notes the end that a job had before the server started.
+    pub(crate) fn ended_before(&self, entry: &JobEntry, at: Timestamp) {
+        let mut ended = self.ended.lock();
+        ended.bytes += entry.log.len();
+        ended.jobs.push_back((at, entry.facts.id));
+    }
+
+    /// Gives up a job that did not come in after all.
+    pub(crate) fn remove(&self, id: JobId) {
+        if let Some((_, entry)) = self.by_id.remove(&id) {
+            self.accepted.lock().by_rank.remove(&entry.rank());
+        }
     }
 
     /// Gives up what is past its retention: first the streams, then the jobs.
-    pub(crate) fn sweep(&self, now: Timestamp) {
+    pub(crate) fn sweep(&self, now: Timestamp) -> Swept {
+        let mut swept = Swept::default();
         let mut ended = self.ended.lock();
         while let Some(&(at, id)) = ended.jobs.get(ended.expired)
             && (now.since(at) >= self.limits.time || ended.bytes > self.limits.bytes)
@@ -120,6 +145,7 @@ impl Jobs {
             if let Some(entry) = self.find(id) {
                 ended.bytes = ended.bytes.saturating_sub(entry.log.len());
                 entry.log.expire();
+                swept.expired.push(entry);
             }
         }
         while ended.jobs.len() > self.limits.jobs
@@ -134,8 +160,10 @@ impl Jobs {
             }
             if let Some((_, entry)) = self.by_id.remove(&id) {
                 self.accepted.lock().by_rank.remove(&entry.rank());
+                swept.removed.push(entry);
             }
         }
+        swept
     }
 
     /// How many jobs are known.
@@ -155,7 +183,7 @@ mod tests {
     use super::*;
     use crate::{
         relay::{Detail, LastEvent, Resume},
-        services::{JobFacts, OnDisconnect, OnEngineLoss, Surface},
+        services::{Durability, JobFacts, OnDisconnect, OnEngineLoss, Surface},
     };
 
     fn ended_job(jobs: &Jobs, number: u128, at: u64) -> Arc<JobEntry> {
@@ -172,6 +200,7 @@ mod tests {
             identity: Identity::Localhost,
             on_disconnect: OnDisconnect::Continue,
             on_engine_loss: OnEngineLoss::Fail,
+            durability: Durability::Memory,
         };
         let order = WorkOrder {
             request_id: "r".into(),
@@ -182,7 +211,7 @@ mod tests {
         let entry = Arc::new(JobEntry::new(facts, order));
         entry.log.seal(&[LastEvent { name: "end", data: vec![b'x'; 100], verbose: None }]);
         jobs.insert(Arc::clone(&entry));
-        jobs.ended(&entry, Timestamp::from_micros(at));
+        drop(jobs.ended(&entry, Timestamp::from_micros(at)));
         entry
     }
 
@@ -197,7 +226,8 @@ mod tests {
         let first = ended_job(&jobs, 1, 0);
         let second = ended_job(&jobs, 2, 5);
         assert!(readable(&first));
-        jobs.sweep(Timestamp::from_micros(10));
+        let swept = jobs.sweep(Timestamp::from_micros(10));
+        assert_eq!((swept.expired.len(), swept.removed.len()), (1, 0));
         assert_eq!((readable(&first), readable(&second), jobs.len()), (false, true, 2));
         ended_job(&jobs, 3, 11);
         assert!(jobs.find(JobId::from_u128(1)).is_none());

@@ -32,6 +32,10 @@ impl Plan {
     pub(super) fn of(entry: &JobEntry) -> Self {
         let said = match entry.log.said() {
             Some(said) if said.tokens > 0 => said,
+            // Readers may have what a crash took.
+            Some(_) if entry.has_spoken() && entry.facts.on_engine_loss == OnEngineLoss::Restart => {
+                return Self::Restart;
+            }
             _ => return Self::Fresh,
         };
         let inexact = entry.status().recovery.is_some_and(|recovery| !recovery.exact);

@@ -9,8 +9,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use adapter_host::SlotGuard;
 use orchestrator_core::{
-    Assignment, Effect, Event, JobEnd, JobId, LeaseId, PoolId, Scheduler, SessionId, SessionRules,
-    SessionView,
+    Assignment, Effect, Event, FailReason, JobEnd, JobId, LeaseId, PoolId, Scheduler, SessionId,
+    SessionRules, SessionView,
 };
 use tokio::{
     sync::oneshot,
@@ -26,6 +26,7 @@ use super::{
     inbox::{Answer, Command, Submission},
     job::JobEntry,
     jobs::Jobs,
+    keeper::Keeper,
     narrate,
     pools::Pools,
     sessions,
@@ -43,6 +44,7 @@ pub(crate) struct SchedulerParts {
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tracker: TaskTracker,
+    pub(crate) keeper: Arc<Keeper>,
 }
 
 /// Runs until the process ends.
@@ -92,6 +94,13 @@ impl Owner {
                 // Who asked may have gone; the job is canceled all the same.
                 reply.send(()).ok();
             }
+            Command::Abandon(entry) => {
+                self.apply(Event::Cancel(entry.facts.id));
+                self.parts.keeper.forget(&entry);
+                self.parts.jobs.remove(entry.facts.id);
+            }
+            Command::Recover(recovered) => self.apply(Event::Recover(*recovered)),
+            Command::Lost(entry) => self.finish(entry.facts.id, JobEnd::Failed(FailReason::EngineLost)),
             Command::AttemptEnded(lease, outcome, spent) => {
                 if let Some(attempt) = self.running.remove(&lease) {
                     self.parts.metrics.attempt_ended(&attempt.pool, outcome);
@@ -115,7 +124,7 @@ impl Owner {
     }
 
     fn submit(&mut self, submission: Submission) {
-        let Submission { job, entry, answer } = submission;
+        let Submission { job, entry, answer, mut on_the_way } = submission;
         if let Some(known) = self.parts.jobs.find(job.id) {
             drop(answer.send(Answer::Known(known)));
             return;
@@ -130,6 +139,7 @@ impl Owner {
                 Effect::Accept(_, admission) => {
                     entry.accepted(now, admission.clone());
                     self.parts.jobs.insert(Arc::clone(&entry));
+                    self.parts.keeper.accepted(&entry, &admission, on_the_way.take());
                     self.parts.metrics.enqueued(&admission);
                     narrate::accepted(&entry, &admission);
                     send(&mut answer, Answer::Accepted(admission));
@@ -179,6 +189,9 @@ impl Owner {
 
     fn finish(&mut self, job: JobId, end: JobEnd) {
         let Some(entry) = self.parts.jobs.find(job) else { return };
+        if self.parts.keeper.suspends(&entry, end) {
+            return;
+        }
         let now = self.parts.clock.now();
         let session = self.parts.core.session(now, entry.facts.session());
         let status = entry.ended(now, end, session.map(|session| session.remaining));
@@ -188,7 +201,8 @@ impl Owner {
         let depth = pool.as_ref().and_then(waiting).unwrap_or(0);
         let human = narrate::ended(&entry, &status, end);
         entry.log.seal(&events::last(&entry, &status, end, depth, human));
-        self.parts.jobs.ended(&entry, now);
+        self.parts.keeper.ended(&entry, now);
+        self.parts.keeper.swept(self.parts.jobs.ended(&entry, now));
     }
 
     fn session(&self, id: SessionId) -> Option<SessionView> {

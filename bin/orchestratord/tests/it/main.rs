@@ -8,6 +8,8 @@ mod support;
 mod auth;
 mod cancel;
 mod churn;
+mod daemon;
+mod durable;
 mod engine_faults;
 mod events;
 mod fleet;

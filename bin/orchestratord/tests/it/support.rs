@@ -32,12 +32,17 @@ impl TestApp {
 
     /// A server with these settings, by their environment names.
     pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
-        let env = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        // A test that names a folder wants what outlives the process.
+        let kind =
+            if settings.iter().any(|(name, _)| *name == "ORCHD_STATE_DIR") { "sqlite" } else { "memory" };
+        let kind = [("ORCHD_STORE_KIND", kind)];
+        let settings = settings.iter().chain(&kind);
+        let env: Vec<_> = settings.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let config = config::load(Vec::<OsString>::new(), env).expect("the settings are valid");
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let app = App::build(&config).unwrap();
+        let app = App::build(&config).await.unwrap();
         let served = tokio::spawn(app.serve(listener, async {
             drop(stopped.await);
         }));

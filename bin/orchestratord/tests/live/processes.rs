@@ -10,6 +10,7 @@ use std::{
 
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::time::sleep;
 
 /// Loading the small model takes a second or two; a busy machine gets more.
@@ -220,6 +221,8 @@ pub(crate) struct Server {
     process: Process,
     base: String,
     client: Client,
+    /// Goes after the process.
+    _state: TempDir,
 }
 
 impl Server {
@@ -236,10 +239,12 @@ impl Server {
     /// The server with these settings; with none, it has its built-in pool.
     pub(crate) async fn start_env(settings: &[(&str, &str)]) -> Self {
         let port = free_port();
+        let state = TempDir::new().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_orchestratord"))
             .env_clear()
             .env("ORCHD_BIND_ADDR", format!("127.0.0.1:{port}"))
             .env("RUST_LOG", "warn")
+            .env("ORCHD_STATE_DIR", state.path())
             .envs(settings.iter().copied())
             .spawn()
             .unwrap();
@@ -247,7 +252,7 @@ impl Server {
         let client = Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
         let base = format!("http://127.0.0.1:{port}");
         until_ok(&client, &format!("{base}/ready"), &mut process).await;
-        Self { process, base, client }
+        Self { process, base, client, _state: state }
     }
 
     pub(crate) fn url(&self) -> &str {

@@ -177,3 +177,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_state_folder_is_that_of_the_user_unless_one_is_named() {
+    let folder = |written: &Written| written.resolve().unwrap().store.folder.display().to_string();
+    assert_eq!(folder(&Written::default()), "/home/o/.local/state/orchestratord");
+    assert_eq!(folder(&Written::default().env("XDG_STATE_HOME", "/x")), "/x/orchestratord");
+    // The standard says that a relative one does not count.
+    let relative = Written::default().env("XDG_STATE_HOME", "x");
+    assert_eq!(folder(&relative), "/home/o/.local/state/orchestratord");
+    assert_eq!(folder(&Written::default().flag("state-dir", "s").env("ORCHD_STATE_DIR", "/t")), "s");
+    let homeless = Written::default().env("HOME", "");
+    let faults = homeless.resolve().unwrap_err();
+    assert!(faults[0].to_string().starts_with("default of state_dir: has no default"), "{}", faults[0]);
+    homeless.env("ORCHD_STORE_KIND", "memory").resolve().unwrap();
+}

@@ -50,7 +50,10 @@ impl Written {
             };
             text.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
         };
-        Config::resolve(&Layers { flags: self.flags.clone(), env: self.env.clone(), open: &open })
+        // What a test says of it comes later, and wins.
+        let mut env = vec![("HOME".to_owned(), "/home/o".to_owned())];
+        env.extend(self.env.iter().cloned());
+        Config::resolve(&Layers { flags: self.flags.clone(), env, open: &open })
     }
 
     fn config(&self) -> Config {

@@ -6,12 +6,14 @@ use super::{Due, Phase, Scheduler};
 use crate::{
     effect::{Admission, Effect, RejectReason, Rejection},
     estimate::{Claim, Forecast},
+    event::Recovered,
     explain::Rule,
     fit::{self, Misfit},
-    job::{Claimant, FailReason, JobEnd, NewJob, Priority},
+    job::{Claimant, FailReason, JobEnd, JobState, NewJob, Priority},
     pool::{Replica, ReplicaKey},
-    queue::Place,
+    queue::{Origin, Place},
     rules::AdmissionPolicy,
+    sessions::Remaining,
     time::Timestamp,
     view::Readiness,
 };
@@ -63,6 +65,37 @@ impl Scheduler {
         match self.choose_free(now, &job, &[]) {
             Some((key, rule)) => self.admit_and_dispatch(now, job, (key, rule), survey.price),
             None => self.admit_to_queue(now, job, &survey),
+        }
+    }
+
+    /// Puts a job that was accepted before back into its line, however long that is by now.
+    //= ORCH-3306
+    pub(super) fn recover(&mut self, now: Timestamp, Recovered { mut job, pool, attempts }: Recovered) {
+        if self.jobs.find(job.id).is_some() {
+            return;
+        }
+        let home = self.pools.iter().position(|it| it.exists() && it.id == pool).unwrap_or(0);
+        let end = if job.deadline.is_some_and(|deadline| deadline <= now) {
+            Some(FailReason::DeadlinePassed)
+        } else if job.fingerprint.is_some_and(|print| self.quarantine.refuses(now, print)) {
+            Some(FailReason::Poisoned)
+        } else if self.phase == Phase::Closing {
+            Some(FailReason::ShuttingDown)
+        } else {
+            self.pools.is_empty().then_some(FailReason::EngineLost)
+        };
+        if let Some(reason) = end {
+            return self.effects.push(Effect::Finish(job.id, JobEnd::Failed(reason)));
+        }
+        // That the server went down is no failure of an engine, so it costs no attempt.
+        job.max_attempts = job.max_attempts.max(attempts.saturating_add(1));
+        let price = self.survey(&job).price;
+        let (place, _) = self.take_in(job, (home, price));
+        self.jobs[place].attempts = attempts;
+        self.jobs[place].origin = Origin::EarlierProcess;
+        self.line_up(now, place);
+        if self.jobs[place].state == JobState::Queued && self.is_stranded(place) {
+            self.finish(now, place, JobEnd::Failed(FailReason::EngineLost));
         }
     }
 
@@ -221,21 +254,28 @@ impl Scheduler {
         (pool, price): (usize, u64),
         mut admission: Admission,
     ) -> Place {
-        if let Some(deadline) = job.deadline {
-            self.due.insert((deadline, Due::Deadline(job.id)));
-        }
         if job.priority == Priority::Interactive {
             self.pools[pool].interactive.count(now);
         }
         // Whoever is in needs no place that was promised before, in whichever pool.
         let claim = claim_of(&job);
         self.pools.iter_mut().for_each(|pool| pool.promises.forget(claim));
+        let id = job.id;
+        let (place, remaining) = self.take_in(job, (pool, price));
+        admission.budget = remaining;
+        self.effects.push(Effect::Accept(id, admission));
+        place
+    }
+
+    /// Gives a job its place in the table, its deadline, and its share of its session's budget.
+    fn take_in(&mut self, job: NewJob, (pool, price): (usize, u64)) -> (Place, Option<Remaining>) {
+        if let Some(deadline) = job.deadline {
+            self.due.insert((deadline, Due::Deadline(job.id)));
+        }
         let entered = job.session.as_ref().map(|asked| self.sessions.enter(asked, price));
-        admission.budget = entered.map(|(_, remaining)| remaining);
-        self.effects.push(Effect::Accept(job.id, admission));
         let place = self.jobs.insert(job, pool);
         self.jobs[place].held = entered.map(|(held, _)| held);
-        place
+        (place, entered.map(|(_, remaining)| remaining))
     }
 
     fn reject(&mut self, job: &NewJob, reason: RejectReason, about: Option<(usize, Duration)>) {

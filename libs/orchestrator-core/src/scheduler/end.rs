@@ -11,9 +11,10 @@ use crate::{
     job::{AfterTokens, FailReason, JobEnd, JobState, JobStep},
     lease::Lease,
     pool::{Presence, ReplicaKey},
-    queue::Place,
+    queue::{Origin, Place},
     sessions::Held,
     time::Timestamp,
+    view::Readiness,
 };
 
 /// How long a replica rests that said it was busy and did not say for how long.
@@ -214,14 +215,21 @@ impl Scheduler {
         (self.phase == Phase::Closing).then_some(FailReason::ShuttingDown)
     }
 
-    /// Whether a job was lost, and no replica that exists may ever run it again.
+    /// Whether a job was lost or comes from an earlier process, and no replica that exists may ever run it.
     pub(super) fn is_stranded(&self, place: Place) -> bool {
         let record = &self.jobs[place];
-        let mut replicas = self.pools.iter().flat_map(|pool| &pool.replicas).filter(|it| it.exists());
-        !record.tried.is_empty()
-            && !replicas.any(|replica| {
-                fit::check(&record.job.requirements, &record.tried, &replica.view, self.rules.gpu).is_ok()
-            })
+        let never_tried = record.tried.is_empty();
+        if never_tried && record.origin == Origin::ThisProcess {
+            return false;
+        }
+        let replicas = || self.pools.iter().flat_map(|pool| &pool.replicas).filter(|it| it.exists());
+        // A replica that has never answered may yet turn out to be the one.
+        if never_tried && replicas().any(|it| it.view.readiness == Readiness::Unseen) {
+            return false;
+        }
+        !replicas().any(|replica| {
+            fit::check(&record.job.requirements, &record.tried, &replica.view, self.rules.gpu).is_ok()
+        })
     }
 
     /// Puts a job back at its old rank, and gives it a free slot if there is one.
@@ -230,6 +238,12 @@ impl Scheduler {
         if !step(&mut record.state, JobStep::Requeue) {
             return;
         }
+        self.line_up(now, place);
+    }
+
+    /// Puts a job into its line by its rank, and gives it a free slot if there is one.
+    pub(super) fn line_up(&mut self, now: Timestamp, place: Place) {
+        let record = &self.jobs[place];
         let (pool, class) = (record.pool, record.job.priority.index());
         let (job, tried) = (record.job.clone(), record.tried.clone());
         self.jobs.join(&mut self.pools[pool].lines[class], place);

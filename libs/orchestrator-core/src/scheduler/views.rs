@@ -9,7 +9,7 @@ use crate::{
     queue::Place,
     sessions::SessionView,
     time::Timestamp,
-    view::ReplicaView,
+    view::{Readiness, ReplicaView},
 };
 
 impl Scheduler {
@@ -26,7 +26,10 @@ impl Scheduler {
         let replica = match place {
             Some(index) => {
                 let replica = &mut replicas[index];
-                serves_other_jobs = !replica.view.serves_like(&view);
+                // Of one that was never heard of, nothing was known to the jobs that hoped for it.
+                let speaks_first =
+                    replica.view.readiness == Readiness::Unseen && view.readiness != Readiness::Unseen;
+                serves_other_jobs = speaks_first || !replica.view.serves_like(&view);
                 if !replica.exists() {
                     // What a replica that left had asked for does not bind its successor.
                     replica.rests_until = Timestamp::default();

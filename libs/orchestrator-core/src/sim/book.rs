@@ -39,6 +39,11 @@ impl ReplicaNote {
         self.presence != Presence::Gone
     }
 
+    /// Whether it may yet turn out to be anything.
+    fn is_unseen(&self) -> bool {
+        self.is_here() && self.view.readiness == Readiness::Unseen
+    }
+
     pub(super) fn serves(&self) -> bool {
         self.is_here() && self.view.readiness == Readiness::Ready
     }
@@ -82,6 +87,8 @@ pub(super) struct JobNote {
     pub(super) standing: Standing,
     /// Replicas on which it was lost.
     pub(super) tried: Vec<usize>,
+    /// Attempts that an earlier process made, if it comes from one.
+    pub(super) earlier: Option<u32>,
 }
 
 impl JobNote {
@@ -198,10 +205,12 @@ impl Book {
         self.suits(&note.job.requirements, &note.tried, replica)
     }
 
-    /// Whether a job that was lost before has nowhere left to go.
+    /// Whether a job that was lost before, or comes from an earlier process, has nowhere left to go.
     pub(super) fn is_stranded(&self, note: &JobNote) -> bool {
         let somewhere = |index: usize| self.replicas[index].is_here() && self.suits_note(note, index);
-        !note.tried.is_empty() && !(0..self.replicas.len()).any(somewhere)
+        let awaited = note.tried.is_empty() && self.replicas.iter().any(ReplicaNote::is_unseen);
+        let asked = !note.tried.is_empty() || note.earlier.is_some();
+        asked && !awaited && !(0..self.replicas.len()).any(somewhere)
     }
 
     /// Waiting jobs in the line of a pool, oldest first.

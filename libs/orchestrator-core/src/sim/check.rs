@@ -238,7 +238,7 @@ impl Step<'_> {
     fn newcomer_note(&mut self, line: usize) -> Option<JobNote> {
         let job = self.expected.submitted.take()?;
         self.newcomer = Some(job.id);
-        Some(JobNote { job, standing: Standing::Waiting(line), tried: Vec::new() })
+        Some(JobNote { job, standing: Standing::Waiting(line), tried: Vec::new(), earlier: None })
     }
 
     fn abort(&mut self, lease: LeaseId) -> Checks {

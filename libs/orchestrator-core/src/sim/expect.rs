@@ -11,8 +11,8 @@ use super::{
     rare::{Rare, Tally},
 };
 use crate::{
-    AfterTokens, Event, FailReason, JobEnd, JobId, LeaseId, NewJob, Outcome, Readiness, RejectReason,
-    Timestamp,
+    AfterTokens, Event, FailReason, JobEnd, JobId, LeaseId, NewJob, Outcome, Readiness, Recovered,
+    RejectReason, Timestamp,
 };
 
 /// How long a busy replica rests: unsaid, at least, at most.
@@ -69,6 +69,7 @@ pub(super) fn expect(book: &mut Book, tally: &mut Tally, now: Timestamp, event: 
     }
     match event {
         Event::Submit(job) => submit(book, tally, now, job, &mut expected),
+        Event::Recover(recovered) => recover(book, tally, (now, recovered), &mut expected),
         Event::Tick => {
             expected.cause = Cause::Time;
             expected.ends_by = "Q5";
@@ -128,6 +129,36 @@ pub(super) fn expect(book: &mut Book, tally: &mut Tally, now: Timestamp, event: 
         }
     }
     expected
+}
+
+/// A job that is in already waits, whatever there is, unless it can never run.
+fn recover(
+    book: &mut Book,
+    tally: &mut Tally,
+    (now, recovered): (Timestamp, &Recovered),
+    expected: &mut Expectation,
+) {
+    let Recovered { job, pool, attempts } = recovered;
+    if book.find(job.id).is_some() {
+        return;
+    }
+    book.accepted += 1;
+    let late = job.deadline.is_some_and(|deadline| deadline <= now);
+    let here = |index: usize| book.replicas.iter().any(|it| it.pool == index && it.is_here());
+    let line = book.find_pool(pool).filter(|line| here(*line)).unwrap_or(0);
+    let waiting = book.live.iter().filter(|note| note.line() == Some(line)).count();
+    let price = price(book, job);
+    let job = NewJob { max_attempts: job.max_attempts.max(attempts + 1), ..job.clone() };
+    let (standing, earlier) = (Standing::Waiting(line), Some(*attempts));
+    book.live.push(JobNote { job: job.clone(), standing, tried: Vec::new(), earlier });
+    if late || book.closing || book.pools.is_empty() {
+        let why_not = if book.closing { CLOSING } else { LOST };
+        let end = if late { JobEnd::Failed(FailReason::DeadlinePassed) } else { why_not };
+        return expected.ends.push((job.id, end));
+    }
+    book.ledger.enter(&job, price);
+    expected.ends = ends(book, LOST, |note| note.job.id == job.id && book.is_stranded(note));
+    tally.reach_if(waiting >= book.rules.capacity as usize, Rare::RecoveredAboveCapacity);
 }
 
 fn submit(book: &mut Book, tally: &mut Tally, now: Timestamp, job: &NewJob, expected: &mut Expectation) {
@@ -274,7 +305,8 @@ fn end_of_attempt(
             return Some(fail);
         }
         book.live[place].tried.push(replica);
-        if book.live[place].tried.len() >= book.live[place].job.max_attempts as usize {
+        let note = &book.live[place];
+        if note.earlier.unwrap_or(0) as usize + note.tried.len() >= note.job.max_attempts as usize {
             return Some(fail);
         }
     }

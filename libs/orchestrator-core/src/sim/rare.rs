@@ -23,6 +23,7 @@ rare! {
     RequeueAheadOfOthers = "waits again at its old rank, ahead of others",
     DropInteractive = "an interactive job is dropped for an interactive one",
     DropBatch = "a batch job is dropped",
+    RecoveredAboveCapacity = "a recovered job waits above the bound",
     Steal = "a slot goes to a job of another pool's line",
     StrandedByLoss = "lost once, and the last replica left goes away",
     StrandedByChange = "lost once, and the last replica left changes",

@@ -15,7 +15,9 @@ use super::{
     random::Random,
     rare::{Rare, Tally},
 };
-use crate::{Effect, Event, JobId, LeaseId, Outcome, Readiness, ReplicaView, Scheduler, Timestamp};
+use crate::{
+    Effect, Event, JobId, LeaseId, Outcome, Readiness, Recovered, ReplicaView, Scheduler, Timestamp,
+};
 
 /// How long a world may take to come to rest after its faults have stopped.
 const HEAL_STEPS: u32 = 20_000;
@@ -125,7 +127,7 @@ impl World {
 
     fn act(&mut self) -> Result<(), Breach> {
         let [submit, end] = self.mood.weights();
-        match self.random.weighted(&[submit, end, 50, 40, 20, 15, 15, 6]) {
+        match self.random.weighted(&[submit, end, 50, 40, 20, 15, 15, 6, 3]) {
             0 => self.submit(),
             1 => self.end_one(),
             2 => self.change_replica(),
@@ -140,6 +142,7 @@ impl World {
                 None => Ok(()),
             },
             6 => self.tell(Event::Tick),
+            8 => self.recover(),
             _ => {
                 let session = Map::session(&mut self.random);
                 self.tell(Event::EndSession(session))
@@ -167,6 +170,21 @@ impl World {
         let again = was_over && self.checked.book.accepted > accepted;
         self.checked.tally.reach_if(again, Rare::IdUsedAgain);
         Ok(())
+    }
+
+    /// A job of an earlier process comes back.
+    fn recover(&mut self) -> Result<(), Breach> {
+        let Some(pool) = self.random.pick(&self.checked.book.pools).cloned() else { return Ok(()) };
+        self.jobs += 1;
+        let live = self.random.pick(&self.checked.book.live).map(|note| note.job.id);
+        let id = live.filter(|_| self.random.chance(5)).unwrap_or(JobId::from_u128(self.jobs));
+        let mut job = self.map.job(&mut self.random, self.now, id);
+        job.deadline = job.deadline.filter(|deadline| *deadline > self.now);
+        // Its session had room for it, and its like was not refused; of one that is drawn here that is not known.
+        job.session = None;
+        job.fingerprint = None;
+        let attempts = self.random.small(0, 3);
+        self.tell(Event::Recover(Recovered { job, pool, attempts }))
     }
 
     fn end_one(&mut self) -> Result<(), Breach> {

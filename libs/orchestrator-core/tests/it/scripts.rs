@@ -7,7 +7,7 @@ use std::{collections::HashMap, fmt::Write, fs, path::PathBuf, str::FromStr, syn
 
 use orchestrator_core::{
     AdmissionPolicy, Affinity, AfterTokens, Budget, Claimant, Device, Effect, Event, FailReason, GpuPolicy,
-    JobEnd, JobId, LeaseId, Misfit, NewJob, Outcome, PlacementKind, PoolId, Priority, Readiness,
+    JobEnd, JobId, LeaseId, Misfit, NewJob, Outcome, PlacementKind, PoolId, Priority, Readiness, Recovered,
     RejectReason, Remaining, ReplicaId, ReplicaView, Requirements, Rule, Rules, Scheduler, SessionId,
     SessionRefusal, SessionRules, SessionUse, Share, Spent, Timestamp, Verdict, Workload, sim::Checked,
 };
@@ -98,6 +98,11 @@ impl Player {
                 Event::ReplicaGone(pool, replica)
             }
             ["submit", id, more @ ..] => Event::Submit(self.job(id, more, &mut words)),
+            ["recover", id, more @ ..] => {
+                let pool = PoolId::new(words.take("pool").unwrap_or("a"));
+                let attempts = words.number("attempts").unwrap_or(0);
+                Event::Recover(Recovered { job: self.job(id, more, &mut words), pool, attempts })
+            }
             ["cancel", id] => Event::Cancel(job_id(id)),
             ["end", lease, outcome @ ..] => {
                 let outcome = ending(outcome, &mut words);
@@ -487,6 +492,12 @@ fn a_free_slot_takes_its_own_line_first_but_never_batch_before_interactive() {
 #[test]
 fn only_ready_replicas_get_work() {
     play("readiness");
+}
+
+//= ORCH-3306 type=test
+#[test]
+fn jobs_of_an_earlier_process_come_back_in_their_order_and_class() {
+    play("recover");
 }
 
 //= ORCH-3010 type=test

@@ -23,7 +23,7 @@ use crate::{
     clock::Clock,
     error::ApiError,
     relay::{Detail, EventBody, Resume, ResumeError},
-    services::{JobEntry, Jobs, Readers, SchedulerHandle, Surface},
+    services::{JobEntry, Jobs, Keeper, Readers, SchedulerHandle, Surface},
 };
 
 /// What a reader wants: where to start, and how much to be told.
@@ -56,7 +56,7 @@ struct EventsQuery {
 pub(crate) async fn task_events(
     State(jobs): State<Arc<Jobs>>,
     State(readers): State<Readers>,
-    State(clock): State<Clock>,
+    State(keeper): State<Arc<Keeper>>,
     Name(id): Name,
     wanted: Wanted,
 ) -> Result<Response, ApiError> {
@@ -65,9 +65,10 @@ pub(crate) async fn task_events(
         let message = "the events of this task went to the client that asked for it under /v1";
         return Err(ApiError::new(ErrorCode::NotFound, message).hint("GET /v2/tasks/{id} shows its result"));
     }
-    let cursor = match entry.log.open(wanted.resume, wanted.detail) {
+    let log = keeper.log_of(&entry).await?;
+    let cursor = match log.open(wanted.resume, wanted.detail) {
         Ok(cursor) => cursor,
-        Err(ResumeError::Expired) => return Ok(expired(&entry, clock)),
+        Err(ResumeError::Expired) => return Ok(expired(&entry, keeper.clock())),
         Err(ResumeError::Future { last }) => return Err(future(last)),
     };
     let headers = [
@@ -76,7 +77,7 @@ pub(crate) async fn task_events(
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     let budget = budget(&entry, &readers.scheduler).await?;
-    let body = EventBody::new(Arc::clone(&entry.log), cursor, readers.enter(&entry));
+    let body = EventBody::new(log, cursor, readers.enter(&entry));
     Ok((headers, budget, Body::new(body)).into_response())
 }
 

@@ -62,7 +62,7 @@ fn is_wanted(
     if state.is_none() && pool.is_none() {
         return true;
     }
-    let status = entry.status();
+    let status = entry.shown_status();
     let placed = status.attempt.as_ref().map(|attempt| &attempt.assignment.pool);
     let at = placed.or(status.admission.as_ref().map(|admission| &admission.pool));
     state.is_none_or(|state| state == to_wire::state(&status)) && pool.is_none_or(|pool| at == Some(pool))

@@ -12,17 +12,19 @@ use super::{
 use crate::{
     clock::Clock,
     error::ApiError,
-    services::{Jobs, SchedulerHandle},
+    services::{Jobs, Keeper, SchedulerHandle},
 };
 
 /// The task as it stands, with its text once it has ended.
 pub(crate) async fn task_view(
     State(jobs): State<Arc<Jobs>>,
     State(scheduler): State<SchedulerHandle>,
+    State(keeper): State<Arc<Keeper>>,
     State(clock): State<Clock>,
     Name(id): Name,
 ) -> Result<Json<TaskView>, ApiError> {
     let entry = find(&jobs, &id)?;
     let position = scheduler.position(entry.facts.id).await?;
-    Ok(Json(to_wire::task(&entry, position, clock)))
+    let log = keeper.log_of(&entry).await?;
+    Ok(Json(to_wire::task(&entry, &log, position, clock)))
 }

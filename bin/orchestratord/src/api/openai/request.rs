@@ -16,7 +16,9 @@ use super::{
 };
 use crate::{
     error::ApiError,
-    services::{IdFrom, JobEntry, JobFacts, NewTask, OnDisconnect, OnEngineLoss, Surface, workload},
+    services::{
+        Durability, IdFrom, JobEntry, JobFacts, NewTask, OnDisconnect, OnEngineLoss, Surface, workload,
+    },
 };
 
 /// Members of these names are the server's own to write.
@@ -86,12 +88,13 @@ fn task(id: Uuid, model: &str, order: WorkOrder, need: Need, caller: Caller) -> 
         identity: caller.identity,
         on_disconnect: OnDisconnect::CancelAtOnce,
         on_engine_loss: OnEngineLoss::Fail,
+        durability: Durability::Memory,
     };
     let mut job = NewJob::of(facts.id, facts.priority, facts.requirements.clone());
     job.size = need.answer;
     job.session = Some(SessionUse { id: facts.session(), budget: None, tokens: need.at_most });
     let entry = Arc::new(JobEntry::new(facts, order));
-    NewTask { entry, job, id: IdFrom::Server, deadline: None, attempts: None }
+    NewTask { entry, job, id: IdFrom::Server, deadline: None, attempts: None, on_the_way: None }
 }
 
 fn check_numbers(members: &Members) -> Result<(), ApiError> {

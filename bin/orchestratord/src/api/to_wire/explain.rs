@@ -14,7 +14,7 @@ pub(crate) type Waits = Option<(u32, Why)>;
 
 //= ORCH-3009
 pub(crate) fn explain(entry: &JobEntry, waits: &Waits, clock: Clock) -> ExplainView {
-    let status = entry.status();
+    let status = entry.shown_status();
     let placed = status.attempt.as_ref().map(|attempt| &attempt.assignment);
     let choice = match (waits, placed) {
         (Some((_, why)), _) => Some(choice(why, None)),
@@ -73,6 +73,7 @@ fn choice(why: &Why, chosen: Option<&Assignment>) -> ChoiceView {
 
 fn rule(rule: Rule) -> &'static str {
     match rule {
+        Rule::Recovered => "recovered",
         Rule::Affinity => "affinity",
         Rule::Preferred => "preferred",
         Rule::LeastLoaded => "least_loaded",

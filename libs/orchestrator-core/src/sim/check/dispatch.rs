@@ -80,7 +80,7 @@ impl Step<'_> {
         hold(!self.book.closing, "T2", || format!("job {id} starts while the server goes down"))?;
         let in_time = note.job.deadline.is_none_or(|deadline| self.now < deadline);
         hold(in_time, "Q5", || format!("job {id} starts after its deadline"))?;
-        let attempt = note.tried.len() + 1;
+        let attempt = note.earlier.unwrap_or(0) as usize + note.tried.len() + 1;
         let allowed = attempt <= note.job.max_attempts as usize && told.attempt as usize == attempt;
         hold(allowed, "X1", || {
             format!("job {id} starts attempt {} of {}", told.attempt, note.job.max_attempts)
