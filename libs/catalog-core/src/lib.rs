@@ -1,11 +1,14 @@
-//! How models are called, and where they come from.
-//!
-//! A client may name a model as an engine does, or by where it lies. Both are the same model, so a
-//! [`ModelRef`] knows the name that engines use, and comparing models is comparing those names.
-//!
-//! It opens no file and no connection: whether a model exists is for others to find out.
+//! How models are called, where they come from, and what is known and trusted of them.
 #![warn(missing_docs)]
 
+mod address;
+mod digest;
+mod model_id;
 mod model_ref;
+mod outbound;
 
+pub use address::is_public_address;
+pub use digest::{Digest, MalformedDigest};
+pub use model_id::{MODEL_ID_BYTES_MAX, MalformedModelId, ModelId};
 pub use model_ref::{MODEL_REF_BYTES_MAX, MalformedModelRef, ModelRef, ModelSource};
+pub use outbound::{AllowedHost, MalformedHost, OciReference, OutboundPolicy, Refused, Remote};
