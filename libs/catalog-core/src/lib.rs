@@ -6,9 +6,11 @@ mod digest;
 mod model_id;
 mod model_ref;
 mod outbound;
+mod roots;
 
 pub use address::is_public_address;
 pub use digest::{Digest, MalformedDigest};
 pub use model_id::{MODEL_ID_BYTES_MAX, MalformedModelId, ModelId};
 pub use model_ref::{MODEL_REF_BYTES_MAX, MalformedModelRef, ModelRef, ModelSource};
 pub use outbound::{AllowedHost, MalformedHost, OciReference, OutboundPolicy, Refused, Remote};
+pub use roots::{CannotOpen, FileFacts, ModelFile, ROOTS_MAX, Roots, UnusableRoot};
