@@ -1,5 +1,7 @@
 //! The catalog on real files: roots, verification, headers, and ten thousand broken models.
 #![cfg(test)]
 
+mod files;
 mod folder;
+mod headers;
 mod roots;
