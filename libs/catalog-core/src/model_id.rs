@@ -1,6 +1,6 @@
 //! The name under which the catalog keeps a model.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -37,6 +37,12 @@ pub enum MalformedModelId {
 impl ModelId {
     /// The id as text.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for ModelId {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }
