@@ -4,4 +4,7 @@
 mod files;
 mod folder;
 mod headers;
+mod hostile_addresses;
+mod mutations;
 mod roots;
+mod verify;
