@@ -188,7 +188,11 @@ fn s3(name: &str) -> Result<String, Refused> {
     let rest = name.strip_prefix("s3://").ok_or(Refused::NoAddress)?;
     let (bucket, key) = rest.split_once('/').ok_or(Refused::NoAddress)?;
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if !(3..=63).contains(&bucket.len()) || !bucket.bytes().all(fits) || bucket.starts_with('-') {
+    if !(3..=63).contains(&bucket.len())
+        || !bucket.bytes().all(fits)
+        || bucket.starts_with('-')
+        || bucket.ends_with('-')
+    {
         return Err(Refused::Bucket);
     }
     Ok(format!("https://{bucket}.s3.amazonaws.com/{key}"))
@@ -275,6 +279,8 @@ mod tests {
             ("s3://a/m", Refused::Bucket),
             ("s3://a.b.c/m", Refused::Bucket),
             ("s3://UPPER/m", Refused::Bucket),
+            ("s3://-abc/m", Refused::Bucket),
+            ("s3://abc-/m", Refused::Bucket),
             ("s3://other/m", host("other.s3.amazonaws.com")),
             ("oci://ghcr.io/Org/m", Refused::Oci),
             ("oci://other.example/m", host("other.example")),
