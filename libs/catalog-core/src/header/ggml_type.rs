@@ -10,9 +10,9 @@ pub(super) struct GgmlType {
 
 /// The type that a tensor's `ggml_type` number means, unless it is not known here.
 ///
-/// Numbers, names and sizes are those of `ggml_type` in `ggml.h` and of the blocks in `ggml-common.h`, as
-/// `GGML_QUANT_SIZES` in `gguf-py/gguf/constants.py` repeats them. Numbers 4, 5, 31 to 33 and 36 to 38 were
-/// taken out of ggml.
+/// Numbers, names and sizes are those of `ggml_type` in `ggml.h` and of the blocks in `ggml-common.h`, which
+/// `GGML_QUANT_SIZES` in `gguf-py/gguf/constants.py` repeats, but for `Q8_1`: its block has 36 bytes in C and
+/// 40 there, and is in no file. Numbers 4, 5, 31 to 33 and 36 to 38 were taken out of ggml.
 pub(super) fn ggml_type(number: u32) -> Option<GgmlType> {
     let (name, block, block_bytes) = match number {
         0 => ("F32", 1, 4),
@@ -48,6 +48,7 @@ pub(super) fn ggml_type(number: u32) -> Option<GgmlType> {
         35 => ("TQ2_0", 256, 66),
         39 => ("MXFP4", 32, 17),
         40 => ("NVFP4", 64, 36),
+        41 => ("Q1_0", 128, 18),
         _ => return None,
     };
     Some(GgmlType { name, block, block_bytes })
