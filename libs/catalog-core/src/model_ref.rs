@@ -1,7 +1,8 @@
 //! One way of naming a model, taken apart.
 
-use std::{str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc};
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// No name of a model is longer.
@@ -25,8 +26,11 @@ pub enum ModelSource {
 }
 
 /// A name of a model.
+///
+/// Its text is canonical: `file:///srv/m` and `file:/srv/m` are the same reference and are written alike.
 //= ORCH-3090
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ModelRef {
     source: ModelSource,
     name: Arc<str>,
@@ -97,6 +101,32 @@ impl FromStr for ModelRef {
     }
 }
 
+impl fmt::Display for ModelRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.source {
+            ModelSource::HuggingFace => write!(f, "hf:{}", self.name),
+            ModelSource::File => write!(f, "file:{}", self.name),
+            ModelSource::Named | ModelSource::Https | ModelSource::S3 | ModelSource::Oci => {
+                f.write_str(&self.name)
+            }
+        }
+    }
+}
+
+impl TryFrom<String> for ModelRef {
+    type Error = MalformedModelRef;
+
+    fn try_from(text: String) -> Result<Self, MalformedModelRef> {
+        text.parse()
+    }
+}
+
+impl From<ModelRef> for String {
+    fn from(model: ModelRef) -> Self {
+        model.to_string()
+    }
+}
+
 fn take_apart(text: &str) -> Result<(ModelSource, &str), MalformedModelRef> {
     let whole = |source, scheme| {
         if is_address(text, scheme) { Ok((source, text)) } else { Err(MalformedModelRef::Address(scheme)) }
@@ -162,6 +192,22 @@ mod tests {
         ] {
             assert_eq!(read(text), Ok((source, name.to_owned())), "{text}");
         }
+    }
+
+    #[test]
+    fn a_reference_reads_back_from_its_own_text() {
+        for (text, canonical) in [
+            ("llama3:8b", "llama3:8b"),
+            ("hf:org/repo/m.gguf", "hf:org/repo/m.gguf"),
+            ("file:///srv/m.gguf", "file:/srv/m.gguf"),
+            ("s3://bucket/m.gguf", "s3://bucket/m.gguf"),
+        ] {
+            let model: ModelRef = text.parse().unwrap();
+            assert_eq!(model.to_string(), canonical);
+            let json = serde_json::to_string(&model).unwrap();
+            assert_eq!(serde_json::from_str::<ModelRef>(&json).unwrap(), model);
+        }
+        assert!(serde_json::from_str::<ModelRef>("\"http://host/m\"").is_err());
     }
 
     #[test]
