@@ -28,6 +28,7 @@ const FLOORS: &[(&str, Floor)] = &[
     ("catalog-core", Floor::Level(1)),
     ("narration-core", Floor::Level(1)),
     ("adapter-api", Floor::Level(2)),
+    ("artifact-store", Floor::Level(2)),
     ("adapter-host", Floor::Level(3)),
     ("http-util", Floor::Level(3)),
     ("mock", Floor::Level(4)),
