@@ -26,6 +26,7 @@ const FLOORS: &[(&str, Floor)] = &[
     ("config-schema", Floor::Level(1)),
     ("auth-min", Floor::Level(1)),
     ("catalog-core", Floor::Level(1)),
+    ("model-fetch", Floor::Level(1)),
     ("narration-core", Floor::Level(1)),
     ("adapter-api", Floor::Level(2)),
     ("artifact-store", Floor::Level(2)),
