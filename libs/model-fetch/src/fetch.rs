@@ -160,6 +160,17 @@ struct Download<'a> {
 
 impl Download<'_> {
     async fn run(&self) -> Result<Fetched, FetchError> {
+        let ended = self.try_often().await;
+        let is_useless = |error: &FetchError| {
+            matches!(error, FetchError::TooLarge { .. } | FetchError::Encoded(_)) || self.bytes() == 0
+        };
+        if ended.as_ref().is_err_and(is_useless) {
+            self.on_disk(Partial::discard).await?;
+        }
+        ended
+    }
+
+    async fn try_often(&self) -> Result<Fetched, FetchError> {
         let timing = self.fetcher.timing;
         let (mut tries, mut furthest) = (1, self.bytes());
         loop {
@@ -170,10 +181,6 @@ impl Download<'_> {
                 }
                 Err(error) => error,
             };
-            if matches!(error, FetchError::TooLarge { .. } | FetchError::Encoded(_)) {
-                self.on_disk(Partial::discard).await?;
-                return Err(error);
-            }
             // A disk that is full may well be unable to note it; then the last note counts.
             let noted = self.on_disk(Partial::note).await;
             if self.bytes() >= furthest.saturating_add(PROGRESS_BYTES) {
@@ -183,11 +190,12 @@ impl Download<'_> {
                 return Err(error);
             }
             noted?;
-            self.unless_cancelled(async {
-                sleep(timing.backoff * 2_u32.pow((tries - 1).min(4))).await;
+            let pause = timing.backoff * 2_u32.pow((tries - 1).min(4));
+            let wait = async {
+                sleep(pause).await;
                 Ok(())
-            })
-            .await?;
+            };
+            self.unless_cancelled(wait).await?;
             tries += 1;
         }
     }

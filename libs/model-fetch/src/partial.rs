@@ -6,7 +6,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -69,7 +69,7 @@ impl Partial {
     pub(crate) fn open(folder: &Path, url: &Url, cancel: &CancellationToken) -> Result<Self, FetchError> {
         let key = Digest::of(url.as_str().as_bytes()).hex();
         let path = folder.join(format!("{key}.partial"));
-        let opened = options().write(true).create(true).truncate(false).open(path);
+        let opened = options().write(true).create(true).truncate(false).open(&path);
         let file = opened.map_err(|error| FetchError::io("the partial file could not be opened", error))?;
         match file.try_lock() {
             Ok(()) => {}
@@ -77,6 +77,9 @@ impl Partial {
             Err(TryLockError::Error(error)) => {
                 return Err(FetchError::io("the partial file could not be locked", error));
             }
+        }
+        if !is_still(&path, &file) {
+            return Err(FetchError::InProgress);
         }
         let from = format!("{}{}", host_of(url), url.path()).chars().take(1024).collect();
         let (folder, hasher) = (folder.to_owned(), Sha256::new());
@@ -211,6 +214,13 @@ pub(crate) fn existing(
     Ok(None)
 }
 
+/// Whether `path` still leads to `file`. Between opening and locking, the download that held the lock may
+/// have given the file its final name, and then it must not be touched.
+fn is_still(path: &Path, file: &File) -> bool {
+    let place = |info: io::Result<fs::Metadata>| info.ok().map(|info| (info.dev(), info.ino()));
+    place(fs::symlink_metadata(path)).is_some_and(|found| Some(found) == place(file.metadata()))
+}
+
 fn hash(mut file: &File, cancel: &CancellationToken) -> Result<(Sha256, u64), FetchError> {
     let (mut hasher, mut bytes) = (Sha256::new(), 0);
     let mut buffer = vec![0; READ_BYTES];
@@ -240,4 +250,51 @@ fn remove(path: &Path) -> Result<(), FetchError> {
 
 fn sync_folder(folder: &Path) -> Result<(), FetchError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(unwritten)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEVER: fn() -> CancellationToken = CancellationToken::new;
+
+    fn url() -> Url {
+        "https://models.test/org/m.gguf?token=secret".parse().unwrap()
+    }
+
+    #[test]
+    fn a_file_that_got_its_name_is_no_partial_file_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, named) = (folder.path().join("a.partial"), folder.path().join("named"));
+        let file = File::create(&path).unwrap();
+        assert!(is_still(&path, &file));
+        fs::rename(&path, &named).unwrap();
+        assert!(!is_still(&path, &file));
+        File::create(&path).unwrap();
+        assert!(!is_still(&path, &file), "another file has the name");
+    }
+
+    #[test]
+    fn a_note_holds_no_query() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut partial = Partial::open(folder.path(), &url(), &NEVER()).unwrap();
+        partial.belongs_to(Some(Known { etag: "\"a\"".to_owned(), total: Some(9) }));
+        partial.write(b"abc").unwrap();
+        partial.note().unwrap();
+        let note = fs::read_to_string(partial.note_path()).unwrap();
+        assert!(note.contains("models.test/org/m.gguf") && !note.contains("secret"), "{note}");
+        drop(partial);
+        let partial = Partial::open(folder.path(), &url(), &NEVER()).unwrap();
+        assert_eq!((partial.bytes(), partial.known().unwrap().total), (3, Some(9)));
+    }
+
+    #[test]
+    fn a_cancelled_reading_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let cancel = NEVER();
+        cancel.cancel();
+        fs::write(folder.path().join(Digest::of(b"x").file_name()), b"x").unwrap();
+        let ended = existing(folder.path(), Digest::of(b"x"), &cancel);
+        assert!(matches!(ended, Err(FetchError::Cancelled)));
+    }
 }

@@ -144,6 +144,7 @@ async fn a_refusal_is_told_and_not_asked_again() {
         let refusal = fetch(&wanted(&server.url("/secret?token=x"), folder.path(), None)).await.unwrap_err();
         assert_eq!(refusal.to_string(), format!("127.0.0.1 answers with status {status}"));
         assert_eq!(server.heads().len(), 1);
+        assert_eq!(names(folder.path()), [""; 0]);
     }
 }
 
