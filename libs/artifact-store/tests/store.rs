@@ -299,6 +299,28 @@ fn content_under_another_digest_is_damaged() {
 }
 
 #[test]
+fn a_damaged_file_is_set_aside_when_it_is_read_and_healed_when_it_is_stored_again() {
+    let folder = folder();
+    let store = open(&folder);
+    let id = put(&store, b"content", 1);
+    let path = path_of(folder.path(), id);
+    let flip = || {
+        let mut bytes = fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&path, bytes).unwrap();
+    };
+    flip();
+    assert_eq!(put(&store, b"content", 1), id);
+    assert_eq!(store.get(&id).unwrap().unwrap().content, b"content");
+
+    flip();
+    store.get(&id).unwrap_err();
+    assert!(!path.exists());
+    assert_eq!(fs::read_dir(folder.path().join("damaged")).unwrap().count(), 1);
+    assert_eq!(store.used_bytes(), 0);
+}
+
+#[test]
 fn a_link_is_never_followed() {
     let (folder, outside) = (folder(), folder());
     let store = open(&folder);

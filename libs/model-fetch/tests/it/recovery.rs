@@ -181,6 +181,20 @@ async fn bytes_that_were_not_noted_are_not_trusted() {
 }
 
 #[tokio::test]
+async fn a_note_with_a_tag_that_promises_nothing_is_not_continued() {
+    let file = file(1000);
+    for tag in ["W/\\\"a\\\"", "a", "", "\\\"a\\r\\nx: y\\\""] {
+        let server = Server::start(vec![proper(&file, "\"a\"", usize::MAX)]);
+        let folder = tempfile::tempdir().unwrap();
+        let url = server.url("/m");
+        let note = format!("{{\"from\":\"\",\"etag\":\"{tag}\",\"total\":1000,\"bytes\":300}}");
+        leave_behind(folder.path(), &url, &file[..300], &note);
+        assert_whole(&fetch_once(&url, folder.path()).await.unwrap(), folder.path(), &file);
+        assert_eq!(offset(&server.heads()[0]), None, "{tag}");
+    }
+}
+
+#[tokio::test]
 async fn a_cancelled_download_is_kept_for_the_next_time() {
     let file = file(4_000_000);
     let half = Arc::clone(&file);
