@@ -9,9 +9,11 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use orchestrator_core::{Admission, JobEnd, JobId, Timestamp};
+use orchestrator_core::{Admission, JobEnd, JobId, SessionId, SessionRecord, Timestamp};
 use parking_lot::Mutex;
-use store_api::{Applied, Change, JobKey, NewJob, OwnerId, Segment, Store, StoreError, WallMillis};
+use store_api::{
+    Applied, Change, JobKey, NewJob, OwnerId, RecordKey, Segment, Shelf, Store, StoreError, WallMillis,
+};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
@@ -19,7 +21,7 @@ use super::{
     job::{Attempt, Durability, JobEntry, Kept, OnTheWay},
     jobs::Swept,
     journal::Journal,
-    saved::{self, Said, SavedEnd, SavedProgress, SavedTask, Version},
+    saved::{self, Said, SavedEnd, SavedProgress, SavedSession, SavedTask, Version},
     view,
 };
 use crate::{
@@ -57,6 +59,11 @@ pub(crate) enum CannotRead {
     Store(#[from] StoreError),
     #[error(transparent)]
     Hole(#[from] Hole),
+}
+
+fn shelved(session: SessionId) -> RecordKey {
+    let name = Uuid::from_u128(session.as_u128()).to_string();
+    RecordKey { shelf: Shelf::Sessions, name: name.into() }
 }
 
 fn key(entry: &JobEntry) -> JobKey {
@@ -208,6 +215,18 @@ impl Keeper {
         });
     }
 
+    /// A session as it is now.
+    //= ORCH-3309
+    pub(crate) fn session(&self, record: &SessionRecord) {
+        let body = saved::write(&SavedSession::of(record, self.clock));
+        self.journal.push(Change::Put { record: shelved(record.id), body });
+    }
+
+    /// A session that is not known any more.
+    pub(crate) fn session_gone(&self, id: SessionId) {
+        self.journal.push(Change::Remove(shelved(id)));
+    }
+
     /// The server goes down and the job did not end. True when it comes back with the server.
     //= ORCH-3310
     pub(crate) fn suspends(&self, entry: &JobEntry, end: JobEnd) -> bool {
@@ -247,6 +266,12 @@ impl Keeper {
             return Ok(Arc::clone(&entry.log));
         }
         let parts = parts(self.store.stream(key(entry)).await?);
+        if parts.is_empty() {
+            // It was given up after its retention.
+            let log = JobLog::default();
+            log.expire();
+            return Ok(Arc::new(log));
+        }
         let log = JobLog::whole_of(&parts)?;
         let expected = entry.past.as_ref().map_or(0, |past| past.events);
         if log.events() as u64 != expected {

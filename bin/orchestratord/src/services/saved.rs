@@ -6,11 +6,12 @@
 use std::{fmt::Write, time::Duration};
 
 use api_types::{RawJson, TaskView};
-use orchestrator_core::{Admission, PoolId};
+use orchestrator_core::{Admission, Budget, PoolId, ReplicaId, SessionId, SessionRecord, SessionSpent};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
 use super::events::millis;
+use crate::clock::Clock;
 
 /// The version that is written. Nothing older exists.
 const VERSION: u32 = 1;
@@ -71,6 +72,59 @@ impl From<SavedAdmission> for Admission {
             predicted_start_p90: Duration::from_millis(saved.predicted_start_p90_ms),
             on_time_per_mille: None,
             budget: None,
+        }
+    }
+}
+
+/// A session, apart from its live jobs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SavedSession {
+    version: Version,
+    tokens_limit: Option<u64>,
+    time_limit_ms: Option<u64>,
+    cost_limit: Option<u64>,
+    tokens: u64,
+    time_us: u64,
+    cost: u64,
+    turns: u32,
+    expires_ms: u64,
+    /// The pool and the replica where it was last.
+    last: Option<(String, String)>,
+    warm: bool,
+}
+
+impl SavedSession {
+    pub(crate) fn of(record: &SessionRecord, clock: Clock) -> Self {
+        let SessionRecord { budget, spent, .. } = record;
+        Self {
+            version: Version::default(),
+            tokens_limit: budget.tokens,
+            time_limit_ms: budget.time.map(millis),
+            cost_limit: budget.cost,
+            tokens: spent.tokens,
+            time_us: u64::try_from(spent.time.as_micros()).unwrap_or(u64::MAX),
+            cost: spent.cost,
+            turns: record.turns,
+            expires_ms: clock.unix_ms(record.expires),
+            last: record.last.as_ref().map(|(pool, replica)| (pool.to_string(), replica.to_string())),
+            warm: record.warm,
+        }
+    }
+
+    pub(crate) fn record(self, id: SessionId, clock: Clock) -> SessionRecord {
+        let time = self.time_limit_ms.map(Duration::from_millis);
+        SessionRecord {
+            id,
+            budget: Budget { tokens: self.tokens_limit, time, cost: self.cost_limit },
+            spent: SessionSpent {
+                tokens: self.tokens,
+                time: Duration::from_micros(self.time_us),
+                cost: self.cost,
+            },
+            turns: self.turns,
+            expires: clock.at_unix_ms(self.expires_ms),
+            last: self.last.map(|(pool, replica)| (PoolId::new(pool), ReplicaId::new(replica))),
+            warm: self.warm,
         }
     }
 }

@@ -278,3 +278,60 @@ async fn a_damaged_store_is_refused_by_name_and_repaired_on_demand() {
     server.stop().await;
     Daemon::start(state.path(), &[]).await.stop().await;
 }
+
+//= ORCH-3309 type=test
+#[tokio::test]
+async fn a_session_keeps_its_turns_and_what_is_left_of_its_budget() {
+    let state = TempDir::new().unwrap();
+    let server = Daemon::start(state.path(), &[]).await;
+    let session = "0192f0c0-0000-7000-8000-00000000000a";
+    let mut task = mock_task();
+    task["session_id"] = json!(session);
+    task["budget"] = json!({"tokens": 1_000});
+    let id = server.submit(&task).await;
+    server.until_state(&id, "completed").await;
+    let before = server.get_json(&format!("/v2/sessions/{session}")).await;
+    assert_eq!(before["turns_used"], 1, "{before}");
+    // What was settled after the end of the task is kept when the next commit is.
+    let other = server.submit(&mock_task()).await;
+    server.until_state(&other, "completed").await;
+    server.kill();
+    let server = Daemon::start(state.path(), &[]).await;
+    let after = server.get_json(&format!("/v2/sessions/{session}")).await;
+    for field in ["turns_used", "budget", "pool_id", "replica_id", "live"] {
+        assert_eq!(after[field], before[field], "{field}: {after}");
+    }
+    let deleted = server.client.delete(server.url(&format!("/v2/sessions/{session}"))).send().await.unwrap();
+    assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
+    server.stop().await;
+    let server = Daemon::start(state.path(), &[]).await;
+    assert_eq!(server.get_json(&format!("/v2/sessions/{session}")).await["code"], "NOT_FOUND");
+}
+
+//= ORCH-3308 type=test
+#[tokio::test]
+async fn what_is_past_its_retention_is_gone_from_the_store_too() {
+    // S08
+    let state = TempDir::new().unwrap();
+    let settings = [("ORCHD_JOBS_RETENTION_MS", "1"), ("ORCHD_JOBS_RETAINED_MAX", "3")];
+    let server = Daemon::start(state.path(), &settings).await;
+    let mut ids = Vec::new();
+    for _ in 0..6 {
+        let id = server.submit(&mock_task()).await;
+        server.until_state(&id, "completed").await;
+        ids.push(id);
+    }
+    server.stop().await;
+    let server = Daemon::start(state.path(), &[("ORCHD_JOBS_RETENTION_MS", "600000")]).await;
+    for (index, id) in ids.iter().enumerate() {
+        let view = server.get_json(&format!("/v2/tasks/{id}")).await;
+        if index < 3 {
+            assert_eq!(view["code"], "NOT_FOUND", "{index}: {view}");
+        } else {
+            assert_eq!(view["state"], "completed", "{index}: {view}");
+        }
+    }
+    let expired =
+        server.client.get(server.url(&format!("/v2/tasks/{}/events", ids[4]))).send().await.unwrap();
+    assert_eq!(expired.status(), StatusCode::GONE);
+}
