@@ -102,7 +102,8 @@ impl SqliteStore {
         let index = read::index(&writer).map_err(damaged)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let reader = Connection::open_with_flags(&path, flags).map_err(damaged)?;
-        let writer = Worker::writer(writer, index).map_err(|error| io_error(folder, &error))?;
+        let writer = Worker::writer(writer, index, folder.join(wal::FILE))
+            .map_err(|error| io_error(folder, &error))?;
         let reader = Worker::reader(reader).map_err(|error| io_error(folder, &error))?;
         Ok(Self { writer, reader, folder: folder.to_owned(), _lock: lock })
     }

@@ -211,7 +211,7 @@ fn kept() -> JobLog {
 }
 
 fn names(frames: &[u8]) -> Vec<String> {
-    let text = std::str::from_utf8(frames).unwrap();
+    let text = String::from_utf8_lossy(frames);
     text.lines().filter_map(|line| line.strip_prefix("event: ")).map(str::to_owned).collect()
 }
 

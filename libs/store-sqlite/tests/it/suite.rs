@@ -148,3 +148,34 @@ async fn futures_join<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Out
     }
     done
 }
+
+//= ORCH-3300 type=test
+#[tokio::test]
+async fn a_long_log_is_moved_into_the_database_and_a_crash_meanwhile_loses_nothing() {
+    // S08, S09
+    let folder = TempDir::new().unwrap();
+    let store = SqliteStore::open(folder.path()).unwrap();
+    let (log, database) = (folder.path().join("jobs.db-wal"), folder.path().join("jobs.db"));
+    let length = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+    let (mut longest, mut written) = (0, 0_u32);
+    while length(&database) < 20 * 1_024 * 1_024 {
+        let name = format!("s{}", written % 300);
+        let record = RecordKey { shelf: Shelf::Sessions, name: name.into() };
+        let body = Body::from(vec![b'x'; 100_000]);
+        let put = Change::Put { record, body: [&written.to_le_bytes()[..], &body].concat().into() };
+        store.commit(&[put]).await.unwrap();
+        written += 1;
+        longest = longest.max(length(&log));
+        assert!(written < 3_000, "the log is never moved");
+    }
+    assert!(longest < 32 * 1_024 * 1_024, "{longest} bytes of log");
+    let copied = TempDir::new().unwrap();
+    copy(folder.path(), copied.path());
+    let found = SqliteStore::open(copied.path()).unwrap().records(Shelf::Sessions).await.unwrap();
+    assert_eq!(found.len(), 300.min(written as usize));
+    for record in found {
+        let name: u32 = record.name[1..].parse().unwrap();
+        let newest = u32::from_le_bytes(record.body[..4].try_into().unwrap());
+        assert!(newest % 300 == name && newest + 300 >= written, "{name}: {newest} of {written}");
+    }
+}
