@@ -92,7 +92,8 @@ impl App {
             tracker: tracker.clone(),
             keeper: Arc::clone(&keeper),
         });
-        let journal = tracker.spawn(Arc::clone(&keeper.journal).run(Arc::clone(keeper.store())));
+        let journal =
+            tracker.spawn(Arc::clone(&keeper.journal).run(Arc::clone(keeper.store()), Arc::clone(&metrics)));
         tracker.spawn(until(closing.clone(), Arc::clone(&keeper).flush_regularly()));
         pools.announce(&handle);
         tracker.spawn(until(closing.clone(), sweep(Arc::clone(&jobs), Arc::clone(&keeper), handle.clone())));

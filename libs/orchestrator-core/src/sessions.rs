@@ -523,7 +523,7 @@ mod tests {
         budget: Budget { tokens: Some(100), time: None, cost: None },
     };
 
-    //= ORCH-3309 type=test
+    //= ORCH-3409 type=test
     #[test]
     fn a_session_comes_back_with_what_is_left_of_its_budget_and_its_turns() {
         let (id, now) = (SessionId::from_u128(1), Timestamp::from_micros(1));

@@ -151,7 +151,7 @@ fn a_reader_of_a_log_that_is_given_up_comes_to_an_end() {
 }
 
 /// Whatever is kept when, a reader gets the log from its start and to its end, and no wake-up is lost.
-//= ORCH-3305 type=test
+//= ORCH-3405 type=test
 #[test]
 fn a_reader_of_a_log_that_is_kept_gets_all_of_it_whatever_the_order() {
     check(|| {

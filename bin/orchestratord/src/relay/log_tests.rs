@@ -215,7 +215,7 @@ fn names(frames: &[u8]) -> Vec<String> {
     text.lines().filter_map(|line| line.strip_prefix("event: ")).map(str::to_owned).collect()
 }
 
-//= ORCH-3305 type=test
+//= ORCH-3405 type=test
 #[test]
 fn nothing_is_shown_before_it_is_kept_and_the_last_events_come_last() {
     let log = kept();
@@ -273,7 +273,7 @@ fn each_event_is_handed_on_once_and_all_parts_are_the_log() {
     assert_eq!(again.said(), log.said());
 }
 
-//= ORCH-3306 type=test
+//= ORCH-3406 type=test
 #[test]
 fn a_further_life_goes_on_at_its_own_ids_and_a_reader_finds_its_place() {
     let log = kept();
@@ -296,7 +296,7 @@ fn a_further_life_goes_on_at_its_own_ids_and_a_reader_finds_its_place() {
     assert_eq!((third.frames(), third.last_id()), (again.frames(), Some(1 << 21)));
 }
 
-//= ORCH-3302 type=test
+//= ORCH-3402 type=test
 #[test]
 fn a_log_with_a_hole_in_it_is_not_taken_for_whole() {
     let log = sample();

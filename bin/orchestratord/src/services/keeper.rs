@@ -101,7 +101,7 @@ impl Keeper {
     }
 
     /// A job came in.
-    //= ORCH-3305
+    //= ORCH-3405
     pub(crate) fn accepted(&self, entry: &Arc<JobEntry>, granted: &Admission, asked: Option<OnTheWay>) {
         let (Durability::Fsync, Some(asked)) = (entry.facts.durability, asked) else { return };
         let record = SavedTask {
@@ -216,7 +216,7 @@ impl Keeper {
     }
 
     /// A session as it is now.
-    //= ORCH-3309
+    //= ORCH-3409
     pub(crate) fn session(&self, record: &SessionRecord) {
         let body = saved::write(&SavedSession::of(record, self.clock));
         self.journal.push(Change::Put { record: shelved(record.id), body });
@@ -228,7 +228,7 @@ impl Keeper {
     }
 
     /// The server goes down and the job did not end. True when it comes back with the server.
-    //= ORCH-3310
+    //= ORCH-3410
     pub(crate) fn suspends(&self, entry: &JobEntry, end: JobEnd) -> bool {
         let closing = end == JobEnd::Failed(orchestrator_core::FailReason::ShuttingDown);
         if !closing || self.outlives == Outlives::No || entry.facts.durability == Durability::Memory {
@@ -248,7 +248,7 @@ impl Keeper {
     }
 
     /// Gives up what is past its retention.
-    //= ORCH-3308
+    //= ORCH-3408
     pub(crate) fn swept(&self, swept: Swept) {
         for entry in swept.expired {
             if entry.facts.durability == Durability::Fsync {

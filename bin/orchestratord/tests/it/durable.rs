@@ -30,8 +30,8 @@ fn thinking() -> Vec<Act> {
     vec![Act::UntilGone]
 }
 
-//= ORCH-3305 type=test
-//= ORCH-3306 type=test
+//= ORCH-3405 type=test
+//= ORCH-3406 type=test
 #[tokio::test]
 async fn what_waited_when_the_server_was_killed_runs_in_its_order_and_class() {
     // S01
@@ -65,7 +65,7 @@ fn request_id(head: &str) -> String {
     line.expect("the engine is told the id").to_owned()
 }
 
-//= ORCH-3306 type=test
+//= ORCH-3406 type=test
 #[tokio::test]
 async fn a_task_of_which_readers_had_tokens_ends_as_a_lost_engine_would_end_it() {
     let (state, engine) = (TempDir::new().unwrap(), ScriptedEngine::start(1).await.unwrap());
@@ -94,7 +94,7 @@ async fn a_task_of_which_readers_had_tokens_ends_as_a_lost_engine_would_end_it()
     assert_eq!(engine.seen().iter().filter(|seen| seen.head.starts_with("POST")).count(), 1);
 }
 
-//= ORCH-3306 type=test
+//= ORCH-3406 type=test
 #[tokio::test]
 async fn a_task_that_asked_for_it_is_started_anew_or_gone_on_with() {
     for (way, expected, text) in
@@ -124,7 +124,7 @@ async fn a_task_that_asked_for_it_is_started_anew_or_gone_on_with() {
     }
 }
 
-//= ORCH-3308 type=test
+//= ORCH-3408 type=test
 #[tokio::test]
 async fn what_had_ended_is_read_after_a_restart_byte_for_byte() {
     let state = TempDir::new().unwrap();
@@ -182,7 +182,7 @@ async fn an_acknowledged_cancel_survives_a_kill_right_behind_it() {
     }
 }
 
-//= ORCH-3310 type=test
+//= ORCH-3410 type=test
 #[tokio::test]
 async fn a_stop_in_order_ends_nothing_that_was_accepted() {
     // H31, S01
@@ -210,7 +210,7 @@ async fn a_stop_in_order_ends_nothing_that_was_accepted() {
     assert_eq!(text_of(&server.events(&waiting).await), " ok");
 }
 
-//= ORCH-3305 type=test
+//= ORCH-3405 type=test
 #[tokio::test]
 async fn a_task_that_wants_speed_is_not_kept() {
     let state = TempDir::new().unwrap();
@@ -241,7 +241,7 @@ async fn a_deadline_counts_on_while_the_server_is_down() {
     assert_eq!(view["error"]["code"], "DEADLINE_UNMET");
 }
 
-//= ORCH-3304 type=test
+//= ORCH-3404 type=test
 #[tokio::test]
 async fn a_second_server_on_the_same_folder_does_not_start() {
     // S11
@@ -253,7 +253,7 @@ async fn a_second_server_on_the_same_folder_does_not_start() {
     server.stop().await;
 }
 
-//= ORCH-3302 type=test
+//= ORCH-3402 type=test
 #[tokio::test]
 async fn a_damaged_store_is_refused_by_name_and_repaired_on_demand() {
     // S04, S12
@@ -279,7 +279,7 @@ async fn a_damaged_store_is_refused_by_name_and_repaired_on_demand() {
     Daemon::start(state.path(), &[]).await.stop().await;
 }
 
-//= ORCH-3309 type=test
+//= ORCH-3409 type=test
 #[tokio::test]
 async fn a_session_keeps_its_turns_and_what_is_left_of_its_budget() {
     let state = TempDir::new().unwrap();
@@ -308,7 +308,7 @@ async fn a_session_keeps_its_turns_and_what_is_left_of_its_budget() {
     assert_eq!(server.get_json(&format!("/v2/sessions/{session}")).await["code"], "NOT_FOUND");
 }
 
-//= ORCH-3308 type=test
+//= ORCH-3408 type=test
 #[tokio::test]
 async fn what_is_past_its_retention_is_gone_from_the_store_too() {
     // S08

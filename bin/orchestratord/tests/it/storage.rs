@@ -32,7 +32,7 @@ impl Drop for SmallDisk {
     }
 }
 
-//= ORCH-3301 type=test
+//= ORCH-3401 type=test
 #[tokio::test]
 async fn without_room_tasks_are_refused_what_runs_goes_on_and_room_heals_it() {
     // S05
@@ -95,7 +95,7 @@ async fn flushes(state: &TempDir, what: &str, settings: &[(&str, &str)]) -> Opti
     Some(Daemon::start_under(&tracer, state.path(), settings).await)
 }
 
-//= ORCH-3307 type=test
+//= ORCH-3407 type=test
 #[tokio::test]
 async fn a_flush_that_fails_ends_the_process_and_nothing_that_was_accepted_is_lost() {
     // S06
@@ -122,7 +122,7 @@ async fn a_flush_that_fails_ends_the_process_and_nothing_that_was_accepted_is_lo
     }
 }
 
-//= ORCH-3305 type=test
+//= ORCH-3405 type=test
 #[tokio::test]
 async fn a_slow_disk_holds_up_nobody_but_those_who_wait_for_it() {
     // S07

@@ -161,7 +161,7 @@ fn flip(folder: &Path, file: &str, at: usize) {
     fs::write(folder.join(file), bytes).unwrap();
 }
 
-//= ORCH-3302 type=test
+//= ORCH-3402 type=test
 #[tokio::test]
 async fn a_database_or_log_that_was_cut_serves_a_state_that_was_or_nothing() {
     // S03
@@ -181,7 +181,7 @@ async fn a_database_or_log_that_was_cut_serves_a_state_that_was_or_nothing() {
     assert!(served > 0 && refused > 0);
 }
 
-//= ORCH-3302 type=test
+//= ORCH-3402 type=test
 #[tokio::test]
 async fn a_log_cut_at_any_byte_of_its_last_commit_loses_that_commit_and_no_other() {
     // S03
@@ -199,7 +199,7 @@ async fn a_log_cut_at_any_byte_of_its_last_commit_loses_that_commit_and_no_other
     }
 }
 
-//= ORCH-3302 type=test
+//= ORCH-3402 type=test
 #[tokio::test]
 async fn a_flipped_bit_is_found_wherever_it_is() {
     // S04
@@ -235,7 +235,7 @@ async fn a_repair_keeps_the_damaged_files_and_says_where() {
     assert!(told.was_true(&history));
 }
 
-//= ORCH-3300 type=test
+//= ORCH-3400 type=test
 #[tokio::test]
 async fn a_move_of_the_log_that_was_cut_anywhere_loses_nothing() {
     // S09

@@ -53,13 +53,13 @@ impl StoreHarness for Folders {
     }
 }
 
-//= ORCH-3300 type=test
+//= ORCH-3400 type=test
 #[tokio::test]
 async fn the_store_in_a_folder_keeps_the_promises_of_a_store() {
     run(&Folders::default(), 12, 150).await.unwrap();
 }
 
-//= ORCH-3304 type=test
+//= ORCH-3404 type=test
 #[tokio::test]
 async fn a_folder_has_one_owner_at_a_time() {
     // S11
@@ -71,7 +71,7 @@ async fn a_folder_has_one_owner_at_a_time() {
     SqliteStore::open(folder.path()).unwrap();
 }
 
-//= ORCH-3303 type=test
+//= ORCH-3403 type=test
 #[tokio::test]
 async fn a_folder_of_a_newer_version_is_refused_and_left_alone() {
     // S10
@@ -149,7 +149,7 @@ async fn futures_join<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Out
     done
 }
 
-//= ORCH-3300 type=test
+//= ORCH-3400 type=test
 #[tokio::test]
 async fn a_long_log_is_moved_into_the_database_and_a_crash_meanwhile_loses_nothing() {
     // S08, S09
