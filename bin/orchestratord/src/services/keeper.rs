@@ -144,7 +144,9 @@ impl Keeper {
         self.flush(entry);
         let events = entry.log.events();
         let kept = Arc::clone(entry);
-        self.note(entry, attempt, move |_| kept.log.show(events));
+        // Where it is known already that readers have tokens, further ones wait for nothing.
+        let shown = if entry.has_spoken() { usize::MAX } else { events };
+        self.note(entry, attempt, move |_| kept.log.show(shown));
     }
 
     /// The job says its first token: readers get it when that is known.

@@ -124,6 +124,36 @@ async fn a_task_that_asked_for_it_is_started_anew_or_gone_on_with() {
     }
 }
 
+//= ORCH-3406 type=test
+#[tokio::test]
+async fn a_task_that_came_back_streams_as_it_did_before() {
+    let (state, engine) = (TempDir::new().unwrap(), ScriptedEngine::start(1).await.unwrap());
+    engine.push(open_ended(&[" a"]));
+    let server = on(&state, &engine).await;
+    let mut task = engine_task();
+    task["on_engine_loss"] = json!("restart");
+    let id = server.submit(&task).await;
+    server.first_events(&id, 2).await;
+    server.kill();
+    engine.push(open_ended(&[" x", " y"]));
+    let server = on(&state, &engine).await;
+    // Whatever was kept of the first life, these are the second one's.
+    let mut seen = String::new();
+    while !seen.contains(r#"{"t":" y","i":1}"#) {
+        let count = seen.matches("\n\n").count() + 1;
+        seen = server.first_events(&id, count).await;
+    }
+    assert!(seen.contains("discard_before_id"), "{seen}");
+    let (status, _) = server.post(&format!("/v2/tasks/{id}/cancel"), &json!({})).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    // A third life finds the second one as it was.
+    server.kill();
+    let server = on(&state, &engine).await;
+    let whole = server.stream(&id, None).await;
+    assert!(whole.starts_with(&seen), "{whole}");
+    assert_eq!(server.get_json(&format!("/v2/tasks/{id}")).await["text"], " x y");
+}
+
 //= ORCH-3408 type=test
 #[tokio::test]
 async fn what_had_ended_is_read_after_a_restart_byte_for_byte() {
