@@ -179,3 +179,21 @@ async fn a_long_log_is_moved_into_the_database_and_a_crash_meanwhile_loses_nothi
         assert!(newest % 300 == name && newest + 300 >= written, "{name}: {newest} of {written}");
     }
 }
+
+#[tokio::test]
+async fn nobody_else_on_the_machine_can_read_the_requests() {
+    use std::os::unix::fs::PermissionsExt;
+    let above = TempDir::new().unwrap();
+    let folder = above.path().join("state");
+    let store = SqliteStore::open(&folder).unwrap();
+    let accept =
+        Change::Accept(NewJob { key: JobKey(1), owner: OwnerId(1), body: Body::from_static(b"secret") });
+    store.commit(&[accept]).await.unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    let files: Vec<_> = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
+    assert!(files.len() >= 4, "{files:?}");
+    for file in files {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+}
