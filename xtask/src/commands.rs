@@ -4,7 +4,7 @@
 
 use anyhow::{Result, bail};
 
-use crate::{arch, bench, dev_loop, live, quickstart, setup, simulate, tidy, verdict::Verdict};
+use crate::{arch, bench, chaos, dev_loop, live, quickstart, setup, simulate, tidy, verdict::Verdict};
 
 struct Command {
     name: &'static str,
@@ -48,6 +48,11 @@ const COMMANDS: &[Command] = &[
         name: "bench",
         summary: "`bench relay [ARGS]`: measure the relay, release build",
         run: bench::run,
+    },
+    Command {
+        name: "chaos",
+        summary: "`chaos kill|strace [--debug] [ARGS]`: break the server, and check that it keeps its promises",
+        run: chaos::run,
     },
 ];
 

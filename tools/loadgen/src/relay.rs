@@ -17,6 +17,7 @@ use anyhow::{Result, bail, ensure};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
+pub(crate) use self::scratch::Scratch;
 use self::{
     stage::{Path, Stage},
     table::Sample,
