@@ -46,7 +46,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        summary: "`bench relay [ARGS]`: measure the relay, release build",
+        summary: "`bench relay|accept [ARGS]`: measure the relay, or durable acceptance, release build",
         run: bench::run,
     },
     Command {

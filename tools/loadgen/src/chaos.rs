@@ -5,12 +5,14 @@
 //! only when the disk has what it promises.
 
 mod actors;
-mod client;
+mod audit;
+pub(crate) mod client;
 mod dice;
-mod engine;
+pub(crate) mod engine;
 mod frames;
 mod kill;
-mod server;
+pub(crate) mod server;
+mod strace;
 mod task;
 mod verdict;
 mod world;
@@ -24,6 +26,8 @@ use tokio::signal::unix::{SignalKind, signal};
 pub(crate) enum ChaosCommand {
     /// Kill it again and again, and check that nothing is lost that was promised.
     Kill(kill::KillArgs),
+    /// Watch its system calls, and check that no 202 leaves before its task is on the disk.
+    Strace(strace::StraceArgs),
 }
 
 /// Runs it; a signal ends it and everything that it started.
@@ -33,6 +37,7 @@ pub(crate) async fn run(command: &ChaosCommand) -> Result<()> {
     let work = async {
         match command {
             ChaosCommand::Kill(args) => kill::run(args).await,
+            ChaosCommand::Strace(args) => strace::run(args).await,
         }
     };
     tokio::select! {

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
-use crate::{chaos, engine, limits, load, relay};
+use crate::{accept, chaos, engine, limits, load, relay};
 
 #[derive(Parser)]
 #[command(
@@ -23,6 +23,8 @@ enum Command {
     Load(load::LoadArgs),
     /// Measure the CPU cost of a relayed token: the engine alone, nginx, orchestratord.
     Relay(relay::RelayArgs),
+    /// Measure how fast tasks become durable, what it costs, and how fast they come back.
+    Accept(accept::AcceptArgs),
     /// Break the server, and check that it keeps what it promised.
     #[command(subcommand)]
     Chaos(chaos::ChaosCommand),
@@ -37,6 +39,7 @@ pub(crate) fn run() -> Result<()> {
         Command::Engine(args) => runtime.block_on(engine::run(&args)),
         Command::Load(args) => runtime.block_on(load::run(&args)),
         Command::Relay(args) => runtime.block_on(relay::run(&args)),
+        Command::Accept(args) => runtime.block_on(accept::run(&args)),
         Command::Chaos(command) => runtime.block_on(chaos::run(&command)),
     }
 }

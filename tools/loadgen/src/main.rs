@@ -6,9 +6,11 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks on its terminal")]
 
+mod accept;
 mod chaos;
 mod cli;
 mod engine;
+mod flood;
 mod limits;
 mod load;
 mod relay;

@@ -16,10 +16,16 @@ fn server() -> PathBuf {
     server
 }
 
-fn kill(server: &Path, loops: &str) -> Output {
+fn chaos(kind: &str, amount: [&str; 2], server: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tools-loadgen"));
-    command.args(["chaos", "kill", "--loops", loops, "--orchestratord"]).arg(server);
+    command.args(["chaos", kind]).args(amount).arg("--orchestratord").arg(server);
     command.output().unwrap()
+}
+
+/// The count in the row of a table that begins with this name.
+fn count(table: &str, name: &str) -> Option<u32> {
+    let row = table.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix("  "));
+    row?.split_whitespace().next()?.parse().ok()
 }
 
 fn text(output: &Output) -> String {
@@ -31,14 +37,23 @@ fn text(output: &Output) -> String {
 //= ORCH-3308 type=test
 #[test]
 fn a_server_that_is_killed_again_and_again_takes_nothing_back() {
-    let output = kill(&server(), "15");
+    let output = chaos("kill", ["--loops", "15"], &server());
     let text = text(&output);
     assert!(output.status.success(), "{text}");
-    for count in ["kills", "lost"] {
-        let row = text.lines().find(|line| line.starts_with(count));
-        let expected = if count == "kills" { "15" } else { "0" };
-        assert!(row.is_some_and(|row| row.split_whitespace().nth(1) == Some(expected)), "{text}");
+    assert_eq!((count(&text, "kills"), count(&text, "lost")), (Some(15), Some(0)), "{text}");
+}
+
+//= ORCH-3305 type=test
+#[test]
+fn a_202_leaves_behind_the_sync_of_its_task() {
+    let output = chaos("strace", ["--tasks", "200"], &server());
+    let text = text(&output);
+    assert!(output.status.success(), "{text}");
+    if text.contains("skipped: ") {
+        println!("{text}");
+        return;
     }
+    assert_eq!(count(&text, "answers with 202"), Some(200), "{text}");
 }
 
 #[cfg(unix)]
@@ -52,7 +67,7 @@ fn a_server_that_forgets_is_caught() {
     let script = format!("#!/bin/sh\nORCHD_STORE_KIND=memory exec '{}' \"$@\"\n", server().display());
     fs::write(&forgetful, script).unwrap();
     fs::set_permissions(&forgetful, fs::Permissions::from_mode(0o755)).unwrap();
-    let output = kill(&forgetful, "20");
+    let output = chaos("kill", ["--loops", "20"], &forgetful);
     fs::remove_dir_all(&folder).unwrap();
     let text = text(&output);
     assert!(!output.status.success(), "{text}");

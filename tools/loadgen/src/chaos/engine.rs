@@ -30,10 +30,19 @@ pub(crate) struct CountingEngine {
 impl CountingEngine {
     /// An engine with so many slots, on a free port of loopback.
     pub(crate) async fn start(slots: usize) -> io::Result<Self> {
+        Self::with(Slots { free: Arc::new(Semaphore::new(slots)), total: slots }).await
+    }
+
+    /// An engine with one slot that never says anything.
+    pub(crate) async fn silent() -> io::Result<Self> {
+        Self::with(Slots { free: Arc::new(Semaphore::new(0)), total: 1 }).await
+    }
+
+    async fn with(slots: Slots) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let url = format!("http://{}", listener.local_addr()?);
         let mut accepting = JoinSet::new();
-        accepting.spawn(accept(listener, Slots { free: Arc::new(Semaphore::new(slots)), total: slots }));
+        accepting.spawn(accept(listener, slots));
         Ok(Self { url, _accepting: accepting })
     }
 

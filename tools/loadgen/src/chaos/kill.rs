@@ -45,6 +45,8 @@ const VISITORS: u32 = 5;
 const JUDGES: usize = 8;
 /// A kill comes within so many milliseconds.
 const LIFE_MS: u32 = 300;
+/// Now and then it comes later, so that long tasks end too.
+const LONG_LIFE_MS: u32 = 1_500;
 /// Nobody waits longer for anything.
 const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -124,7 +126,8 @@ impl Run {
     /// From a start to a kill, which now and then comes while the server still starts.
     async fn one_life(&mut self, dice: &mut Dice) -> Result<()> {
         let mut server = Server::start(&self.setup)?;
-        let life = Duration::from_millis(dice.below(LIFE_MS).into());
+        let most = if dice.happens(5) { LONG_LIFE_MS } else { LIFE_MS };
+        let life = Duration::from_millis(dice.below(most).into());
         if dice.happens(15) {
             sleep(life / 4).await;
             server.kill()?;

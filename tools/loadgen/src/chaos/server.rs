@@ -77,6 +77,16 @@ impl Server {
         Ok(Self { child, target, log })
     }
 
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn wait(&mut self) -> Result<()> {
+        self.child.wait()?;
+        Ok(())
+    }
+
     /// Waits until it has an engine to give work to.
     pub(crate) async fn ready(&mut self) -> Result<()> {
         let ready = async {
