@@ -92,10 +92,11 @@ impl App {
             tracker: tracker.clone(),
             keeper: Arc::clone(&keeper),
         });
-        let journal = tracker.spawn(Arc::clone(&keeper.journal).run(Arc::clone(keeper.store())));
+        let journal =
+            tracker.spawn(Arc::clone(&keeper.journal).run(Arc::clone(keeper.store()), Arc::clone(&metrics)));
         tracker.spawn(until(closing.clone(), Arc::clone(&keeper).flush_regularly()));
         pools.announce(&handle);
-        tracker.spawn(until(closing.clone(), sweep(Arc::clone(&jobs), Arc::clone(&keeper), clock)));
+        tracker.spawn(until(closing.clone(), sweep(Arc::clone(&jobs), Arc::clone(&keeper), handle.clone())));
         let admission = Admission {
             scheduler: handle.clone(),
             clock,
@@ -198,9 +199,10 @@ async fn until(closing: CancellationToken, task: impl Future<Output = ()>) {
 }
 
 #[expect(clippy::infinite_loop, reason = "it is run under a token that ends it")]
-async fn sweep(jobs: Arc<Jobs>, keeper: Arc<Keeper>, clock: Clock) {
+async fn sweep(jobs: Arc<Jobs>, keeper: Arc<Keeper>, scheduler: SchedulerHandle) {
     loop {
         sleep(SWEEP_INTERVAL).await;
-        keeper.swept(jobs.sweep(clock.now()));
+        keeper.swept(jobs.sweep(keeper.clock().now()));
+        scheduler.sweep_sessions();
     }
 }

@@ -44,6 +44,10 @@ const DISPATCH_BUCKETS_MS: [f64; 17] = [
     60_000.0, 300_000.0,
 ];
 
+/// From 0.1 ms, on a disk that lies or has a battery, to seconds on one that is worn out.
+const COMMIT_BUCKETS_MS: [f64; 12] =
+    [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 100.0, 500.0, 2_500.0, 10_000.0];
+
 /// All metrics.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -53,6 +57,9 @@ pub(crate) struct Metrics {
     dispatched: Counters<OutcomeLabel>,
     dispatch_latency: Family<PoolLabel, Histogram, fn() -> Histogram>,
     health_checks: Counters<OutcomeLabel>,
+    commit: Histogram,
+    changes: Counter<u64, AtomicU64>,
+    not_kept: Counter<u64, AtomicU64>,
 }
 
 impl Metrics {
@@ -77,7 +84,23 @@ impl Metrics {
             dispatch_latency.clone(),
         );
         registry.register("orchd_pool_health_checks", "Looks at engines", health_checks.clone());
-        Self { registry, queue_depth, enqueued, rejected, dispatched, dispatch_latency, health_checks }
+        let commit = Histogram::new(COMMIT_BUCKETS_MS);
+        let (changes, not_kept) = (Counter::default(), Counter::default());
+        registry.register("orchd_store_commit_ms", "Milliseconds that a commit took", commit.clone());
+        registry.register("orchd_store_changes", "Changes that were kept", changes.clone());
+        registry.register("orchd_store_errors", "Commits that failed and are tried again", not_kept.clone());
+        Self {
+            registry,
+            queue_depth,
+            enqueued,
+            rejected,
+            dispatched,
+            dispatch_latency,
+            health_checks,
+            commit,
+            changes,
+            not_kept,
+        }
     }
 
     /// The text that a scraper gets.
@@ -108,6 +131,16 @@ impl Metrics {
         self.rejected.get_or_create(&ReasonLabel { pool_id, reason: reason(&rejection.reason) }).inc();
     }
 
+    pub(crate) fn committed(&self, changes: usize, took: Duration) {
+        self.commit.observe(took.as_secs_f64() * 1e3);
+        self.changes.inc_by(changes as u64);
+    }
+
+    pub(crate) fn commit_failed(&self) {
+        self.not_kept.inc();
+    }
+
+    /// A task was refused because it could not be kept.
     pub(crate) fn not_kept(&self) {
         self.rejected.get_or_create(&ReasonLabel { pool_id: NO_POOL.into(), reason: "storage" }).inc();
     }

@@ -12,7 +12,7 @@ use orchestrator_core::{Budget, Device, PoolId, ReplicaId, Rules, SessionRules};
 use store_api::{MemoryStore, Store};
 use store_sqlite::{OpenError, SqliteStore};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::{
     adapters,
@@ -113,6 +113,7 @@ fn store(config: &StoreConfig) -> anyhow::Result<(Arc<dyn Store>, Outlives)> {
                 (opened, _) => opened,
             };
             let store = store.with_context(|| format!("the store in {}", folder.display()))?;
+            info!(target: "orchestratord", folder = %folder.display(), "accepted tasks are kept");
             Ok((Arc::new(store), Outlives::Yes))
         }
     }

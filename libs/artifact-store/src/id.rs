@@ -19,7 +19,7 @@ pub struct MalformedArtifactId;
 
 impl ArtifactId {
     /// The id of `content`.
-    //= ORCH-3316
+    //= ORCH-3416
     pub fn of(content: &[u8]) -> Self {
         Self(Sha256::digest(content).into())
     }
@@ -105,7 +105,7 @@ mod tests {
 
     const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-    //= ORCH-3316 type=test
+    //= ORCH-3416 type=test
     #[test]
     fn an_id_is_the_sha256_of_the_content() {
         assert_eq!(ArtifactId::of(b"").to_string(), EMPTY);

@@ -26,7 +26,7 @@ pub(crate) enum Step {
 /// Writes `head` and `content` to `name` in `folder`, over what was there, in one visible step.
 ///
 /// After an error the file that was there before is unharmed. The caller flushes the folder.
-//= ORCH-3316
+//= ORCH-3416
 pub(crate) fn place(
     folder: &Folder,
     name: &str,

@@ -198,7 +198,7 @@ impl ArtifactStore {
         let mut content = Vec::new();
         io::Seek::seek(&mut &file, io::SeekFrom::Start(head.bytes as u64))?;
         file.take(bytes).read_to_end(&mut content)?;
-        //= ORCH-3316
+        //= ORCH-3416
         if ArtifactId::of(&content) != id {
             return Err(Unread::Damage(Damage::Digest));
         }
@@ -237,7 +237,7 @@ impl ArtifactStore {
 
     /// Removes what is older than `age_max`, and then the oldest until the store keeps its bounds. What
     /// live jobs pin stays. After a crash some of it may be back, until the next time.
-    //= ORCH-3316
+    //= ORCH-3416
     pub fn collect(&self, now: WallMillis) -> Collected {
         let _writing = self.writing.lock();
         let mut collected = Collected::default();

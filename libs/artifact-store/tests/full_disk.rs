@@ -17,7 +17,7 @@ fn unshared(folder: &Path, command: &[&str]) -> Command {
     shell
 }
 
-//= ORCH-3316 type=test
+//= ORCH-3416 type=test
 #[test]
 fn a_full_disk_loses_nothing_and_stores_again_when_there_is_room() {
     let folder = tempfile::tempdir().unwrap();

@@ -53,7 +53,7 @@ fn bytes_on_disk(folder: &Path) -> u64 {
     fs::read_dir(folder).unwrap().map(|entry| count(entry.unwrap().path())).sum()
 }
 
-//= ORCH-3316 type=test
+//= ORCH-3416 type=test
 #[test]
 fn what_was_stored_is_read_back_with_all_that_was_said_about_it() {
     let folder = folder();
@@ -82,7 +82,7 @@ fn what_was_stored_is_read_back_with_all_that_was_said_about_it() {
     assert!(path_of(folder.path(), stored.id).is_file());
 }
 
-//= ORCH-3316 type=test
+//= ORCH-3416 type=test
 #[test]
 fn the_same_content_is_stored_once() {
     let folder = folder();
@@ -128,7 +128,7 @@ fn a_list_is_filtered_and_bounded_and_begins_with_the_latest() {
     assert_eq!(times(Some(Kind::Plan), Some(job(2)), 9), [] as [u64; 0]);
 }
 
-//= ORCH-3316 type=test
+//= ORCH-3416 type=test
 #[test]
 fn an_artifact_larger_than_a_bound_is_refused_with_the_bound() {
     let folder = folder();
@@ -145,7 +145,7 @@ fn an_artifact_larger_than_a_bound_is_refused_with_the_bound() {
     assert_eq!(store.list(Filter::default(), 9).len(), 1, "nothing had to go for what was refused");
 }
 
-//= ORCH-3316 type=test
+//= ORCH-3416 type=test
 #[test]
 fn collecting_removes_what_is_too_old_and_nothing_else() {
     let folder = folder();
@@ -174,7 +174,7 @@ fn storing_again_starts_the_age_again() {
     assert!(store.get(&id).unwrap().is_some());
 }
 
-//= ORCH-3316 type=test
+//= ORCH-3416 type=test
 #[test]
 fn room_is_made_among_the_oldest() {
     let folder = folder();
@@ -215,7 +215,7 @@ fn lower_bounds_hold_after_the_next_collection() {
     assert_eq!(store.get(&newest).unwrap().unwrap().content, [3; 3000], "what was let in stays readable");
 }
 
-//= ORCH-3316 type=test
+//= ORCH-3416 type=test
 #[test]
 fn what_live_jobs_pin_is_neither_collected_nor_removed() {
     let folder = folder();
@@ -438,7 +438,7 @@ fn call() -> impl Strategy<Value = Call> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
-    //= ORCH-3316 type=test
+    //= ORCH-3416 type=test
     #[test]
     fn in_any_order_of_calls_the_bounds_hold_and_the_books_match_the_disk(
         calls in prop::collection::vec(call(), 1..40),

@@ -214,7 +214,7 @@ impl Catalog {
     ///
     /// # Errors
     /// When the model was removed or replaced meanwhile.
-    //= ORCH-3313
+    //= ORCH-3413
     pub fn record(
         &mut self,
         declared: &Declared,
@@ -398,7 +398,7 @@ mod tests {
         assert_eq!(catalog.remove(&id("m")), None);
     }
 
-    //= ORCH-3313 type=test
+    //= ORCH-3413 type=test
     #[test]
     fn a_verification_of_another_model_under_the_same_id_is_not_recorded() {
         let mut catalog = Catalog::default();
@@ -411,7 +411,7 @@ mod tests {
         assert_eq!(catalog.get(&id("m")).unwrap().verification, None);
     }
 
-    //= ORCH-3313 type=test
+    //= ORCH-3413 type=test
     #[test]
     fn the_first_digest_that_is_found_stays_and_a_failure_records_none() {
         let mut catalog = Catalog::default();
@@ -430,7 +430,7 @@ mod tests {
         assert_eq!((recorded.recorded_digest, recorded.verification.as_ref().unwrap().at_ms), (None, 4));
     }
 
-    //= ORCH-3314 type=test
+    //= ORCH-3414 type=test
     #[test]
     fn signatures_are_checked_when_the_digest_is_known_and_never_taken_from_a_record() {
         let keys = TrustedKeys::new(&[("ours".to_owned(), key(1).1)]).unwrap();
@@ -454,7 +454,7 @@ mod tests {
         assert_eq!(doubting.restore(kept), Err(CannotRegister::Conflict(id("m"))));
     }
 
-    //= ORCH-3314 type=test
+    //= ORCH-3414 type=test
     #[test]
     fn the_permissive_policy_warns_of_a_missing_signature() {
         let mut catalog = Catalog::default();

@@ -11,7 +11,7 @@ const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
 /// The SHA-256 digest of a model's bytes, written `sha256:` and 64 lower-case hex digits.
 ///
 /// A digest is never a path, and no text becomes one without being checked.
-//= ORCH-3312
+//= ORCH-3412
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest([u8; 32]);
@@ -96,7 +96,7 @@ mod tests {
 
     const OF_ABC: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
-    //= ORCH-3312 type=test
+    //= ORCH-3412 type=test
     #[test]
     fn a_digest_is_written_as_everybody_writes_it() {
         let digest = Digest::new(Sha256::digest(b"abc").into());
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(serde_json::from_str::<Digest>(&json).unwrap(), digest);
     }
 
-    //= ORCH-3312 type=test
+    //= ORCH-3412 type=test
     #[test]
     fn a_digest_is_never_a_path_nor_anything_near_a_digest() {
         let hex = &OF_ABC[PREFIX.len()..];

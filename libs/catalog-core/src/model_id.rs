@@ -12,7 +12,7 @@ const PART_BYTES_MAX: usize = 128;
 /// The id of a model in the catalog: parts of `[a-z0-9][a-z0-9._-]{0,127}`, separated by `/`.
 ///
 /// It stands in URLs and logs. It is never used to build a path.
-//= ORCH-3312
+//= ORCH-3412
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ModelId(Arc<str>);
@@ -104,7 +104,7 @@ mod tests {
         text.parse::<ModelId>().unwrap_err()
     }
 
-    //= ORCH-3312 type=test
+    //= ORCH-3412 type=test
     #[test]
     fn an_id_is_parts_of_lower_case_letters_digits_and_marks() {
         let part = "a".repeat(PART_BYTES_MAX);
@@ -115,7 +115,7 @@ mod tests {
         }
     }
 
-    //= ORCH-3312 type=test
+    //= ORCH-3412 type=test
     #[test]
     fn what_could_climb_hide_or_break_a_line_is_no_id() {
         use MalformedModelId::*;

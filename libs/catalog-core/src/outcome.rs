@@ -108,7 +108,7 @@ pub struct Verification {
 
 impl Verification {
     /// Whether it speaks of the file that is there `now`: any change makes it stale.
-    //= ORCH-3313
+    //= ORCH-3413
     pub fn is_current(&self, now: FileFacts) -> bool {
         self.facts == Some(now)
     }
@@ -129,7 +129,7 @@ mod tests {
         Verification { outcome, digest: None, facts: Some(FACTS), at_ms: 1 }
     }
 
-    //= ORCH-3313 type=test
+    //= ORCH-3413 type=test
     #[test]
     fn any_change_of_the_file_makes_a_verification_stale() {
         let made = verification(Outcome::Pass);

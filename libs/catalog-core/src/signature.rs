@@ -113,7 +113,7 @@ impl TrustedKeys {
     }
 
     /// Holds `signature` against the digest of its model and the trusted keys.
-    //= ORCH-3314
+    //= ORCH-3414
     pub fn check(&self, signature: &Signature, digest: Option<&Digest>) -> SignatureCheck {
         let (SignatureKind::Ed25519, Some(digest)) = (&signature.kind, digest) else {
             return SignatureCheck::Unchecked;
@@ -162,7 +162,7 @@ pub(crate) mod tests {
         TrustedKeys::new(&[("ours".to_owned(), key(1).1), ("theirs".to_owned(), key(2).1)]).unwrap()
     }
 
-    //= ORCH-3314 type=test
+    //= ORCH-3414 type=test
     #[test]
     fn only_a_trusted_key_that_signed_this_digest_makes_a_valid_signature() {
         let (ours, stranger) = (key(1).0, key(3).0);
@@ -183,7 +183,7 @@ pub(crate) mod tests {
         }
     }
 
-    //= ORCH-3314 type=test
+    //= ORCH-3414 type=test
     #[test]
     fn what_cannot_be_checked_never_counts() {
         let good = sign(&key(1).0, Some("ours"), DIGEST);

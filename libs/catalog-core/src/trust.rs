@@ -52,8 +52,8 @@ pub enum Untrusted {
 ///
 /// # Errors
 /// Tells the first thing that is against it.
-//= ORCH-3313
-//= ORCH-3314
+//= ORCH-3413
+//= ORCH-3414
 pub fn placeable(model: &Model, policy: TrustPolicy, now: Option<FileFacts>) -> Result<(), Untrusted> {
     if matches!(model.state, ModelState::Retired { .. }) {
         return Err(Untrusted::Retired);
@@ -123,7 +123,7 @@ mod tests {
         placeable(model, TrustPolicy::Strict, Some(NOW))
     }
 
-    //= ORCH-3313 type=test
+    //= ORCH-3413 type=test
     #[test]
     fn a_retired_or_failed_model_is_placed_under_no_policy() {
         let retired = Model { state: ModelState::Retired { deadline_ms: Some(1) }, ..proven() };
@@ -140,7 +140,7 @@ mod tests {
         }
     }
 
-    //= ORCH-3314 type=test
+    //= ORCH-3414 type=test
     #[test]
     fn the_strict_policy_asks_for_a_digest_a_current_pass_and_a_valid_signature() {
         assert_eq!(strict(&proven()), Ok(()));
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(strict(&with_outcome(Outcome::Warn(WarnReason::Unsigned))), Ok(()));
     }
 
-    //= ORCH-3314 type=test
+    //= ORCH-3414 type=test
     #[test]
     fn the_permissive_policy_places_whatever_nothing_speaks_against() {
         assert_eq!(TrustPolicy::default(), TrustPolicy::Permissive);

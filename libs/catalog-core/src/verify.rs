@@ -70,7 +70,7 @@ impl From<CannotOpen> for Verified {
 ///
 /// # Errors
 /// When `cancel` was set before the end. Everything else that can go wrong is an outcome.
-//= ORCH-3313
+//= ORCH-3413
 pub fn verify(
     file: &File,
     expected: Option<Digest>,

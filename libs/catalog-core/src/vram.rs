@@ -58,7 +58,7 @@ impl VramNeed {
     ///
     /// # Errors
     /// When the header lacks one of these numbers, or they overflow.
-    //= ORCH-3315
+    //= ORCH-3415
     pub fn estimate(meta: &ModelMeta, ctx: u32, kv_type: KvType) -> Result<Self, UnknownNeed> {
         let heads = meta.kv_heads_total.ok_or(UnknownNeed::Missing("layers and heads"))?;
         let key = meta.key_length.ok_or(UnknownNeed::Missing("length of keys"))?;
@@ -121,7 +121,7 @@ mod tests {
         }
     }
 
-    //= ORCH-3315 type=test
+    //= ORCH-3415 type=test
     #[test]
     fn the_cache_of_a_known_model_has_its_known_size() {
         // llama.cpp reports 1024 MiB for a context of 8192 tokens of this model.
@@ -135,7 +135,7 @@ mod tests {
         }
     }
 
-    //= ORCH-3315 type=test
+    //= ORCH-3415 type=test
     #[test]
     fn keys_and_values_count_apart() {
         let meta = ModelMeta { key_length: Some(192), value_length: Some(128), ..llama_8b() };
@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(need.kv_cache, 256 * (192 + 128) * 2);
     }
 
-    //= ORCH-3315 type=test
+    //= ORCH-3415 type=test
     #[test]
     fn a_header_that_tells_too_little_or_too_much_gives_no_estimate() {
         let missing = |meta: ModelMeta| VramNeed::estimate(&meta, 1, KvType::F16).unwrap_err();

@@ -43,7 +43,7 @@ pub(crate) enum Answer {
 }
 
 /// Reads the head of an answer.
-//= ORCH-3317
+//= ORCH-3417
 pub(crate) fn read(status: u16, headers: &HeaderMap, asked: Asked<'_>) -> Answer {
     match (status, asked) {
         (200 | 206, _) if is_encoded(headers) => {
@@ -143,7 +143,7 @@ mod tests {
         read(status, &headers(pairs), Asked::Rest { offset: 4, known: &known() })
     }
 
-    //= ORCH-3317 type=test
+    //= ORCH-3417 type=test
     #[test]
     fn only_the_very_rest_of_the_very_file_continues_it() {
         let rest = Answer::Rest { total: Some(10) };

@@ -113,7 +113,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// When the policy, the server, the digest, a bound, the disk or the caller ends it.
-    //= ORCH-3317
+    //= ORCH-3417
     pub async fn fetch(
         &self,
         request: &Fetch,
@@ -285,7 +285,7 @@ impl Download<'_> {
                 Err(error) => break Err(error),
             };
             bytes = bytes.saturating_add(data.len() as u64);
-            //= ORCH-3317
+            //= ORCH-3417
             if bytes > most {
                 return Err(FetchError::TooLarge { bytes, most });
             }

@@ -89,7 +89,7 @@ impl Partial {
     }
 
     /// Takes up what is surely on the disk, and hashes it again.
-    //= ORCH-3317
+    //= ORCH-3417
     fn recover(&mut self, cancel: &CancellationToken) -> Result<(), FetchError> {
         let length = self.file.metadata().map_err(unwritten)?.len();
         let note = self.read_note().filter(|note| note.bytes > 0 && note.bytes <= length);
@@ -154,7 +154,7 @@ impl Partial {
     }
 
     /// Gives the whole file its name.
-    //= ORCH-3317
+    //= ORCH-3417
     pub(crate) fn finish(&mut self, expected: Option<Digest>) -> Result<Fetched, FetchError> {
         let found = Digest(self.hasher.clone().finalize().into());
         if let Some(expected) = expected.filter(|expected| *expected != found) {

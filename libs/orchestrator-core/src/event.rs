@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     ids::{JobId, LeaseId, PoolId, ReplicaId, SessionId},
     job::NewJob,
+    sessions::SessionRecord,
     view::ReplicaView,
 };
 
@@ -15,6 +16,8 @@ pub enum Event {
     Submit(NewJob),
     /// A job that was accepted before the server started comes back.
     Recover(Recovered),
+    /// A session of an earlier process comes back, before its jobs do.
+    RecoverSession(Box<SessionRecord>),
     /// A client takes a job back.
     Cancel(JobId),
     /// A dispatched attempt is over and its connection is closed. Sent exactly once per lease.

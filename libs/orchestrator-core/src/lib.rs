@@ -42,6 +42,8 @@ pub use job::{AfterTokens, Claimant, FailReason, IllegalStep, JobEnd, JobState, 
 pub use pool::{PoolSummary, ReplicaSummary};
 pub use rules::{AdmissionPolicy, GpuPolicy, PlacementKind, Rules, SessionRules};
 pub use scheduler::Scheduler;
-pub use sessions::{Budget, Remaining, SessionRefusal, SessionUse, SessionView, Share};
+pub use sessions::{
+    Budget, Remaining, SessionRecord, SessionRefusal, SessionSpent, SessionUse, SessionView, Share,
+};
 pub use time::Timestamp;
 pub use view::{Device, Readiness, ReplicaView};

@@ -85,6 +85,7 @@ impl Scheduler {
         match event {
             Event::Submit(job) => self.submit(now, job),
             Event::Recover(recovered) => self.recover(now, recovered),
+            Event::RecoverSession(record) => self.sessions.recover(now, *record),
             Event::Cancel(job) => self.cancel(now, job),
             Event::AttemptEnded(lease, outcome, spent) => self.attempt_ended(now, lease, outcome, spent),
             Event::ReplicaSeen(view) => self.replica_seen(now, view),

@@ -104,6 +104,36 @@ pub struct SessionView {
     pub remaining: Remaining,
 }
 
+/// What must outlive the process of a session. Live jobs are not counted: they come back by themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRecord {
+    /// The session.
+    pub id: SessionId,
+    /// Its limits.
+    pub budget: Budget,
+    /// What settled jobs have used.
+    pub spent: SessionSpent,
+    /// How many jobs it has had that are settled.
+    pub turns: u32,
+    /// When it is forgotten, if no job of it is live.
+    pub expires: Timestamp,
+    /// Where it was last.
+    pub last: Option<(PoolId, ReplicaId)>,
+    /// Whether the engine used its cache at the last turn.
+    pub warm: bool,
+}
+
+/// What the settled jobs of a session have used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SessionSpent {
+    /// Tokens.
+    pub tokens: u64,
+    /// Time.
+    pub time: Duration,
+    /// Cost, in millionths of a unit.
+    pub cost: u64,
+}
+
 /// Names one life of a session: an id that is used again is another session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Key {
@@ -343,6 +373,36 @@ impl Sessions {
         }
     }
 
+    /// What is to be kept of a session; `None` when there is none of this id.
+    pub(crate) fn record(&self, now: Timestamp, id: SessionId) -> Option<SessionRecord> {
+        let session = self.all.get(&id)?;
+        let Amounts { tokens, time, cost } = session.spent;
+        Some(SessionRecord {
+            id,
+            budget: session.budget,
+            spent: SessionSpent { tokens, time, cost },
+            turns: session.turns.saturating_sub(session.live),
+            expires: if session.live == 0 { session.expires } else { now + self.rules.ttl },
+            last: session.last.clone(),
+            warm: session.warm,
+        })
+    }
+
+    /// A session of an earlier process comes back, before its jobs do.
+    pub(crate) fn recover(&mut self, now: Timestamp, record: SessionRecord) {
+        let SessionRecord { id, budget, spent, turns, expires, last, warm } = record;
+        if expires <= now || self.all.contains_key(&id) {
+            return;
+        }
+        self.make_room();
+        self.born += 1;
+        let SessionSpent { tokens, time, cost } = spent;
+        let spent = Amounts { tokens, time, cost };
+        let session = Session { spent, turns, expires, last, warm, ..Session::new(self.born, budget) };
+        self.all.insert(id, session);
+        self.idle.insert((expires, id));
+    }
+
     /// A client gives a session up.
     pub(crate) fn end(&mut self, id: SessionId) {
         if let Some(session) = self.all.remove(&id) {
@@ -450,4 +510,42 @@ fn exceeds(budget: &Budget, tokens: u64, cost: u64) -> Option<SessionRefusal> {
     };
     let no_time = budget.time.filter(Duration::is_zero).map(|_| SessionRefusal::Exceeds(Share::Time, 0));
     over(tokens, budget.tokens, Share::Tokens).or(over(cost, budget.cost, Share::Cost)).or(no_time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: SessionRules = SessionRules {
+        ttl: Duration::from_mins(1),
+        turns: 3,
+        max: 9,
+        budget: Budget { tokens: Some(100), time: None, cost: None },
+    };
+
+    //= ORCH-3409 type=test
+    #[test]
+    fn a_session_comes_back_with_what_is_left_of_its_budget_and_its_turns() {
+        let (id, now) = (SessionId::from_u128(1), Timestamp::from_micros(1));
+        let ask = SessionUse { id, budget: None, tokens: 30 };
+        let mut before = Sessions::new(RULES);
+        let (held, _) = before.enter(&ask, 0);
+        before.settle(now, held, Spent { tokens: 20, warm: false }, Duration::ZERO);
+        let (_, remaining) = before.enter(&ask, 0);
+        assert_eq!(remaining.tokens, Some(50));
+        let record = before.record(now, id).unwrap();
+        assert_eq!((record.turns, record.spent.tokens), (1, 20));
+        let mut after = Sessions::new(RULES);
+        after.recover(now, record.clone());
+        // Its live job comes back by itself.
+        let (_, remaining) = after.enter(&ask, 0);
+        assert_eq!(remaining.tokens, Some(50));
+        assert_eq!(after.view(now, id).unwrap().turns_used, 2);
+        // One that is there already stays, and one whose time is over stays away.
+        after.recover(now, SessionRecord { turns: 0, ..record.clone() });
+        assert_eq!(after.view(now, id).unwrap().turns_used, 2);
+        let mut late = Sessions::new(RULES);
+        late.recover(now + Duration::from_secs(61), record);
+        assert!(late.view(now, id).is_none());
+    }
 }

@@ -2,8 +2,9 @@
 
 use std::{
     fmt,
-    fs::{self, File, TryLockError},
+    fs::{DirBuilder, File, OpenOptions, TryLockError},
     io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -92,6 +93,8 @@ impl SqliteStore {
         }
         let damaged =
             |error: rusqlite::Error| OpenError::Damaged { path: path.clone(), what: error.to_string() };
+        // What SQLite makes beside it gets the same mode.
+        drop(open_private(&path).map_err(|error| io_error(&path, &error))?);
         let writer = Connection::open(&path).map_err(damaged)?;
         prepare(&writer, &path)?;
         let check: String =
@@ -102,7 +105,8 @@ impl SqliteStore {
         let index = read::index(&writer).map_err(damaged)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let reader = Connection::open_with_flags(&path, flags).map_err(damaged)?;
-        let writer = Worker::writer(writer, index).map_err(|error| io_error(folder, &error))?;
+        let writer = Worker::writer(writer, index, folder.join(wal::FILE))
+            .map_err(|error| io_error(folder, &error))?;
         let reader = Worker::reader(reader).map_err(|error| io_error(folder, &error))?;
         Ok(Self { writer, reader, folder: folder.to_owned(), _lock: lock })
     }
@@ -112,11 +116,18 @@ pub(crate) fn io_error(path: &Path, error: &io::Error) -> OpenError {
     OpenError::Io { path: path.to_owned(), reason: error.to_string() }
 }
 
+/// Opens a file that only its owner may read, and makes it if need be.
+pub(crate) fn open_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
 /// Keeps every other process out until the file is dropped.
 pub(crate) fn lock(folder: &Path) -> Result<File, OpenError> {
-    fs::create_dir_all(folder).map_err(|error| io_error(folder, &error))?;
+    // Requests are in it: they are nobody else's business on this machine.
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| io_error(folder, &error))?;
     let path = folder.join("lock");
-    let lock = File::create(&path).map_err(|error| io_error(&path, &error))?;
+    let lock = open_private(&path).map_err(|error| io_error(&path, &error))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(folder.to_owned())),

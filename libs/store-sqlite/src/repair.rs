@@ -14,7 +14,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use crate::{
     apply,
-    open::{FILE, OpenError, io_error, lock},
+    open::{FILE, OpenError, io_error, lock, open_private},
     read, schema, wal,
 };
 
@@ -65,6 +65,7 @@ pub fn repair(folder: &Path) -> Result<RepairReport, OpenError> {
     let sql = |error: rusqlite::Error| io_error(folder, &io::Error::other(error));
     let fresh = folder.join("jobs.db.new");
     remove_with_log(&fresh).map_err(io)?;
+    drop(open_private(&fresh).map_err(io)?);
     let new = Connection::open(&fresh).map_err(sql)?;
     schema::tune_writer(&new).map_err(sql)?;
     schema::create(&new).map_err(sql)?;

@@ -1,6 +1,8 @@
 //! The threads that own the connections: one that writes, one that reads.
 
 use std::{
+    fs,
+    path::PathBuf,
     sync::mpsc::{Receiver, Sender, channel},
     thread::{self, JoinHandle},
 };
@@ -18,6 +20,10 @@ use crate::{
     read,
 };
 
+/// A log that is longer is moved into the database.
+const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// After how many commits the log is looked at.
+const LOOK_AT_LOG_EVERY: u32 = 32;
 /// So many changes are committed together at most.
 const CHANGES_MAX: usize = 4_096;
 
@@ -39,8 +45,10 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn writer(connection: Connection, index: Index) -> std::io::Result<Self> {
-        Self::start("store-writer", move |asks| Writer { connection, index }.run(&asks))
+    pub(crate) fn writer(connection: Connection, index: Index, log: PathBuf) -> std::io::Result<Self> {
+        Self::start("store-writer", move |asks| {
+            Writer { connection, index, room: Room::Enough, log, commits: 0, broken: None }.run(&asks);
+        })
     }
 
     pub(crate) fn reader(connection: Connection) -> std::io::Result<Self> {
@@ -97,6 +105,19 @@ fn answer(connection: &Connection, ask: Ask) {
 struct Writer {
     connection: Connection,
     index: Index,
+    room: Room,
+    /// The log's file.
+    log: PathBuf,
+    commits: u32,
+    /// Why nothing is written any more.
+    broken: Option<StoreError>,
+}
+
+/// Whether the disk had room the last time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    Enough,
+    Lacking,
 }
 
 /// Batches that are committed together, and who waits for each.
@@ -161,25 +182,66 @@ impl Writer {
         other
     }
 
+    /// Moves the log into the database. On a disk without room the log is what can give room back, and it must
+    /// not grow until the disk is full again.
+    fn shorten_log(&mut self) {
+        let done = self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)");
+        self.room = if done { Room::Enough } else { Room::Lacking };
+    }
+
+    /// Moves a long log into the database. SQLite would do it by itself, and say nothing of a flush that fails.
+    fn checkpoint_when_due(&mut self) {
+        self.commits = self.commits.wrapping_add(1);
+        let is_long = || fs::metadata(&self.log).is_ok_and(|log| log.len() > LOG_BYTES_MAX);
+        if self.commits.is_multiple_of(LOOK_AT_LOG_EVERY) && is_long() {
+            self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)");
+        }
+    }
+
+    /// False when it could not be done now.
+    fn checkpoint(&mut self, how: &str) -> bool {
+        let busy: rusqlite::Result<i64> = self.connection.query_row(how, [], |row| row.get(0));
+        match busy.map_err(|error| of_write(&error)) {
+            Ok(busy) => busy == 0,
+            Err(error @ StoreError::Fatal { .. }) => {
+                error!(target: "store_sqlite", %error, "the log could not be moved into the database");
+                self.broken = Some(error);
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
     fn transaction<T>(
         &mut self,
         write: impl FnOnce(&mut Self) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
+        if let Some(broken) = &self.broken {
+            return Err(broken.clone());
+        }
         let done = self.connection.execute_batch("BEGIN IMMEDIATE").and_then(|()| write(self));
         let done = done.and_then(|done| self.connection.execute_batch("COMMIT").map(|()| done));
         match done {
             Ok(done) => {
                 self.index.committed();
+                match self.room {
+                    Room::Enough => self.checkpoint_when_due(),
+                    Room::Lacking => self.shorten_log(),
+                }
                 Ok(done)
             }
             Err(error) => {
                 self.index.rolled_back();
                 let told = of_write(&error);
+                let full = told == StoreError::Full;
                 // SQLite may have undone it by itself.
                 if !self.connection.is_autocommit()
                     && let Err(error) = self.connection.execute_batch("ROLLBACK")
                 {
                     return Err(StoreError::Fatal { reason: format!("a rollback failed: {error}") });
+                }
+                if full {
+                    self.shorten_log();
                 }
                 Err(told)
             }

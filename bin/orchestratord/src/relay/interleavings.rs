@@ -10,7 +10,7 @@ use std::{future::poll_fn, sync::Arc};
 use adapter_api::TokenBatch;
 use shuttle::{check_pct, check_random, future::block_on, thread};
 
-use super::log::{Detail, JobLog, LastEvent, Resume};
+use super::log::{Detail, Framing, JobLog, LastEvent, Resume, Shown};
 
 fn check(scenario: impl Fn() + Send + Sync + Clone + 'static) {
     check_random(scenario.clone(), 3_000);
@@ -147,5 +147,35 @@ fn a_reader_of_a_log_that_is_given_up_comes_to_an_end() {
         log.expire();
         reader.join().unwrap();
         assert!(log.frames().is_none());
+    });
+}
+
+/// Whatever is kept when, a reader gets the log from its start and to its end, and no wake-up is lost.
+//= ORCH-3405 type=test
+#[test]
+fn a_reader_of_a_log_that_is_kept_gets_all_of_it_whatever_the_order() {
+    check(|| {
+        let log = Arc::new(JobLog::new(Framing::Events, Shown::WhenKept));
+        let writer = {
+            let log = Arc::clone(&log);
+            thread::spawn(move || {
+                append(&log, "a");
+                append(&log, "b");
+                seal(&log, "end");
+                log.release();
+            })
+        };
+        let keeper = {
+            let log = Arc::clone(&log);
+            thread::spawn(move || {
+                log.show(1);
+                log.show_all();
+            })
+        };
+        let seen = read(&log, Resume::FromStart, usize::MAX);
+        writer.join().expect("the writer ends");
+        keeper.join().expect("the keeper ends");
+        assert_eq!(last_id(&seen), Some(2));
+        assert_eq!(seen.matches("id: ").count(), 3);
     });
 }

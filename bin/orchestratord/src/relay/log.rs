@@ -67,9 +67,10 @@ pub(crate) enum Resume {
 }
 
 /// From when on events are shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Shown {
     /// As they are written.
+    #[default]
     AtOnce,
     /// As far as [`JobLog::show`] says.
     WhenKept,
@@ -122,6 +123,7 @@ struct Inner {
     tokens: u32,
     text_from: usize,
     phase: Phase,
+    policy: Shown,
     /// How many events may be read.
     shown: Mark,
     /// The first of the last events, while they are held back.
@@ -170,6 +172,7 @@ impl JobLog {
         {
             let mut inner = log.inner.lock();
             inner.framing = framing;
+            inner.policy = shown;
             if shown == Shown::WhenKept {
                 inner.shown = Mark(0);
             }
@@ -203,6 +206,7 @@ impl JobLog {
                 }
             }
             let count = inner.ends.len();
+            inner.policy = Shown::WhenKept;
             (inner.shown, inner.kept) = (Mark(count), count);
             if next_id > inner.next_seq() {
                 inner.ids.begin(next_id, count);
@@ -310,7 +314,7 @@ impl JobLog {
     /// Appends the last events of the job, the terminal one last, and seals the log.
     pub(crate) fn seal(&self, events: &[LastEvent]) -> bool {
         self.write(|inner| {
-            if inner.shown != Mark::default() || inner.kept > 0 {
+            if inner.policy == Shown::WhenKept {
                 inner.held = Mark(inner.ends.len());
             }
             for event in events {

@@ -204,3 +204,127 @@ fn a_text_that_starts_anew_is_told_without_the_old_one_and_its_tokens_count_from
         id: 4\nevent: token\ndata: {\"t\":\"new\",\"i\":0}\n\n";
     assert!(frames.ends_with(expected), "{frames}");
 }
+
+/// A log of a job that survives the process.
+fn kept() -> JobLog {
+    JobLog::new(Framing::Events, Shown::WhenKept)
+}
+
+fn names(frames: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(frames);
+    text.lines().filter_map(|line| line.strip_prefix("event: ")).map(str::to_owned).collect()
+}
+
+//= ORCH-3405 type=test
+#[test]
+fn nothing_is_shown_before_it_is_kept_and_the_last_events_come_last() {
+    let log = kept();
+    let mut cursor = log.open(Resume::FromStart, Detail::Plain).unwrap();
+    let mut seen = Vec::new();
+    log.append("started", b"{}");
+    log.append_tokens(&tokens(&["a", "b"]));
+    assert!(!drain(&log, &mut cursor, &mut seen));
+    assert!(seen.is_empty());
+    // A reader cannot resume behind what nobody can have seen.
+    assert_eq!(log.open(Resume::After(0), Detail::Plain).unwrap_err(), ResumeError::Future { last: None });
+    log.show(1);
+    assert!(!drain(&log, &mut cursor, &mut seen));
+    assert_eq!(names(&seen), ["started"]);
+    let future = log.open(Resume::After(1), Detail::Plain).unwrap_err();
+    assert_eq!(future, ResumeError::Future { last: Some(0) });
+    log.show_all();
+    assert!(!drain(&log, &mut cursor, &mut seen));
+    assert_eq!(names(&seen), ["started", "token", "token"]);
+    assert!(log.seal(&[last("metrics"), last("end")]));
+    assert!(!drain(&log, &mut cursor, &mut seen), "the end is held back");
+    assert_eq!(names(&seen).len(), 3);
+    log.release();
+    assert!(drain(&log, &mut cursor, &mut seen));
+    assert_eq!(names(&seen), ["started", "token", "token", "metrics", "end"]);
+    assert_eq!(seen, log.frames().unwrap());
+}
+
+#[test]
+fn an_end_before_anything_was_shown_is_held_back_too() {
+    let log = kept();
+    let mut cursor = log.open(Resume::FromStart, Detail::Plain).unwrap();
+    let mut seen = Vec::new();
+    assert!(log.seal(&[last("metrics"), last("error")]));
+    assert!(!drain(&log, &mut cursor, &mut seen));
+    log.release();
+    assert!(drain(&log, &mut cursor, &mut seen));
+    assert_eq!(names(&seen), ["metrics", "error"]);
+}
+
+#[test]
+fn each_event_is_handed_on_once_and_all_parts_are_the_log() {
+    let log = kept();
+    let mut parts = Vec::new();
+    for round in 0..5 {
+        log.append_tokens(&tokens(&vec!["x"; round]));
+        log.keep(|part| parts.push(part));
+    }
+    assert!(log.seal(&[last("metrics"), last("end")]));
+    log.keep(|part| parts.push(part));
+    log.keep(|_| panic!("there is nothing new"));
+    assert_eq!(parts.iter().map(|part| part.first_id).collect::<Vec<_>>(), [0, 1, 3, 6, 10]);
+    let again = JobLog::whole_of(&parts).unwrap();
+    assert_eq!((again.frames(), again.tokens()), (log.frames(), log.tokens()));
+    assert_eq!(again.said(), log.said());
+}
+
+//= ORCH-3406 type=test
+#[test]
+fn a_further_life_goes_on_at_its_own_ids_and_a_reader_finds_its_place() {
+    let log = kept();
+    log.append("started", b"{}");
+    log.append_tokens(&tokens(&["a", "b"]));
+    let mut parts = Vec::new();
+    log.keep(|part| parts.push(part));
+    // This one was read, and a crash took it.
+    log.append_tokens(&tokens(&["c"]));
+    let again = JobLog::restored(&parts, 1 << 21).unwrap();
+    assert_eq!((again.tokens(), again.last_id()), (2, Some(2)));
+    let mut cursor = again.open(Resume::After(3), Detail::Plain).unwrap();
+    again.append("started", b"{\"attempt\":2}");
+    again.keep(|part| parts.push(part));
+    again.show_all();
+    let mut seen = Vec::new();
+    assert!(!drain(&again, &mut cursor, &mut seen));
+    assert_eq!(seen, b"id: 2097152\nevent: started\ndata: {\"attempt\":2}\n\n");
+    let third = JobLog::restored(&parts, 2 << 21).unwrap();
+    assert_eq!((third.frames(), third.last_id()), (again.frames(), Some(1 << 21)));
+}
+
+//= ORCH-3402 type=test
+#[test]
+fn a_log_with_a_hole_in_it_is_not_taken_for_whole() {
+    let log = sample();
+    let mut parts = Vec::new();
+    log.keep(|part| parts.push(part));
+    let whole = parts.pop().unwrap();
+    let half = whole.frames.len() / 2;
+    for broken in [
+        Part { first_id: 1, ..whole.clone() },
+        Part { events: whole.events + 1, ..whole.clone() },
+        Part { events: whole.events - 1, ..whole.clone() },
+        Part { frames: whole.frames.slice(..half), ..whole.clone() },
+        Part { frames: whole.frames.slice(half..), ..whole.clone() },
+    ] {
+        assert!(JobLog::whole_of(std::slice::from_ref(&broken)).is_err(), "{broken:?}");
+    }
+    assert!(JobLog::whole_of(&[whole.clone(), whole]).is_err());
+}
+
+#[test]
+fn a_suspended_log_sends_its_readers_away_without_an_end() {
+    let log = kept();
+    log.append("started", b"{}");
+    log.show_all();
+    let mut cursor = log.open(Resume::FromStart, Detail::Plain).unwrap();
+    log.suspend();
+    let mut seen = Vec::new();
+    assert!(drain(&log, &mut cursor, &mut seen));
+    assert_eq!(names(&seen), ["started"]);
+    assert!(!log.append("late", b"{}"));
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use adapter_host::SlotReturn;
 use orchestrator_core::{
-    Event, JobId, LeaseId, Outcome, PoolSummary, Recovered, SessionId, SessionView, Spent, Why,
+    Event, JobId, LeaseId, Outcome, PoolSummary, Recovered, SessionId, SessionRecord, SessionView, Spent, Why,
 };
 use tokio::sync::oneshot;
 
@@ -47,6 +47,16 @@ impl SchedulerHandle {
     /// A job of an earlier process comes back.
     pub(super) fn recover(&self, recovered: Box<Recovered>) {
         self.inbox.tell_of_job(Command::Recover(recovered));
+    }
+
+    /// A session of an earlier process comes back.
+    pub(super) fn recover_session(&self, record: SessionRecord) {
+        self.inbox.tell_of_job(Command::RecoverSession(Box::new(record)));
+    }
+
+    /// Gives up in the store the sessions that are forgotten.
+    pub(crate) fn sweep_sessions(&self) {
+        self.inbox.tell_of_job(Command::SweepSessions);
     }
 
     /// A job of an earlier process is over.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use orchestrator_core::{
     Admission, Event, JobId, LeaseId, NewJob, Outcome, PoolSummary, Recovered, Rejection, SessionId,
-    SessionView, Spent, Why,
+    SessionRecord, SessionView, Spent, Why,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
@@ -30,6 +30,10 @@ pub(crate) enum Command {
     Pools(oneshot::Sender<Vec<PoolSummary>>),
     Position(JobId, oneshot::Sender<Option<u32>>),
     Explain(JobId, oneshot::Sender<Option<Why>>),
+    /// A session of an earlier process comes back.
+    RecoverSession(Box<SessionRecord>),
+    /// Time to give up sessions that are forgotten.
+    SweepSessions,
     Session(SessionId, oneshot::Sender<Option<SessionView>>),
     EndSession(SessionId, oneshot::Sender<()>),
     IsIdle(oneshot::Sender<bool>),

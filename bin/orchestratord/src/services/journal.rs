@@ -10,8 +10,13 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use store_api::{Applied, Change, Store, StoreError, commit_surely};
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
 use tracing::{error, info, warn};
+
+use crate::metrics::Metrics;
 
 /// A commit takes no more than this, so that a long line does not wait for one giant write.
 const CHANGES_MAX: usize = 4_096;
@@ -74,7 +79,7 @@ impl Journal {
     }
 
     /// Keeps what is left here. Ends only when the store can no longer be trusted.
-    pub(crate) async fn run(self: Arc<Self>, store: Arc<dyn Store>) -> StoreError {
+    pub(crate) async fn run(self: Arc<Self>, store: Arc<dyn Store>, metrics: Arc<Metrics>) -> StoreError {
         let mut trouble = false;
         loop {
             let count = self.next_batch();
@@ -86,8 +91,10 @@ impl Journal {
             // The items stay where they are until they are kept: `flushed` looks at them.
             let changes: Vec<Change> =
                 self.waiting.lock().iter().take(count).map(|item| item.change.clone()).collect();
+            let began = Instant::now();
             match commit_surely(&*store, &changes).await {
                 Ok(applied) => {
+                    metrics.committed(count, began.elapsed());
                     if std::mem::take(&mut trouble) {
                         info!(target: "orchestratord::journal", "the store keeps again what it is given");
                     }
@@ -97,6 +104,7 @@ impl Journal {
                     if !std::mem::replace(&mut trouble, true) {
                         warn!(target: "orchestratord::journal", %error, "the store cannot keep anything now");
                     }
+                    metrics.commit_failed();
                     self.refuse_newcomers(&error);
                     sleep(PAUSE).await;
                 }
@@ -209,6 +217,10 @@ mod tests {
         Change::Note { job: JobKey(key), fence: Fence::FIRST, note, ids_reserved: 1 }
     }
 
+    fn metrics() -> Arc<Metrics> {
+        Arc::new(Metrics::new())
+    }
+
     type Told = Arc<Mutex<Vec<(u128, bool)>>>;
 
     fn tell(told: &Told, key: u128) -> impl FnOnce(Result<Applied, StoreError>) + Send + 'static {
@@ -223,7 +235,7 @@ mod tests {
         for key in 0..100 {
             journal.push_then(accept(key), tell(&told, key));
         }
-        let running = Arc::clone(&journal).run(Arc::clone(&store) as Arc<dyn Store>);
+        let running = Arc::clone(&journal).run(Arc::clone(&store) as Arc<dyn Store>, metrics());
         tokio::select! {
             _ = running => panic!("it ended"),
             () = journal.flushed() => {}
@@ -232,7 +244,7 @@ mod tests {
         assert_eq!(*told.lock(), (0..100).map(|key| (key, true)).collect::<Vec<_>>());
     }
 
-    //= ORCH-3301 type=test
+    //= ORCH-3401 type=test
     #[tokio::test(start_paused = true)]
     async fn without_room_newcomers_are_told_and_all_else_waits() {
         // S05
@@ -242,7 +254,7 @@ mod tests {
         *store.errors.lock() = vec![StoreError::Full; 3];
         journal.push_then(note(1), tell(&told, 1));
         journal.push_then(accept(2), tell(&told, 2));
-        let running = Arc::clone(&journal).run(Arc::clone(&store) as Arc<dyn Store>);
+        let running = Arc::clone(&journal).run(Arc::clone(&store) as Arc<dyn Store>, metrics());
         tokio::select! {
             _ = running => panic!("it ended"),
             () = journal.flushed() => {}
@@ -251,7 +263,7 @@ mod tests {
         assert_eq!(store.claim(OwnerId(2), 9).await.unwrap().len(), 1);
     }
 
-    //= ORCH-3307 type=test
+    //= ORCH-3407 type=test
     #[tokio::test(start_paused = true)]
     async fn a_store_that_failed_for_good_ends_the_journal_and_nobody_is_told_that_it_kept() {
         // S06
@@ -260,7 +272,7 @@ mod tests {
         let fatal = StoreError::Fatal { reason: "fsync".to_owned() };
         store.errors.lock().push(fatal.clone());
         journal.push_then(accept(1), tell(&told, 1));
-        let ended = timeout(Duration::from_secs(5), Arc::clone(&journal).run(store)).await;
+        let ended = timeout(Duration::from_secs(5), Arc::clone(&journal).run(store, metrics())).await;
         assert_eq!(ended.unwrap(), fatal);
         assert!(told.lock().is_empty());
     }

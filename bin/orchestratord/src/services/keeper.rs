@@ -9,9 +9,11 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use orchestrator_core::{Admission, JobEnd, JobId, Timestamp};
+use orchestrator_core::{Admission, JobEnd, JobId, SessionId, SessionRecord, Timestamp};
 use parking_lot::Mutex;
-use store_api::{Applied, Change, JobKey, NewJob, OwnerId, Segment, Store, StoreError, WallMillis};
+use store_api::{
+    Applied, Change, JobKey, NewJob, OwnerId, RecordKey, Segment, Shelf, Store, StoreError, WallMillis,
+};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
@@ -19,7 +21,7 @@ use super::{
     job::{Attempt, Durability, JobEntry, Kept, OnTheWay},
     jobs::Swept,
     journal::Journal,
-    saved::{self, Said, SavedEnd, SavedProgress, SavedTask, Version},
+    saved::{self, Said, SavedEnd, SavedProgress, SavedSession, SavedTask, Version},
     view,
 };
 use crate::{
@@ -59,6 +61,11 @@ pub(crate) enum CannotRead {
     Hole(#[from] Hole),
 }
 
+fn shelved(session: SessionId) -> RecordKey {
+    let name = Uuid::from_u128(session.as_u128()).to_string();
+    RecordKey { shelf: Shelf::Sessions, name: name.into() }
+}
+
 fn key(entry: &JobEntry) -> JobKey {
     JobKey(entry.facts.id.as_u128())
 }
@@ -94,7 +101,7 @@ impl Keeper {
     }
 
     /// A job came in.
-    //= ORCH-3305
+    //= ORCH-3405
     pub(crate) fn accepted(&self, entry: &Arc<JobEntry>, granted: &Admission, asked: Option<OnTheWay>) {
         let (Durability::Fsync, Some(asked)) = (entry.facts.durability, asked) else { return };
         let record = SavedTask {
@@ -137,7 +144,9 @@ impl Keeper {
         self.flush(entry);
         let events = entry.log.events();
         let kept = Arc::clone(entry);
-        self.note(entry, attempt, move |_| kept.log.show(events));
+        // Where it is known already that readers have tokens, further ones wait for nothing.
+        let shown = if entry.has_spoken() { usize::MAX } else { events };
+        self.note(entry, attempt, move |_| kept.log.show(shown));
     }
 
     /// The job says its first token: readers get it when that is known.
@@ -208,8 +217,20 @@ impl Keeper {
         });
     }
 
+    /// A session as it is now.
+    //= ORCH-3409
+    pub(crate) fn session(&self, record: &SessionRecord) {
+        let body = saved::write(&SavedSession::of(record, self.clock));
+        self.journal.push(Change::Put { record: shelved(record.id), body });
+    }
+
+    /// A session that is not known any more.
+    pub(crate) fn session_gone(&self, id: SessionId) {
+        self.journal.push(Change::Remove(shelved(id)));
+    }
+
     /// The server goes down and the job did not end. True when it comes back with the server.
-    //= ORCH-3310
+    //= ORCH-3410
     pub(crate) fn suspends(&self, entry: &JobEntry, end: JobEnd) -> bool {
         let closing = end == JobEnd::Failed(orchestrator_core::FailReason::ShuttingDown);
         if !closing || self.outlives == Outlives::No || entry.facts.durability == Durability::Memory {
@@ -229,7 +250,7 @@ impl Keeper {
     }
 
     /// Gives up what is past its retention.
-    //= ORCH-3308
+    //= ORCH-3408
     pub(crate) fn swept(&self, swept: Swept) {
         for entry in swept.expired {
             if entry.facts.durability == Durability::Fsync {
@@ -247,6 +268,12 @@ impl Keeper {
             return Ok(Arc::clone(&entry.log));
         }
         let parts = parts(self.store.stream(key(entry)).await?);
+        if parts.is_empty() {
+            // It was given up after its retention.
+            let log = JobLog::default();
+            log.expire();
+            return Ok(Arc::new(log));
+        }
         let log = JobLog::whole_of(&parts)?;
         let expected = entry.past.as_ref().map_or(0, |past| past.events);
         if log.events() as u64 != expected {

@@ -10,9 +10,10 @@ use anyhow::{Context, anyhow};
 use api_types::{TaskState, TaskView};
 use auth_min::Identity;
 use orchestrator_core::{
-    Assignment, FailReason, JobEnd, JobId, PoolId, Priority, Recovered, ReplicaId, Requirements, Timestamp,
+    Assignment, FailReason, JobEnd, JobId, PoolId, Priority, Recovered, ReplicaId, Requirements, SessionId,
+    SessionRecord, Timestamp,
 };
-use store_api::{Rank, StoredJob, WallMillis};
+use store_api::{Rank, Shelf, StoredJob, WallMillis};
 use tracing::info;
 use uuid::Uuid;
 
@@ -25,7 +26,7 @@ use super::{
     },
     jobs::Jobs,
     keeper::{Keeper, parts},
-    saved::{self, Said, SavedEnd, SavedProgress, SavedTask},
+    saved::{self, Said, SavedEnd, SavedProgress, SavedSession, SavedTask},
 };
 use crate::{
     clock::Clock,
@@ -44,6 +45,7 @@ pub(crate) type ReadTask = fn(&SavedTask) -> Result<NewTask, ApiError>;
 pub(crate) struct Restored {
     live: Vec<(Rank, Arc<JobEntry>, Next)>,
     ended: Vec<(Rank, Arc<JobEntry>, WallMillis)>,
+    sessions: Vec<SessionRecord>,
 }
 
 /// How a live job goes on.
@@ -87,12 +89,20 @@ impl Restored {
                 restored.ended.push(ended.with_context(|| format!("task {id} in the store cannot be read"))?);
             }
         }
+        for record in
+            store.records(Shelf::Sessions).await.context("the sessions of the store cannot be read")?
+        {
+            let told = || format!("session {} in the store cannot be read", record.name);
+            let saved: SavedSession = saved::read(&record.body).with_context(told)?;
+            let id = Uuid::try_parse(&record.name).with_context(told)?;
+            restored.sessions.push(saved.record(SessionId::from_u128(id.as_u128()), reader.clock));
+        }
         Ok(restored)
     }
 
     /// Puts the jobs where those of this process are.
     pub(crate) fn enter(self, jobs: &Jobs, scheduler: &SchedulerHandle, clock: Clock) {
-        let Self { live, mut ended } = self;
+        let Self { live, mut ended, sessions } = self;
         let (came_back, over) = (live.len(), ended.len());
         let mut all: Vec<_> = live.iter().map(|(rank, entry, _)| (*rank, Arc::clone(entry))).collect();
         all.extend(ended.iter().map(|(rank, entry, _)| (*rank, Arc::clone(entry))));
@@ -105,6 +115,9 @@ impl Restored {
             jobs.ended_before(&entry, clock.at_unix_ms(at.0));
         }
         let lost = live.iter().filter(|(_, _, next)| matches!(next, Next::Lost)).count();
+        for session in sessions {
+            scheduler.recover_session(session);
+        }
         for (_, entry, next) in live {
             match next {
                 Next::Again(recovered) => scheduler.recover(recovered),

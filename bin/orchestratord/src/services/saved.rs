@@ -6,11 +6,12 @@
 use std::{fmt::Write, time::Duration};
 
 use api_types::{RawJson, TaskView};
-use orchestrator_core::{Admission, PoolId};
+use orchestrator_core::{Admission, Budget, PoolId, ReplicaId, SessionId, SessionRecord, SessionSpent};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
 use super::events::millis;
+use crate::clock::Clock;
 
 /// The version that is written. Nothing older exists.
 const VERSION: u32 = 1;
@@ -71,6 +72,59 @@ impl From<SavedAdmission> for Admission {
             predicted_start_p90: Duration::from_millis(saved.predicted_start_p90_ms),
             on_time_per_mille: None,
             budget: None,
+        }
+    }
+}
+
+/// A session, apart from its live jobs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SavedSession {
+    version: Version,
+    tokens_limit: Option<u64>,
+    time_limit_ms: Option<u64>,
+    cost_limit: Option<u64>,
+    tokens: u64,
+    time_us: u64,
+    cost: u64,
+    turns: u32,
+    expires_ms: u64,
+    /// The pool and the replica where it was last.
+    last: Option<(String, String)>,
+    warm: bool,
+}
+
+impl SavedSession {
+    pub(crate) fn of(record: &SessionRecord, clock: Clock) -> Self {
+        let SessionRecord { budget, spent, .. } = record;
+        Self {
+            version: Version::default(),
+            tokens_limit: budget.tokens,
+            time_limit_ms: budget.time.map(millis),
+            cost_limit: budget.cost,
+            tokens: spent.tokens,
+            time_us: u64::try_from(spent.time.as_micros()).unwrap_or(u64::MAX),
+            cost: spent.cost,
+            turns: record.turns,
+            expires_ms: clock.unix_ms(record.expires),
+            last: record.last.as_ref().map(|(pool, replica)| (pool.to_string(), replica.to_string())),
+            warm: record.warm,
+        }
+    }
+
+    pub(crate) fn record(self, id: SessionId, clock: Clock) -> SessionRecord {
+        let time = self.time_limit_ms.map(Duration::from_millis);
+        SessionRecord {
+            id,
+            budget: Budget { tokens: self.tokens_limit, time, cost: self.cost_limit },
+            spent: SessionSpent {
+                tokens: self.tokens,
+                time: Duration::from_micros(self.time_us),
+                cost: self.cost,
+            },
+            turns: self.turns,
+            expires: clock.at_unix_ms(self.expires_ms),
+            last: self.last.map(|(pool, replica)| (PoolId::new(pool), ReplicaId::new(replica))),
+            warm: self.warm,
         }
     }
 }
@@ -156,4 +210,46 @@ pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, UnreadableReco
         return Err(UnreadableRecord::Newer(head.version));
     }
     Ok(serde_json::from_slice(body)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Records as version 1 wrote them. They must be read for ever.
+    const TASK: &str = r#"{"version":1,"task":{"model_ref":"m","prompt":"p"},"id":"0192f0c0-0000-7000-8000-000000000001","identity":"localhost","correlation_id":"c","accepted_ms":1700000000000,"admission":{"pool":"default","queue_position":2,"predicted_start_ms":30,"predicted_start_p90_ms":40}}"#;
+    const PROGRESS: &str = r#"{"version":1,"said":"tokens","attempt":1,"pool":"default","replica":"local/default","engine":"llamacpp","engine_version":"b1","dispatched_ms":1700000000100}"#;
+    const SESSION: &str = r#"{"version":1,"tokens_limit":100,"time_limit_ms":null,"cost_limit":null,"tokens":20,"time_us":5,"cost":0,"turns":1,"expires_ms":1700000600000,"last":["default","local/default"],"warm":true}"#;
+
+    //= ORCH-3403 type=test
+    #[test]
+    fn records_of_version_1_are_read_and_written_as_they_were() {
+        // S10
+        let task: SavedTask = read(TASK.as_bytes()).unwrap();
+        assert_eq!(
+            (task.task.text(), task.accepted_ms),
+            (r#"{"model_ref":"m","prompt":"p"}"#, 1_700_000_000_000)
+        );
+        assert_eq!(write(&task), TASK.as_bytes());
+        let progress: SavedProgress = read(PROGRESS.as_bytes()).unwrap();
+        assert_eq!((progress.said, progress.attempt), (Said::Tokens, 1));
+        assert_eq!(write(&progress), PROGRESS.as_bytes());
+        let session: SavedSession = read(SESSION.as_bytes()).unwrap();
+        assert_eq!(write(&session), SESSION.as_bytes());
+    }
+
+    //= ORCH-3403 type=test
+    #[test]
+    fn a_newer_record_is_refused_by_its_version_whatever_else_it_holds() {
+        let error = read::<SavedTask>(br#"{"version":2,"quite":"other"}"#).unwrap_err();
+        assert!(matches!(error, UnreadableRecord::Newer(2)), "{error}");
+        assert!(read::<SavedTask>(b"{}").is_err() && read::<SavedTask>(b"\xff").is_err());
+    }
+
+    #[test]
+    fn a_digest_is_read_back_from_its_digits() {
+        let digest = std::array::from_fn(|index| u8::try_from(index * 8).unwrap());
+        assert_eq!(unhex(&hex(&digest)), Some(digest));
+        assert!(unhex("").is_none() && unhex("zz").is_none() && unhex(&"0".repeat(63)).is_none());
+    }
 }

@@ -5,7 +5,10 @@
 //! If this task ever ends by itself, the process ends too: a half-dead control plane is worse than a
 //! restart.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use adapter_host::SlotGuard;
 use orchestrator_core::{
@@ -50,7 +53,7 @@ pub(crate) struct SchedulerParts {
 /// Runs until the process ends.
 pub(crate) async fn run(parts: SchedulerParts) {
     let inbox = parts.handle.inbox();
-    let mut owner = Owner { parts, running: HashMap::new(), effects: Vec::new() };
+    let mut owner = Owner { parts, running: HashMap::new(), effects: Vec::new(), sessions: HashSet::new() };
     let mut commands = Vec::new();
     loop {
         let due = owner.parts.core.next_due().map(|at| owner.parts.clock.instant(at));
@@ -77,12 +80,15 @@ struct Owner {
     /// What must be stopped to stop an attempt.
     running: HashMap<LeaseId, Running>,
     effects: Vec<Effect>,
+    /// Sessions that the store has.
+    sessions: HashSet<SessionId>,
 }
 
 /// An attempt that runs.
 struct Running {
     task: AbortHandle,
     pool: PoolId,
+    session: SessionId,
 }
 
 impl Owner {
@@ -102,10 +108,13 @@ impl Owner {
             Command::Recover(recovered) => self.apply(Event::Recover(*recovered)),
             Command::Lost(entry) => self.finish(entry.facts.id, JobEnd::Failed(FailReason::EngineLost)),
             Command::AttemptEnded(lease, outcome, spent) => {
-                if let Some(attempt) = self.running.remove(&lease) {
-                    self.parts.metrics.attempt_ended(&attempt.pool, outcome);
-                }
+                let attempt = self.running.remove(&lease);
                 self.apply(Event::AttemptEnded(lease, outcome, spent));
+                if let Some(attempt) = attempt {
+                    self.parts.metrics.attempt_ended(&attempt.pool, outcome);
+                    // The job may have ended before its attempt did.
+                    self.keep_session(attempt.session);
+                }
             }
             Command::Tell(event) => self.apply(*event),
             Command::Pools(reply) => drop(reply.send(self.parts.core.pools())),
@@ -114,6 +123,11 @@ impl Owner {
                 drop(reply.send(self.parts.core.explain(self.parts.clock.now(), job)));
             }
             Command::Session(id, reply) => drop(reply.send(self.session(id))),
+            Command::RecoverSession(record) => {
+                self.sessions.insert(record.id);
+                self.apply(Event::RecoverSession(record));
+            }
+            Command::SweepSessions => self.sweep_sessions(),
             Command::EndSession(id, reply) => {
                 self.end_session(id);
                 // Who asked may have gone; the session is given up all the same.
@@ -181,10 +195,10 @@ impl Owner {
     fn dispatch(&mut self, assignment: Assignment) {
         let Some(entry) = self.parts.jobs.find(assignment.job) else { return };
         let guard = SlotGuard::new(assignment.lease, entry.facts.prompt_tokens, self.parts.handle.clone());
-        let (lease, pool) = (assignment.lease, assignment.pool.clone());
+        let (lease, pool, session) = (assignment.lease, assignment.pool.clone(), entry.facts.session());
         let attempt = Arc::clone(&self.parts.dispatcher).run(entry, assignment, guard);
         let task = self.parts.tracker.spawn(attempt).abort_handle();
-        self.running.insert(lease, Running { task, pool });
+        self.running.insert(lease, Running { task, pool, session });
     }
 
     fn finish(&mut self, job: JobId, end: JobEnd) {
@@ -193,6 +207,8 @@ impl Owner {
             return;
         }
         let now = self.parts.clock.now();
+        // What it used is kept before its end: a crash between the two must not give it back.
+        self.keep_session(entry.facts.session());
         let session = self.parts.core.session(now, entry.facts.session());
         let status = entry.ended(now, end, session.map(|session| session.remaining));
         let pool = status.admission.as_ref().map(|admission| admission.pool.clone());
@@ -211,8 +227,32 @@ impl Owner {
         self.parts.core.session(now, id).or_else(of_its_own)
     }
 
+    /// Leaves a session as it is now to the store, if the scheduler keeps it at all.
+    fn keep_session(&mut self, id: SessionId) {
+        if let Some(record) = self.parts.core.session_record(self.parts.clock.now(), id) {
+            self.sessions.insert(id);
+            self.parts.keeper.session(&record);
+        }
+    }
+
+    /// Gives up in the store what the scheduler has forgotten.
+    fn sweep_sessions(&mut self) {
+        let Self { parts, sessions, .. } = self;
+        let now = parts.clock.now();
+        sessions.retain(|id| {
+            let known = parts.core.session(now, *id).is_some();
+            if !known {
+                parts.keeper.session_gone(*id);
+            }
+            known
+        });
+    }
+
     fn end_session(&mut self, id: SessionId) {
         self.apply(Event::EndSession(id));
+        if self.sessions.remove(&id) {
+            self.parts.keeper.session_gone(id);
+        }
         if let Some(entry) = self.job_of(id) {
             entry.session_ended();
         }

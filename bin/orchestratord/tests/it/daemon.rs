@@ -3,6 +3,7 @@
 use std::{
     io::Read,
     net::{SocketAddr, TcpListener},
+    os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -24,20 +25,42 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts it, and waits until it is ready.
     pub(crate) async fn start(state: &Path, settings: &[(&str, &str)]) -> Self {
-        let mut daemon = Self::spawn(state, settings, Stdio::inherit());
+        Self::start_under(&[], state, settings).await
+    }
+
+    /// Starts it under another program, which gets it as its last argument.
+    pub(crate) async fn start_under(tracer: &[&str], state: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut daemon = Self::spawn(tracer, (state, settings), Stdio::inherit());
         daemon.until_ready().await;
         daemon
     }
 
-    fn spawn(state: &Path, settings: &[(&str, &str)], stderr: Stdio) -> Self {
+    /// Waits until it has ended by itself, and tells whether it said that all is well.
+    pub(crate) async fn ends(&mut self) -> bool {
+        let ended = async {
+            while self.child.try_wait().unwrap().is_none() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, ended).await.expect("it ends by itself");
+        self.child.wait().unwrap().success()
+    }
+
+    fn spawn(tracer: &[&str], (state, settings): (&Path, &[(&str, &str)]), stderr: Stdio) -> Self {
         let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_orchestratord"))
+        let program = env!("CARGO_BIN_EXE_orchestratord");
+        let mut command = Command::new(tracer.first().copied().unwrap_or(program));
+        if let Some(more) = tracer.get(1..) {
+            command.args(more).arg(program);
+        }
+        let child = command
             .env_clear()
             .env("ORCHD_BIND_ADDR", addr.to_string())
             .env("ORCHD_STATE_DIR", state)
             .env("RUST_LOG", "error")
             .envs(settings.iter().copied())
             .stderr(stderr)
+            .process_group(0)
             .spawn()
             .unwrap();
         let client = Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
@@ -46,7 +69,7 @@ impl Daemon {
 
     /// Starts it where it must refuse to, and returns its exit code and what it said.
     pub(crate) async fn refuses(state: &Path, settings: &[(&str, &str)]) -> (Option<i32>, String) {
-        let mut daemon = Self::spawn(state, settings, Stdio::piped());
+        let mut daemon = Self::spawn(&[], (state, settings), Stdio::piped());
         let ended = async {
             loop {
                 match daemon.child.try_wait().unwrap() {
@@ -59,6 +82,10 @@ impl Daemon {
         let mut said = String::new();
         daemon.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         (status.code(), said)
+    }
+
+    fn pid(&self) -> nix::unistd::Pid {
+        nix::unistd::Pid::from_raw(self.child.id().try_into().unwrap())
     }
 
     async fn until_ready(&mut self) {
@@ -80,15 +107,14 @@ impl Daemon {
     }
 
     /// Ends it without a word, as the kernel or a power cut would.
-    pub(crate) fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+    pub(crate) fn kill(self) {
+        // Dropping it does just that.
+        drop(self);
     }
 
     /// Tells it to stop, and waits until it has.
     pub(crate) async fn stop(mut self) {
-        let pid = nix::unistd::Pid::from_raw(self.child.id().try_into().unwrap());
-        nix::sys::signal::kill(pid, nix::sys::signal::SIGTERM).unwrap();
+        nix::sys::signal::kill(self.pid(), nix::sys::signal::SIGTERM).unwrap();
         let ended = async {
             while self.child.try_wait().unwrap().is_none() {
                 sleep(Duration::from_millis(10)).await;
@@ -159,7 +185,8 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        drop(self.child.kill());
+        // The group: under a tracer the server is not the child.
+        nix::sys::signal::killpg(self.pid(), nix::sys::signal::SIGKILL).ok();
         drop(self.child.wait());
     }
 }

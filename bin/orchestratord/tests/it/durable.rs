@@ -30,8 +30,8 @@ fn thinking() -> Vec<Act> {
     vec![Act::UntilGone]
 }
 
-//= ORCH-3305 type=test
-//= ORCH-3306 type=test
+//= ORCH-3405 type=test
+//= ORCH-3406 type=test
 #[tokio::test]
 async fn what_waited_when_the_server_was_killed_runs_in_its_order_and_class() {
     // S01
@@ -65,7 +65,7 @@ fn request_id(head: &str) -> String {
     line.expect("the engine is told the id").to_owned()
 }
 
-//= ORCH-3306 type=test
+//= ORCH-3406 type=test
 #[tokio::test]
 async fn a_task_of_which_readers_had_tokens_ends_as_a_lost_engine_would_end_it() {
     let (state, engine) = (TempDir::new().unwrap(), ScriptedEngine::start(1).await.unwrap());
@@ -94,7 +94,7 @@ async fn a_task_of_which_readers_had_tokens_ends_as_a_lost_engine_would_end_it()
     assert_eq!(engine.seen().iter().filter(|seen| seen.head.starts_with("POST")).count(), 1);
 }
 
-//= ORCH-3306 type=test
+//= ORCH-3406 type=test
 #[tokio::test]
 async fn a_task_that_asked_for_it_is_started_anew_or_gone_on_with() {
     for (way, expected, text) in
@@ -124,7 +124,37 @@ async fn a_task_that_asked_for_it_is_started_anew_or_gone_on_with() {
     }
 }
 
-//= ORCH-3308 type=test
+//= ORCH-3406 type=test
+#[tokio::test]
+async fn a_task_that_came_back_streams_as_it_did_before() {
+    let (state, engine) = (TempDir::new().unwrap(), ScriptedEngine::start(1).await.unwrap());
+    engine.push(open_ended(&[" a"]));
+    let server = on(&state, &engine).await;
+    let mut task = engine_task();
+    task["on_engine_loss"] = json!("restart");
+    let id = server.submit(&task).await;
+    server.first_events(&id, 2).await;
+    server.kill();
+    engine.push(open_ended(&[" x", " y"]));
+    let server = on(&state, &engine).await;
+    // Whatever was kept of the first life, these are the second one's.
+    let mut seen = String::new();
+    while !seen.contains(r#"{"t":" y","i":1}"#) {
+        let count = seen.matches("\n\n").count() + 1;
+        seen = server.first_events(&id, count).await;
+    }
+    assert!(seen.contains("discard_before_id"), "{seen}");
+    let (status, _) = server.post(&format!("/v2/tasks/{id}/cancel"), &json!({})).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    // A third life finds the second one as it was.
+    server.kill();
+    let server = on(&state, &engine).await;
+    let whole = server.stream(&id, None).await;
+    assert!(whole.starts_with(&seen), "{whole}");
+    assert_eq!(server.get_json(&format!("/v2/tasks/{id}")).await["text"], " x y");
+}
+
+//= ORCH-3408 type=test
 #[tokio::test]
 async fn what_had_ended_is_read_after_a_restart_byte_for_byte() {
     let state = TempDir::new().unwrap();
@@ -182,7 +212,7 @@ async fn an_acknowledged_cancel_survives_a_kill_right_behind_it() {
     }
 }
 
-//= ORCH-3310 type=test
+//= ORCH-3410 type=test
 #[tokio::test]
 async fn a_stop_in_order_ends_nothing_that_was_accepted() {
     // H31, S01
@@ -210,7 +240,7 @@ async fn a_stop_in_order_ends_nothing_that_was_accepted() {
     assert_eq!(text_of(&server.events(&waiting).await), " ok");
 }
 
-//= ORCH-3305 type=test
+//= ORCH-3405 type=test
 #[tokio::test]
 async fn a_task_that_wants_speed_is_not_kept() {
     let state = TempDir::new().unwrap();
@@ -241,7 +271,7 @@ async fn a_deadline_counts_on_while_the_server_is_down() {
     assert_eq!(view["error"]["code"], "DEADLINE_UNMET");
 }
 
-//= ORCH-3304 type=test
+//= ORCH-3404 type=test
 #[tokio::test]
 async fn a_second_server_on_the_same_folder_does_not_start() {
     // S11
@@ -253,7 +283,7 @@ async fn a_second_server_on_the_same_folder_does_not_start() {
     server.stop().await;
 }
 
-//= ORCH-3302 type=test
+//= ORCH-3402 type=test
 #[tokio::test]
 async fn a_damaged_store_is_refused_by_name_and_repaired_on_demand() {
     // S04, S12
@@ -277,4 +307,61 @@ async fn a_damaged_store_is_refused_by_name_and_repaired_on_demand() {
     assert!(state.path().join("damaged-1/jobs.db").exists());
     server.stop().await;
     Daemon::start(state.path(), &[]).await.stop().await;
+}
+
+//= ORCH-3409 type=test
+#[tokio::test]
+async fn a_session_keeps_its_turns_and_what_is_left_of_its_budget() {
+    let state = TempDir::new().unwrap();
+    let server = Daemon::start(state.path(), &[]).await;
+    let session = "0192f0c0-0000-7000-8000-00000000000a";
+    let mut task = mock_task();
+    task["session_id"] = json!(session);
+    task["budget"] = json!({"tokens": 1_000});
+    let id = server.submit(&task).await;
+    server.until_state(&id, "completed").await;
+    let before = server.get_json(&format!("/v2/sessions/{session}")).await;
+    assert_eq!(before["turns_used"], 1, "{before}");
+    // What was settled after the end of the task is kept when the next commit is.
+    let other = server.submit(&mock_task()).await;
+    server.until_state(&other, "completed").await;
+    server.kill();
+    let server = Daemon::start(state.path(), &[]).await;
+    let after = server.get_json(&format!("/v2/sessions/{session}")).await;
+    for field in ["turns_used", "budget", "pool_id", "replica_id", "live"] {
+        assert_eq!(after[field], before[field], "{field}: {after}");
+    }
+    let deleted = server.client.delete(server.url(&format!("/v2/sessions/{session}"))).send().await.unwrap();
+    assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
+    server.stop().await;
+    let server = Daemon::start(state.path(), &[]).await;
+    assert_eq!(server.get_json(&format!("/v2/sessions/{session}")).await["code"], "NOT_FOUND");
+}
+
+//= ORCH-3408 type=test
+#[tokio::test]
+async fn what_is_past_its_retention_is_gone_from_the_store_too() {
+    // S08
+    let state = TempDir::new().unwrap();
+    let settings = [("ORCHD_JOBS_RETENTION_MS", "1"), ("ORCHD_JOBS_RETAINED_MAX", "3")];
+    let server = Daemon::start(state.path(), &settings).await;
+    let mut ids = Vec::new();
+    for _ in 0..6 {
+        let id = server.submit(&mock_task()).await;
+        server.until_state(&id, "completed").await;
+        ids.push(id);
+    }
+    server.stop().await;
+    let server = Daemon::start(state.path(), &[("ORCHD_JOBS_RETENTION_MS", "600000")]).await;
+    for (index, id) in ids.iter().enumerate() {
+        let view = server.get_json(&format!("/v2/tasks/{id}")).await;
+        if index < 3 {
+            assert_eq!(view["code"], "NOT_FOUND", "{index}: {view}");
+        } else {
+            assert_eq!(view["state"], "completed", "{index}: {view}");
+        }
+    }
+    let expired =
+        server.client.get(server.url(&format!("/v2/tasks/{}/events", ids[4]))).send().await.unwrap();
+    assert_eq!(expired.status(), StatusCode::GONE);
 }

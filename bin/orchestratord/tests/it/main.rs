@@ -21,5 +21,6 @@ mod queue;
 mod recovery;
 mod restart;
 mod sessions;
+mod storage;
 mod tasks;
 mod workloads;

@@ -47,7 +47,7 @@ fn unfinished_files(folder: &Path) -> usize {
     files.filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().starts_with(".new-")).count()
 }
 
-//= ORCH-3316 type=test
+//= ORCH-3416 type=test
 #[test]
 fn a_crash_while_new_content_is_stored_leaves_all_of_it_or_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -70,7 +70,7 @@ fn a_crash_while_new_content_is_stored_leaves_all_of_it_or_nothing() {
     }
 }
 
-//= ORCH-3316 type=test
+//= ORCH-3416 type=test
 #[test]
 fn a_crash_while_content_is_stored_again_leaves_the_old_or_the_new_description() {
     let folder = tempfile::tempdir().unwrap();

@@ -13,7 +13,7 @@ fn share(type_name: &str, bytes: u64) -> TypeShare {
     TypeShare { type_name: type_name.to_owned(), bytes }
 }
 
-//= ORCH-3315 type=test
+//= ORCH-3415 type=test
 #[test]
 fn a_gguf_header_tells_the_shape_of_its_model() {
     let meta = read(&small_gguf().write()).unwrap();
@@ -95,7 +95,7 @@ fn every_type_of_value_is_passed_over() {
     }
 }
 
-//= ORCH-3313 type=test
+//= ORCH-3413 type=test
 #[test]
 fn a_file_that_was_cut_anywhere_is_found_out() {
     let file = small_gguf().write();

@@ -48,7 +48,7 @@ fn with_change(file: &File, bytes: &[u8], (at, by): (usize, u8), ask: impl FnOnc
     file.write_all_at(&[bytes[at]], at as u64).unwrap();
 }
 
-//= ORCH-3313 type=test
+//= ORCH-3413 type=test
 #[test]
 fn ten_thousand_files_with_one_wrong_byte_are_all_found_out_and_none_is_placeable() {
     let folder = Folder::new("mutations");

@@ -31,7 +31,7 @@ fn verified(path: &Path, expected: Option<Digest>) -> Verified {
     verify(&File::open(path).unwrap(), expected, &mut |_| {}, &GO_ON).unwrap()
 }
 
-//= ORCH-3313 type=test
+//= ORCH-3413 type=test
 #[test]
 fn the_right_file_passes_with_its_facts_and_its_header() {
     let folder = Folder::new("verify-pass");
@@ -47,7 +47,7 @@ fn the_right_file_passes_with_its_facts_and_its_header() {
     }
 }
 
-//= ORCH-3313 type=test
+//= ORCH-3413 type=test
 #[test]
 fn each_thing_that_is_wrong_has_its_outcome() {
     let folder = Folder::new("verify-wrong");
@@ -92,7 +92,7 @@ fn a_long_file_is_read_in_chunks_from_its_beginning_wherever_it_stands() {
     assert_eq!(next, [7]);
 }
 
-//= ORCH-3313 type=test
+//= ORCH-3413 type=test
 #[test]
 fn a_file_that_changes_while_it_is_read_fails() {
     let folder = Folder::new("verify-changes");
@@ -121,7 +121,7 @@ fn a_file_that_changes_while_it_is_read_fails() {
     }
 }
 
-//= ORCH-3313 type=test
+//= ORCH-3413 type=test
 #[test]
 fn a_file_that_grows_as_fast_as_it_is_read_does_not_keep_its_reader_forever() {
     let folder = Folder::new("verify-endless");
@@ -141,7 +141,7 @@ fn a_file_that_grows_as_fast_as_it_is_read_does_not_keep_its_reader_forever() {
     assert!(calls <= 3, "{calls}");
 }
 
-//= ORCH-3313 type=test
+//= ORCH-3413 type=test
 #[test]
 fn a_canceled_verification_stops_at_the_next_chunk_and_tells_nothing() {
     let folder = Folder::new("verify-cancel");
@@ -160,7 +160,7 @@ fn a_canceled_verification_stops_at_the_next_chunk_and_tells_nothing() {
     assert_eq!((found, calls), (Err(Canceled), 1));
 }
 
-//= ORCH-3313 type=test
+//= ORCH-3413 type=test
 #[test]
 fn a_pass_is_stale_once_the_file_is_replaced() {
     let folder = Folder::new("verify-stale");

@@ -13,7 +13,7 @@ fn redirect(to: &str) -> crate::server::Reply {
 }
 
 //= ORCH-3080 type=test
-//= ORCH-3317 type=test
+//= ORCH-3417 type=test
 #[tokio::test]
 async fn a_redirect_is_not_followed_and_its_host_is_named() {
     let elsewhere = Server::start(vec![proper(&file(10), "\"a\"", usize::MAX)]);

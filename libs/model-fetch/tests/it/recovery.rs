@@ -22,7 +22,7 @@ async fn fetch_once(url: &str, folder: &Path) -> Result<model_fetch::Fetched, Fe
     client.fetch(&wanted(url, folder, None), &anywhere(), &|_| {}, &CancellationToken::new()).await
 }
 
-//= ORCH-3317 type=test
+//= ORCH-3417 type=test
 #[tokio::test]
 async fn a_dropped_download_goes_on_and_asks_only_for_the_rest() {
     let file = file(500_000);
@@ -42,7 +42,7 @@ async fn a_dropped_download_goes_on_and_asks_only_for_the_rest() {
     assert!(heads[1].contains("if-range: \"a\"\r\n"), "{}", heads[1]);
 }
 
-//= ORCH-3317 type=test
+//= ORCH-3417 type=test
 #[tokio::test]
 async fn a_later_download_goes_on_where_an_earlier_one_ended() {
     let file = file(500_000);
@@ -69,7 +69,7 @@ async fn a_server_that_knows_no_ranges_begins_anew() {
     assert_eq!(offset(&server.heads()[1]), Some(100_000));
 }
 
-//= ORCH-3317 type=test
+//= ORCH-3417 type=test
 #[tokio::test]
 async fn a_file_that_changed_in_between_is_never_mixed() {
     let (old, new) = (file(300_000), Arc::new(vec![9; 200_000]));
@@ -166,7 +166,7 @@ fn leave_behind(folder: &Path, url: &str, partial: &[u8], note: &str) {
     fs::write(folder.join(format!("{key}.json")), note).unwrap();
 }
 
-//= ORCH-3317 type=test
+//= ORCH-3417 type=test
 #[tokio::test]
 async fn bytes_that_were_not_noted_are_not_trusted() {
     let file = file(1000);

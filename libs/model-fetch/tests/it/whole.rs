@@ -9,7 +9,7 @@ use crate::server::{
     QUICK, Reply, Server, answer, anywhere, assert_whole, fetch, file, names, proper, send, wanted,
 };
 
-//= ORCH-3317 type=test
+//= ORCH-3417 type=test
 #[tokio::test]
 async fn a_file_ends_under_the_name_of_its_digest() {
     let file = file(3_000_000);
@@ -60,7 +60,7 @@ async fn a_file_that_is_there_already_is_not_asked_for() {
     assert_eq!(server.heads().len(), 1);
 }
 
-//= ORCH-3317 type=test
+//= ORCH-3417 type=test
 #[tokio::test]
 async fn a_file_of_another_digest_is_removed() {
     let file = file(1000);
@@ -77,7 +77,7 @@ async fn a_file_of_another_digest_is_removed() {
     assert_eq!(names(folder.path()), [""; 0]);
 }
 
-//= ORCH-3317 type=test
+//= ORCH-3417 type=test
 #[tokio::test]
 async fn a_file_that_says_it_is_too_large_is_not_begun() {
     let server = Server::start(vec![answer("200 OK\r\netag: \"a\"\r\ncontent-length: 1001", b"")]);
@@ -88,7 +88,7 @@ async fn a_file_that_says_it_is_too_large_is_not_begun() {
     assert_eq!(names(folder.path()), [""; 0]);
 }
 
-//= ORCH-3317 type=test
+//= ORCH-3417 type=test
 #[tokio::test]
 async fn a_file_without_end_ends_at_the_bound() {
     let endless: Reply = Box::new(|_, stream| {

@@ -69,7 +69,7 @@ impl Scheduler {
     }
 
     /// Puts a job that was accepted before back into its line, however long that is by now.
-    //= ORCH-3306
+    //= ORCH-3406
     pub(super) fn recover(&mut self, now: Timestamp, Recovered { mut job, pool, attempts }: Recovered) {
         if self.jobs.find(job.id).is_some() {
             return;

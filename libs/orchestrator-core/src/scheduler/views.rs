@@ -7,7 +7,7 @@ use crate::{
     job::{FailReason, JobEnd, JobState, Priority},
     pool::{Pool, PoolSummary, Presence, Replica, ReplicaKey, ReplicaSummary},
     queue::Place,
-    sessions::SessionView,
+    sessions::{SessionRecord, SessionView},
     time::Timestamp,
     view::{Readiness, ReplicaView},
 };
@@ -122,6 +122,11 @@ impl Scheduler {
     /// A session as it stands; `None` when there is none of this id.
     pub fn session(&self, now: Timestamp, id: SessionId) -> Option<SessionView> {
         self.sessions.view(now, id)
+    }
+
+    /// What must outlive the process of a session; `None` when there is none of this id.
+    pub fn session_record(&self, now: Timestamp, id: SessionId) -> Option<SessionRecord> {
+        self.sessions.record(now, id)
     }
 
     /// Whether no job is alive and no slot is taken.

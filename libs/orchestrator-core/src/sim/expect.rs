@@ -69,6 +69,8 @@ pub(super) fn expect(book: &mut Book, tally: &mut Tally, now: Timestamp, event: 
     }
     match event {
         Event::Submit(job) => submit(book, tally, now, job, &mut expected),
+        // The random worlds have no earlier process whose sessions could come back; scripts have.
+        Event::RecoverSession(_) => {}
         Event::Recover(recovered) => recover(book, tally, (now, recovered), &mut expected),
         Event::Tick => {
             expected.cause = Cause::Time;

@@ -494,7 +494,7 @@ fn only_ready_replicas_get_work() {
     play("readiness");
 }
 
-//= ORCH-3306 type=test
+//= ORCH-3406 type=test
 #[test]
 fn jobs_of_an_earlier_process_come_back_in_their_order_and_class() {
     play("recover");

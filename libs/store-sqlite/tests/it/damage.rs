@@ -161,7 +161,7 @@ fn flip(folder: &Path, file: &str, at: usize) {
     fs::write(folder.join(file), bytes).unwrap();
 }
 
-//= ORCH-3302 type=test
+//= ORCH-3402 type=test
 #[tokio::test]
 async fn a_database_or_log_that_was_cut_serves_a_state_that_was_or_nothing() {
     // S03
@@ -181,7 +181,7 @@ async fn a_database_or_log_that_was_cut_serves_a_state_that_was_or_nothing() {
     assert!(served > 0 && refused > 0);
 }
 
-//= ORCH-3302 type=test
+//= ORCH-3402 type=test
 #[tokio::test]
 async fn a_log_cut_at_any_byte_of_its_last_commit_loses_that_commit_and_no_other() {
     // S03
@@ -199,7 +199,7 @@ async fn a_log_cut_at_any_byte_of_its_last_commit_loses_that_commit_and_no_other
     }
 }
 
-//= ORCH-3302 type=test
+//= ORCH-3402 type=test
 #[tokio::test]
 async fn a_flipped_bit_is_found_wherever_it_is() {
     // S04
@@ -233,4 +233,36 @@ async fn a_repair_keeps_the_damaged_files_and_says_where() {
     assert!(report.to_string().contains("damaged-1"), "{report}");
     let Seen::Served(told) = open(folder.path()).await else { panic!("refused") };
     assert!(told.was_true(&history));
+}
+
+//= ORCH-3400 type=test
+#[tokio::test]
+async fn a_move_of_the_log_that_was_cut_anywhere_loses_nothing() {
+    // S09
+    let (folder, history) = lived(TRUNCATE).await;
+    let log = fs::read(folder.path().join("jobs.db-wal")).unwrap();
+    // What a move writes: the newest image of each page, in the order of the pages.
+    let mut pages = BTreeMap::new();
+    for frame in log[32..].chunks_exact(24 + 4_096) {
+        let page = u32::from_be_bytes(frame[..4].try_into().unwrap()) as usize;
+        pages.insert(page, frame[24..].to_vec());
+    }
+    assert!(pages.len() > 4, "{}", pages.len());
+    for moved in 0..=pages.len() {
+        for torn in [0, 512, 2_048] {
+            let what = format!("{moved} pages and {torn} bytes moved");
+            let seen = check(folder.path(), &history, &what, |copy| {
+                let mut database = fs::read(copy.join("jobs.db")).unwrap();
+                for (index, (page, image)) in pages.iter().take(moved + 1).enumerate() {
+                    let length = if index < moved { image.len() } else { torn };
+                    let at = (page - 1) * 4_096;
+                    database.resize(database.len().max(at + length), 0);
+                    database[at..at + length].copy_from_slice(&image[..length]);
+                }
+                fs::write(copy.join("jobs.db"), database).unwrap();
+            });
+            let Seen::Served(told) = seen.await else { panic!("{what}: refused") };
+            assert!(told == *history.last().unwrap(), "{what}");
+        }
+    }
 }

@@ -2,5 +2,6 @@
 #![cfg(test)]
 
 mod damage;
+mod golden;
 mod room;
 mod suite;

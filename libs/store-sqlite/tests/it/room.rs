@@ -28,7 +28,7 @@ impl Drop for SmallDisk {
     }
 }
 
-//= ORCH-3301 type=test
+//= ORCH-3401 type=test
 #[tokio::test]
 async fn a_full_disk_refuses_keeps_what_it_has_and_works_again_when_there_is_room() {
     // S05

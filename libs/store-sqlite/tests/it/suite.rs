@@ -53,13 +53,13 @@ impl StoreHarness for Folders {
     }
 }
 
-//= ORCH-3300 type=test
+//= ORCH-3400 type=test
 #[tokio::test]
 async fn the_store_in_a_folder_keeps_the_promises_of_a_store() {
     run(&Folders::default(), 12, 150).await.unwrap();
 }
 
-//= ORCH-3304 type=test
+//= ORCH-3404 type=test
 #[tokio::test]
 async fn a_folder_has_one_owner_at_a_time() {
     // S11
@@ -71,7 +71,7 @@ async fn a_folder_has_one_owner_at_a_time() {
     SqliteStore::open(folder.path()).unwrap();
 }
 
-//= ORCH-3303 type=test
+//= ORCH-3403 type=test
 #[tokio::test]
 async fn a_folder_of_a_newer_version_is_refused_and_left_alone() {
     // S10
@@ -147,4 +147,53 @@ async fn futures_join<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Out
         done.push(future.await);
     }
     done
+}
+
+//= ORCH-3400 type=test
+#[tokio::test]
+async fn a_long_log_is_moved_into_the_database_and_a_crash_meanwhile_loses_nothing() {
+    // S08, S09
+    let folder = TempDir::new().unwrap();
+    let store = SqliteStore::open(folder.path()).unwrap();
+    let (log, database) = (folder.path().join("jobs.db-wal"), folder.path().join("jobs.db"));
+    let length = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+    let (mut longest, mut written) = (0, 0_u32);
+    while length(&database) < 20 * 1_024 * 1_024 {
+        let name = format!("s{}", written % 300);
+        let record = RecordKey { shelf: Shelf::Sessions, name: name.into() };
+        let body = Body::from(vec![b'x'; 100_000]);
+        let put = Change::Put { record, body: [&written.to_le_bytes()[..], &body].concat().into() };
+        store.commit(&[put]).await.unwrap();
+        written += 1;
+        longest = longest.max(length(&log));
+        assert!(written < 3_000, "the log is never moved");
+    }
+    assert!(longest < 32 * 1_024 * 1_024, "{longest} bytes of log");
+    let copied = TempDir::new().unwrap();
+    copy(folder.path(), copied.path());
+    let found = SqliteStore::open(copied.path()).unwrap().records(Shelf::Sessions).await.unwrap();
+    assert_eq!(found.len(), 300.min(written as usize));
+    for record in found {
+        let name: u32 = record.name[1..].parse().unwrap();
+        let newest = u32::from_le_bytes(record.body[..4].try_into().unwrap());
+        assert!(newest % 300 == name && newest + 300 >= written, "{name}: {newest} of {written}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_else_on_the_machine_can_read_the_requests() {
+    use std::os::unix::fs::PermissionsExt;
+    let above = TempDir::new().unwrap();
+    let folder = above.path().join("state");
+    let store = SqliteStore::open(&folder).unwrap();
+    let accept =
+        Change::Accept(NewJob { key: JobKey(1), owner: OwnerId(1), body: Body::from_static(b"secret") });
+    store.commit(&[accept]).await.unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    let files: Vec<_> = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
+    assert!(files.len() >= 4, "{files:?}");
+    for file in files {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
 }

@@ -127,6 +127,12 @@ fn human(status: &JobStatus, choice: Option<&ChoiceView>) -> String {
     let admitted = status.admission.as_ref();
     let predicted = admitted.map_or(0, |it| millis(it.predicted_start));
     match (&status.attempt, choice) {
+        (Some(attempt), Some(ChoiceView { rule, .. })) if rule == "recovered" => {
+            let (pool, replica) = (&attempt.assignment.pool, &attempt.assignment.replica);
+            format!(
+                "It went to {replica} in pool {pool} before the server started; why is not known any more."
+            )
+        }
         (Some(attempt), Some(ChoiceView { pool_id: Some(_), rule, considered, .. })) => {
             let waited = millis(attempt.dispatched_at.since(status.accepted_at));
             let (pool, replica) = (&attempt.assignment.pool, &attempt.assignment.replica);
