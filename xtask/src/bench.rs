@@ -1,4 +1,5 @@
-//! `bench relay`: what the relay costs, measured on a release build by `tools-loadgen`.
+//! `bench relay` and `bench accept`: what the relay and durable tasks cost, measured on a release build by
+//! `tools-loadgen`.
 //!
 //! The load generator knows its own options, so they are passed through untouched.
 
@@ -8,12 +9,16 @@ use anyhow::{Result, bail};
 
 use crate::{verdict::Verdict, workspace};
 
+const KNOWN: &[&str] = &["relay", "accept"];
+
 /// Builds both sides, then lets the load generator start and drive the server.
 pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
-    let rest = match arguments.split_first() {
-        Some((name, rest)) if name == "relay" => rest,
-        Some((name, _)) => bail!("there is no bench `{name}`; there is `cargo xtask bench relay [ARGS]`"),
-        None => bail!("which bench? There is `cargo xtask bench relay [ARGS]`"),
+    let (name, rest) = match arguments.split_first() {
+        Some((name, rest)) if KNOWN.contains(&name.as_str()) => (name, rest),
+        Some((name, _)) => {
+            bail!("there is no bench `{name}`; there is `cargo xtask bench relay|accept [ARGS]`")
+        }
+        None => bail!("which bench? There is `cargo xtask bench relay|accept [ARGS]`"),
     };
     workspace::run(workspace::cargo().args([
         "build",
@@ -25,6 +30,6 @@ pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
     ]))?;
     let server = workspace::binary("release", "orchestratord")?;
     let loadgen = workspace::binary("release", "tools-loadgen")?;
-    workspace::run(Command::new(loadgen).arg("relay").arg("--orchestratord").arg(server).args(rest))?;
+    workspace::run(Command::new(loadgen).args([name, "--orchestratord"]).arg(server).args(rest))?;
     Ok(Verdict::Good)
 }

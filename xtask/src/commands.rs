@@ -4,7 +4,7 @@
 
 use anyhow::{Result, bail};
 
-use crate::{arch, bench, dev_loop, live, quickstart, setup, simulate, tidy, verdict::Verdict};
+use crate::{arch, bench, chaos, dev_loop, live, quickstart, setup, simulate, tidy, verdict::Verdict};
 
 struct Command {
     name: &'static str,
@@ -46,8 +46,13 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        summary: "`bench relay [ARGS]`: measure the relay, release build",
+        summary: "`bench relay|accept [ARGS]`: measure the relay, or durable acceptance, release build",
         run: bench::run,
+    },
+    Command {
+        name: "chaos",
+        summary: "`chaos kill|strace [--debug] [ARGS]`: break the server, and check that it keeps its promises",
+        run: chaos::run,
     },
 ];
 

@@ -7,6 +7,7 @@
 
 mod arch;
 mod bench;
+mod chaos;
 mod commands;
 mod dev_loop;
 mod live;

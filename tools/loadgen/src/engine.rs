@@ -3,7 +3,7 @@
 //! A benchmark of a relay must not measure its engine. Every byte of a stream except the last event is
 //! prepared at start, so a token costs a few nanoseconds here and one write carries hundreds of them.
 
-mod answer;
+pub(crate) mod answer;
 mod request;
 mod script;
 

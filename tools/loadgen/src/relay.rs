@@ -17,6 +17,10 @@ use anyhow::{Result, bail, ensure};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
+pub(crate) use self::{
+    cpu::{children_of, time_of},
+    scratch::Scratch,
+};
 use self::{
     stage::{Path, Stage},
     table::Sample,

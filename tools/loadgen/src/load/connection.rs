@@ -154,6 +154,7 @@ fn parse_head(bytes: &[u8]) -> Result<Head> {
     }
     match framing {
         Some(framing) => Ok(Head { status, framing, keep_alive }),
+        None if status == 204 => Ok(Head { status, framing: Framing::Length(0), keep_alive }),
         None => bail!("the response says neither its length nor that it is chunked"),
     }
 }
@@ -169,6 +170,12 @@ mod tests {
         assert!(matches!(head.framing, Framing::Length(12)));
         let head = parse_head(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked").unwrap();
         assert!(head.keep_alive && matches!(head.framing, Framing::Chunked(_)));
+    }
+
+    #[test]
+    fn answer_without_content_has_no_body() {
+        let head = parse_head(b"HTTP/1.1 204 No Content\r\nserver: x").unwrap();
+        assert!(head.keep_alive && head.framing.is_done());
     }
 
     #[test]

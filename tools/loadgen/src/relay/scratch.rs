@@ -1,4 +1,4 @@
-//! A folder for the configuration and the logs of what the benchmark starts, gone afterwards.
+//! A folder for what the tools start, gone afterwards.
 
 use std::{
     fs,
@@ -16,13 +16,18 @@ pub(crate) struct Scratch {
 impl Scratch {
     /// A new folder; `label` tells apart those of one process.
     pub(crate) fn new(label: &str) -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("relay-bench-{}-{label}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("loadgen-{}-{label}", std::process::id()));
         fs::create_dir(&path).with_context(|| format!("creating {}", path.display()))?;
         Ok(Self { path })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Leaves the folder where it is, for whoever wants to look into it.
+    pub(crate) fn keep(mut self) -> PathBuf {
+        std::mem::take(&mut self.path)
     }
 
     /// Writes a file of the folder and returns its path.
@@ -36,7 +41,9 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         // A temporary folder that stays behind harms nobody, and there is no one to tell.
-        fs::remove_dir_all(&self.path).unwrap_or_default();
+        if !self.path.as_os_str().is_empty() {
+            fs::remove_dir_all(&self.path).unwrap_or_default();
+        }
     }
 }
 
@@ -52,5 +59,12 @@ mod tests {
         let folder = scratch.path().to_owned();
         drop(scratch);
         assert!(!folder.exists());
+    }
+
+    #[test]
+    fn folder_that_is_to_be_kept_stays() {
+        let folder = Scratch::new("kept").unwrap().keep();
+        assert!(folder.exists());
+        fs::remove_dir(folder).unwrap();
     }
 }
