@@ -96,6 +96,8 @@ impl App {
         tracker.spawn(until(closing.clone(), Arc::clone(&keeper).flush_regularly()));
         pools.announce(&handle);
         tracker.spawn(until(closing.clone(), sweep(Arc::clone(&jobs), Arc::clone(&keeper), clock)));
+        let models = settings::models(&config.catalog, &keeper, &metrics).await.context(StartRefused)?;
+        tracker.spawn(until(closing.clone(), Arc::clone(&models).work()));
         let admission = Admission {
             scheduler: handle.clone(),
             clock,
@@ -104,6 +106,8 @@ impl App {
             budget: rules.sessions.budget,
             likeness: RandomState::new(),
             keeper: Arc::clone(&keeper),
+            jobs: Arc::clone(&jobs),
+            models,
         };
         let reader = Reader { keeper: &keeper, admission: &admission, clock, read: api::task_again };
         let restored = Restored::load(&reader, config.jobs.retained_max).await.context(StartRefused)?;
@@ -114,7 +118,6 @@ impl App {
             let watch = pools.watch(index, handle.clone(), metrics, config.engine.health_interval);
             tracker.spawn(until(closing.clone(), watch));
         }
-        let scheduler = tracker.spawn(scheduler);
         let gate = Arc::new(settings::gate_rules(config, closing)?);
         let readers = Readers { scheduler: handle.clone(), tracker: tracker.clone() };
         let state =
@@ -125,7 +128,7 @@ impl App {
             tracker: connections.clone(),
             closing: CancellationToken::new(),
         };
-        let tasks = Tasks { scheduler, journal };
+        let tasks = Tasks { scheduler: tracker.spawn(scheduler), journal };
         Ok(Self { server, state, tracker, connections, tasks, grace: config.shutdown_grace })
     }
 

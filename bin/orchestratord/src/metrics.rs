@@ -10,12 +10,15 @@ use std::{
     time::Duration,
 };
 
+use catalog_core::{Outcome as Verdict, Untrusted};
 use orchestrator_core::{Admission, Outcome, PoolId, RejectReason, Rejection, SessionRefusal};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
+
+use crate::services::Unfit;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PoolLabel {
@@ -32,6 +35,11 @@ struct OutcomeLabel {
 struct ReasonLabel {
     pool_id: Arc<str>,
     reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerdictLabel {
+    outcome: &'static str,
 }
 
 type Counters<L> = Family<L, Counter<u64, AtomicU64>>;
@@ -53,6 +61,8 @@ pub(crate) struct Metrics {
     dispatched: Counters<OutcomeLabel>,
     dispatch_latency: Family<PoolLabel, Histogram, fn() -> Histogram>,
     health_checks: Counters<OutcomeLabel>,
+    model_bytes_read: Counter<u64, AtomicU64>,
+    models_verified: Counters<VerdictLabel>,
 }
 
 impl Metrics {
@@ -77,7 +87,18 @@ impl Metrics {
             dispatch_latency.clone(),
         );
         registry.register("orchd_pool_health_checks", "Looks at engines", health_checks.clone());
-        Self { registry, queue_depth, enqueued, rejected, dispatched, dispatch_latency, health_checks }
+        let (model_bytes_read, models_verified) = models(&mut registry);
+        Self {
+            registry,
+            queue_depth,
+            enqueued,
+            rejected,
+            dispatched,
+            dispatch_latency,
+            health_checks,
+            model_bytes_read,
+            models_verified,
+        }
     }
 
     /// The text that a scraper gets.
@@ -140,6 +161,40 @@ impl Metrics {
         };
         self.health_checks.get_or_create(&OutcomeLabel { pool_id: label(pool), outcome }).inc();
     }
+}
+
+impl Metrics {
+    /// A part of a model's file was read.
+    pub(crate) fn model_bytes_read(&self, bytes: u64) {
+        self.model_bytes_read.inc_by(bytes);
+    }
+
+    pub(crate) fn model_verified(&self, found: Option<&Verdict>) {
+        let outcome = match found {
+            Some(Verdict::Pass) => "pass",
+            Some(Verdict::Warn(_)) => "warn",
+            Some(Verdict::Fail(_)) => "fail",
+            None => return,
+        };
+        self.models_verified.get_or_create(&VerdictLabel { outcome }).inc();
+    }
+
+    /// A task was refused for its model.
+    pub(crate) fn model_refused(&self, unfit: &Unfit) {
+        let reason = match unfit {
+            Unfit::Untrusted(Untrusted::Retired) => "model_retired",
+            Unfit::NotInCatalog | Unfit::Untrusted(_) => "untrusted_artifact",
+        };
+        self.rejected.get_or_create(&ReasonLabel { pool_id: NO_POOL.into(), reason }).inc();
+    }
+}
+
+/// What is counted of the catalog.
+fn models(registry: &mut Registry) -> (Counter<u64, AtomicU64>, Counters<VerdictLabel>) {
+    let (bytes, verified) = (Counter::default(), Counters::default());
+    registry.register("orchd_catalog_verify_bytes", "Bytes of model files that were read", bytes.clone());
+    registry.register("orchd_catalog_verifications", "Verifications of models, by outcome", verified.clone());
+    (bytes, verified)
 }
 
 /// Whether an engine answered a probe.

@@ -10,6 +10,7 @@ mod jobs;
 mod journal;
 mod keeper;
 mod likeness;
+mod models;
 mod narrate;
 mod pools;
 mod readers;
@@ -30,6 +31,7 @@ pub(crate) use job::{
 };
 pub(crate) use jobs::{Jobs, RetentionLimits};
 pub(crate) use keeper::{CannotRead, Keeper, Outlives};
+pub(crate) use models::{ModelError, Models, Shown, Step, Unfit};
 pub(crate) use pools::{Pools, ReplicaConfig, workload};
 pub(crate) use readers::{ReaderGuard, Readers};
 pub(crate) use restore::{Reader, Restored};

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use adapter_host::{Binding, Bindings, Timeouts};
 use anyhow::Context;
 use auth_min::{LoopbackPolicy, TokenAuthority};
+use catalog_core::{CatalogSettings, Roots, TrustPolicy, TrustedKeys};
 use config_schema::{
-    Config, EngineConfig, GpuPolicy, OnDamage, PoolConfig, SessionsConfig, StoreConfig, StoreKind,
+    CatalogConfig, Config, EngineConfig, GpuPolicy, OnDamage, PoolConfig, SessionsConfig, StoreConfig,
+    StoreKind, TrustRule,
 };
 use orchestrator_core::{Budget, Device, PoolId, ReplicaId, Rules, SessionRules};
 use store_api::{MemoryStore, Store};
@@ -17,7 +19,8 @@ use tracing::warn;
 use crate::{
     adapters,
     clock::Clock,
-    services::{Keeper, Outlives, ReplicaConfig, RetentionLimits},
+    metrics::Metrics,
+    services::{Keeper, Models, Outlives, ReplicaConfig, RetentionLimits},
     state::GateRules,
 };
 
@@ -116,6 +119,22 @@ fn store(config: &StoreConfig) -> anyhow::Result<(Arc<dyn Store>, Outlives)> {
             Ok((Arc::new(store), Outlives::Yes))
         }
     }
+}
+
+/// The catalog, with what earlier processes left of it.
+pub(crate) async fn models(
+    config: &CatalogConfig,
+    keeper: &Arc<Keeper>,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Arc<Models>> {
+    let policy = match config.trust {
+        TrustRule::Strict => TrustPolicy::Strict,
+        TrustRule::Permissive => TrustPolicy::Permissive,
+    };
+    let keys = TrustedKeys::new(&config.keys).context("catalog.keys")?;
+    let roots = Roots::new(&config.roots).context("catalog.roots")?;
+    let settings = CatalogSettings { policy, keys, ..CatalogSettings::default() };
+    Ok(Arc::new(Models::load(settings, roots, Arc::clone(keeper), Arc::clone(metrics)).await?))
 }
 
 fn sessions(sessions: &SessionsConfig) -> SessionRules {

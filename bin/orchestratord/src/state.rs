@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Clock,
     metrics::Metrics,
-    services::{Admission, Jobs, Keeper, Pools, Readers, SchedulerHandle},
+    services::{Admission, Jobs, Keeper, Models, Pools, Readers, SchedulerHandle},
 };
 
 /// The handles.
@@ -47,6 +47,12 @@ handle! {
     readers: Readers,
     gate: Arc<GateRules>,
     keeper: Arc<Keeper>,
+}
+
+impl FromRef<AppState> for Arc<Models> {
+    fn from_ref(state: &AppState) -> Self {
+        Arc::clone(&state.admission.models)
+    }
 }
 
 /// What the gate checks by.

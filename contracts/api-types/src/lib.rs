@@ -8,6 +8,7 @@
 mod errors;
 mod events;
 mod explain;
+mod models;
 mod openai;
 mod pools;
 mod raw;
@@ -20,6 +21,10 @@ pub use events::{
     VerboseMetricsEvent,
 };
 pub use explain::{CandidateView, ChoiceView, ExplainView, StartView};
+pub use models::{
+    ModelHeader, ModelPage, ModelSbom, ModelSignature, ModelState, ModelView, RegisterModel, SetModelState,
+    VerificationView, VerifyOutcome, VerifyView, VerifyingState, VerifyingView, VramView,
+};
 pub use openai::{OpenAiError, OpenAiErrorBody, OpenAiModel, OpenAiModels};
 pub use pools::{
     CapabilitiesView, EngineView, PoolHealth, PoolList, PoolMetrics, PoolView, ReplicaView, VersionView,

@@ -7,6 +7,7 @@ mod support;
 
 mod auth;
 mod cancel;
+mod catalog;
 mod churn;
 mod daemon;
 mod durable;
