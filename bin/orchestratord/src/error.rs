@@ -1,5 +1,6 @@
 //! Every failure becomes an answer here, and only here.
 
+mod artifacts;
 mod models;
 mod openai;
 

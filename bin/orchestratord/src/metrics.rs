@@ -63,6 +63,7 @@ pub(crate) struct Metrics {
     health_checks: Counters<OutcomeLabel>,
     model_bytes_read: Counter<u64, AtomicU64>,
     models_verified: Counters<VerdictLabel>,
+    transcripts: Counters<VerdictLabel>,
 }
 
 impl Metrics {
@@ -88,6 +89,8 @@ impl Metrics {
         );
         registry.register("orchd_pool_health_checks", "Looks at engines", health_checks.clone());
         let (model_bytes_read, models_verified) = models(&mut registry);
+        let transcripts = Counters::default();
+        registry.register("orchd_transcripts", "Transcripts of ended tasks", transcripts.clone());
         Self {
             registry,
             queue_depth,
@@ -98,6 +101,7 @@ impl Metrics {
             health_checks,
             model_bytes_read,
             models_verified,
+            transcripts,
         }
     }
 
@@ -177,6 +181,11 @@ impl Metrics {
             None => return,
         };
         self.models_verified.get_or_create(&VerdictLabel { outcome }).inc();
+    }
+
+    /// A transcript was stored, failed, or was dropped because too many waited.
+    pub(crate) fn transcript(&self, outcome: &'static str) {
+        self.transcripts.get_or_create(&VerdictLabel { outcome }).inc();
     }
 
     /// A task was refused for its model.

@@ -1,6 +1,7 @@
 //! What the server does, apart from how it is asked: admission, scheduling, dispatch, jobs, pools.
 
 mod admission;
+mod artifacts;
 mod dispatch;
 mod events;
 mod handle;
@@ -22,6 +23,7 @@ mod sessions;
 mod view;
 
 pub(crate) use admission::{Admission, AdmissionError, Admitted, IdFrom, NewTask};
+pub(crate) use artifacts::{Artifacts, Brought, CannotStore, Prompts, Transcripts};
 pub(crate) use dispatch::Dispatcher;
 pub(crate) use events::{millis, no_answer, on_time_probability, units};
 pub(crate) use handle::SchedulerHandle;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use adapter_host::{Binding, Bindings, Timeouts};
 use anyhow::Context;
+use artifact_store::{ArtifactStore, Limits as ArtifactLimits};
 use auth_min::{LoopbackPolicy, TokenAuthority};
 use catalog_core::{CatalogSettings, Roots, TrustPolicy, TrustedKeys};
 use config_schema::{
@@ -20,7 +21,7 @@ use crate::{
     adapters,
     clock::Clock,
     metrics::Metrics,
-    services::{Keeper, Models, Outlives, ReplicaConfig, RetentionLimits},
+    services::{Artifacts, Keeper, Models, Outlives, Prompts, ReplicaConfig, RetentionLimits, Transcripts},
     state::GateRules,
 };
 
@@ -135,6 +136,38 @@ pub(crate) async fn models(
     let roots = Roots::new(&config.roots).context("catalog.roots")?;
     let settings = CatalogSettings { policy, keys, ..CatalogSettings::default() };
     Ok(Arc::new(Models::load(settings, roots, Arc::clone(keeper), Arc::clone(metrics)).await?))
+}
+
+/// The most artifacts; some hundred bytes of memory know each.
+const ARTIFACTS_MAX: usize = 200_000;
+
+/// The artifacts in the state folder, if there is one.
+pub(crate) fn artifacts(
+    config: &Config,
+    keeper: &Arc<Keeper>,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Arc<Artifacts>> {
+    let limits = ArtifactLimits {
+        quota_bytes: config.artifacts.quota_bytes,
+        artifact_bytes_max: config.artifacts.bytes_max,
+        age_max: config.artifacts.retention,
+        count_max: ARTIFACTS_MAX,
+    };
+    let store = match config.store.kind {
+        StoreKind::Memory => None,
+        StoreKind::Sqlite => {
+            let folder = config.store.folder.join("artifacts");
+            Some(ArtifactStore::open(&folder, limits).context("the artifacts of the state folder")?)
+        }
+    };
+    let prompts = match config.artifacts.transcripts {
+        config_schema::Transcripts::Off => None,
+        config_schema::Transcripts::Redacted => Some(Prompts::Redacted),
+        config_schema::Transcripts::On => Some(Prompts::Kept),
+    };
+    let transcripts =
+        prompts.map(|prompts| Transcripts::new(prompts, Arc::clone(keeper), Arc::clone(metrics)));
+    Ok(Arc::new(Artifacts::new(store, limits.artifact_bytes_max, keeper.clock(), transcripts)))
 }
 
 fn sessions(sessions: &SessionsConfig) -> SessionRules {

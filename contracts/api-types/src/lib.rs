@@ -5,6 +5,7 @@
 //! contract; a request may carry unknown fields, which are ignored.
 #![warn(missing_docs)]
 
+mod artifacts;
 mod errors;
 mod events;
 mod explain;
@@ -15,6 +16,7 @@ mod raw;
 mod sessions;
 mod tasks;
 
+pub use artifacts::{ArtifactCreated, ArtifactList, ArtifactView, CreateArtifact};
 pub use errors::{ErrorBody, ErrorCode};
 pub use events::{
     EndEvent, ErrorEvent, FinishReason, MetricsEvent, Recovery, RecoveryMode, StartedEvent,

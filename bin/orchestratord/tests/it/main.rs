@@ -5,6 +5,7 @@
 
 mod support;
 
+mod artifacts;
 mod auth;
 mod cancel;
 mod catalog;
