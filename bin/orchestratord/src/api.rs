@@ -3,7 +3,9 @@
 //! Whether a path needs a credential is a property of the table in which it stands, never of a prefix.
 //! A handler extracts, translates, makes one call and translates back.
 
+mod artifacts;
 mod body;
+mod catalog;
 mod control;
 mod data;
 mod from_wire;
@@ -36,6 +38,13 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/v2/tasks/{id}/cancel", post(data::task_cancel))
         .route("/v2/tasks/{id}/explain", get(data::task_explain))
         .route("/v2/sessions/{id}", get(data::session_view).delete(data::session_end))
+        .route("/v2/catalog/models", get(catalog::model_list).post(catalog::model_register))
+        .route(
+            "/v2/catalog/models/{*id}",
+            get(catalog::model_view).delete(catalog::model_remove).post(catalog::model_ask),
+        )
+        .route("/v2/artifacts", get(artifacts::artifact_list).post(artifacts::artifact_create))
+        .route("/v2/artifacts/{id}", get(artifacts::artifact_view))
         .route("/v2/pools", get(control::pool_list))
         .route("/v2/pools/{id}/health", get(control::pool_health))
         .route("/v2/meta/capabilities", get(control::capabilities_view))

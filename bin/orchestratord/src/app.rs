@@ -70,7 +70,7 @@ impl App {
         let bindings = settings::bindings(&replicas);
         let pools = Arc::new(Pools::new(replicas));
         let jobs = Arc::new(Jobs::new(settings::retention(config)));
-        let handle = SchedulerHandle::new();
+        let scheduler = SchedulerHandle::new();
         let dispatcher = Arc::new(Dispatcher {
             bindings,
             timeouts: settings::timeouts(&config.engine),
@@ -80,10 +80,12 @@ impl App {
             keeper: Arc::clone(&keeper),
         });
         let rules = settings::rules(config);
-        let scheduler = run(SchedulerParts {
+        let artifacts = settings::artifacts(config, &keeper, &metrics).context(StartRefused)?;
+        tracker.spawn(Arc::clone(&artifacts).work());
+        let scheduling = run(SchedulerParts {
             core: Scheduler::new(rules),
             sessions: rules.sessions,
-            handle: handle.clone(),
+            handle: scheduler.clone(),
             clock,
             jobs: Arc::clone(&jobs),
             pools: Arc::clone(&pools),
@@ -91,42 +93,41 @@ impl App {
             metrics: Arc::clone(&metrics),
             tracker: tracker.clone(),
             keeper: Arc::clone(&keeper),
+            artifacts: Arc::clone(&artifacts),
         });
         let journal =
             tracker.spawn(Arc::clone(&keeper.journal).run(Arc::clone(keeper.store()), Arc::clone(&metrics)));
         tracker.spawn(until(closing.clone(), Arc::clone(&keeper).flush_regularly()));
-        pools.announce(&handle);
-        tracker.spawn(until(closing.clone(), sweep(Arc::clone(&jobs), Arc::clone(&keeper), handle.clone())));
+        pools.announce(&scheduler);
+        tracker
+            .spawn(until(closing.clone(), sweep(Arc::clone(&jobs), Arc::clone(&keeper), scheduler.clone())));
+        let models = settings::models(&config.catalog, &keeper, &metrics).await.context(StartRefused)?;
+        tracker.spawn(until(closing.clone(), Arc::clone(&models).work()));
         let admission = Admission {
-            scheduler: handle.clone(),
+            scheduler: scheduler.clone(),
             clock,
             metrics: Arc::clone(&metrics),
             max_attempts: config.jobs.max_attempts,
             budget: rules.sessions.budget,
             likeness: RandomState::new(),
             keeper: Arc::clone(&keeper),
+            jobs: Arc::clone(&jobs),
+            models,
         };
         let reader = Reader { keeper: &keeper, admission: &admission, clock, read: api::task_again };
         let restored = Restored::load(&reader, config.jobs.retained_max).await.context(StartRefused)?;
         // They stand in their lines before the first engine is looked at.
-        restored.enter(&jobs, &handle, clock);
-        for index in 0..pools.len() {
-            let (pools, metrics) = (Arc::clone(&pools), Arc::clone(&metrics));
-            let watch = pools.watch(index, handle.clone(), metrics, config.engine.health_interval);
+        restored.enter(&jobs, &scheduler, clock);
+        let interval = config.engine.health_interval;
+        for watch in pools.watches(&scheduler, &metrics, interval) {
             tracker.spawn(until(closing.clone(), watch));
         }
-        let scheduler = tracker.spawn(scheduler);
         let gate = Arc::new(settings::gate_rules(config, closing)?);
-        let readers = Readers { scheduler: handle.clone(), tracker: tracker.clone() };
+        let readers = Readers { scheduler: scheduler.clone(), tracker: tracker.clone() };
         let state =
-            AppState { admission, scheduler: handle, jobs, pools, metrics, clock, readers, gate, keeper };
-        let server = Server {
-            router: api::router(state.clone()),
-            limits: config.limits.clone(),
-            tracker: connections.clone(),
-            closing: CancellationToken::new(),
-        };
-        let tasks = Tasks { scheduler, journal };
+            AppState { admission, scheduler, jobs, pools, metrics, clock, readers, gate, keeper, artifacts };
+        let server = server(config, &state, &connections);
+        let tasks = Tasks { scheduler: tracker.spawn(scheduling), journal };
         Ok(Self { server, state, tracker, connections, tasks, grace: config.shutdown_grace })
     }
 
@@ -156,6 +157,8 @@ impl App {
         stop_accepting.cancel();
         // What clients were told is kept before they are let go.
         let kept = timeout(CLOSE_TIME_MAX, state.keeper.journal.flushed()).await;
+        // What goes missing here is no more than a record of what was told.
+        drop(timeout(CLOSE_TIME_MAX, state.artifacts.drained()).await);
         connections.close();
         // A reader that does not take its last bytes cannot keep the process.
         let closed = timeout(CLOSE_TIME_MAX, connections.wait()).await;
@@ -164,6 +167,15 @@ impl App {
         tasks.scheduler.abort();
         tasks.journal.abort();
         Ok(())
+    }
+}
+
+fn server(config: &Config, state: &AppState, connections: &TaskTracker) -> Server {
+    Server {
+        router: api::router(state.clone()),
+        limits: config.limits.clone(),
+        tracker: connections.clone(),
+        closing: CancellationToken::new(),
     }
 }
 

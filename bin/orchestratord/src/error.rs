@@ -1,5 +1,7 @@
 //! Every failure becomes an answer here, and only here.
 
+mod artifacts;
+mod models;
 mod openai;
 
 pub(crate) use openai::in_openai_words;
@@ -102,12 +104,15 @@ impl ApiError {
 /// The status of each code.
 fn status(code: ErrorCode) -> StatusCode {
     match code {
-        ErrorCode::InvalidParams | ErrorCode::DeadlineUnmet | ErrorCode::BadHost => StatusCode::BAD_REQUEST,
+        ErrorCode::InvalidParams
+        | ErrorCode::DeadlineUnmet
+        | ErrorCode::BadHost
+        | ErrorCode::UntrustedArtifact => StatusCode::BAD_REQUEST,
         ErrorCode::MissingToken | ErrorCode::BadToken => StatusCode::UNAUTHORIZED,
         ErrorCode::NotFound => StatusCode::NOT_FOUND,
         ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ErrorCode::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-        ErrorCode::TaskIdConflict | ErrorCode::JobEnded => StatusCode::CONFLICT,
+        ErrorCode::TaskIdConflict | ErrorCode::ModelConflict | ErrorCode::JobEnded => StatusCode::CONFLICT,
         ErrorCode::StreamExpired => StatusCode::GONE,
         ErrorCode::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::Poisoned => StatusCode::UNPROCESSABLE_ENTITY,
@@ -203,6 +208,7 @@ impl From<AdmissionError> for ApiError {
             }
             AdmissionError::Overloaded => Refused.into(),
             AdmissionError::Storage => Self::storage(),
+            AdmissionError::Model(unfit) => unfit.into(),
             AdmissionError::Rejected(rejection) => rejection.into(),
         }
     }

@@ -10,12 +10,15 @@ use std::{
     time::Duration,
 };
 
+use catalog_core::{Outcome as Verdict, Untrusted};
 use orchestrator_core::{Admission, Outcome, PoolId, RejectReason, Rejection, SessionRefusal};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
+
+use crate::services::Unfit;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PoolLabel {
@@ -32,6 +35,11 @@ struct OutcomeLabel {
 struct ReasonLabel {
     pool_id: Arc<str>,
     reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerdictLabel {
+    outcome: &'static str,
 }
 
 type Counters<L> = Family<L, Counter<u64, AtomicU64>>;
@@ -60,6 +68,9 @@ pub(crate) struct Metrics {
     commit: Histogram,
     changes: Counter<u64, AtomicU64>,
     not_kept: Counter<u64, AtomicU64>,
+    model_bytes_read: Counter<u64, AtomicU64>,
+    models_verified: Counters<VerdictLabel>,
+    transcripts: Counters<VerdictLabel>,
 }
 
 impl Metrics {
@@ -89,6 +100,9 @@ impl Metrics {
         registry.register("orchd_store_commit_ms", "Milliseconds that a commit took", commit.clone());
         registry.register("orchd_store_changes", "Changes that were kept", changes.clone());
         registry.register("orchd_store_errors", "Commits that failed and are tried again", not_kept.clone());
+        let (model_bytes_read, models_verified) = models(&mut registry);
+        let transcripts = Counters::default();
+        registry.register("orchd_transcripts", "Transcripts of ended tasks", transcripts.clone());
         Self {
             registry,
             queue_depth,
@@ -100,6 +114,9 @@ impl Metrics {
             commit,
             changes,
             not_kept,
+            model_bytes_read,
+            models_verified,
+            transcripts,
         }
     }
 
@@ -173,6 +190,45 @@ impl Metrics {
         };
         self.health_checks.get_or_create(&OutcomeLabel { pool_id: label(pool), outcome }).inc();
     }
+}
+
+impl Metrics {
+    /// A part of a model's file was read.
+    pub(crate) fn model_bytes_read(&self, bytes: u64) {
+        self.model_bytes_read.inc_by(bytes);
+    }
+
+    pub(crate) fn model_verified(&self, found: Option<&Verdict>) {
+        let outcome = match found {
+            Some(Verdict::Pass) => "pass",
+            Some(Verdict::Warn(_)) => "warn",
+            Some(Verdict::Fail(_)) => "fail",
+            None => return,
+        };
+        self.models_verified.get_or_create(&VerdictLabel { outcome }).inc();
+    }
+
+    /// A transcript was stored, failed, or was dropped because too many waited.
+    pub(crate) fn transcript(&self, outcome: &'static str) {
+        self.transcripts.get_or_create(&VerdictLabel { outcome }).inc();
+    }
+
+    /// A task was refused for its model.
+    pub(crate) fn model_refused(&self, unfit: &Unfit) {
+        let reason = match unfit {
+            Unfit::Untrusted(Untrusted::Retired) => "model_retired",
+            Unfit::NotInCatalog | Unfit::Untrusted(_) => "untrusted_artifact",
+        };
+        self.rejected.get_or_create(&ReasonLabel { pool_id: NO_POOL.into(), reason }).inc();
+    }
+}
+
+/// What is counted of the catalog.
+fn models(registry: &mut Registry) -> (Counter<u64, AtomicU64>, Counters<VerdictLabel>) {
+    let (bytes, verified) = (Counter::default(), Counters::default());
+    registry.register("orchd_catalog_verify_bytes", "Bytes of model files that were read", bytes.clone());
+    registry.register("orchd_catalog_verifications", "Verifications of models, by outcome", verified.clone());
+    (bytes, verified)
 }
 
 /// Whether an engine answered a probe.

@@ -1,6 +1,7 @@
 //! What the server does, apart from how it is asked: admission, scheduling, dispatch, jobs, pools.
 
 mod admission;
+mod artifacts;
 mod dispatch;
 mod events;
 mod handle;
@@ -10,6 +11,7 @@ mod jobs;
 mod journal;
 mod keeper;
 mod likeness;
+mod models;
 mod narrate;
 mod pools;
 mod readers;
@@ -21,6 +23,7 @@ mod sessions;
 mod view;
 
 pub(crate) use admission::{Admission, AdmissionError, Admitted, IdFrom, NewTask};
+pub(crate) use artifacts::{Artifacts, Brought, CannotStore, Prompts, Transcripts};
 pub(crate) use dispatch::Dispatcher;
 pub(crate) use events::{millis, no_answer, on_time_probability, units};
 pub(crate) use handle::SchedulerHandle;
@@ -30,6 +33,7 @@ pub(crate) use job::{
 };
 pub(crate) use jobs::{Jobs, RetentionLimits};
 pub(crate) use keeper::{CannotRead, Keeper, Outlives};
+pub(crate) use models::{ModelError, Models, Shown, Step, Unfit};
 pub(crate) use pools::{Pools, ReplicaConfig, workload};
 pub(crate) use readers::{ReaderGuard, Readers};
 pub(crate) use restore::{Reader, Restored};

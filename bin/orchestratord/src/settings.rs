@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use adapter_host::{Binding, Bindings, Timeouts};
 use anyhow::Context;
+use artifact_store::{ArtifactStore, Limits as ArtifactLimits};
 use auth_min::{LoopbackPolicy, TokenAuthority};
+use catalog_core::{CatalogSettings, Roots, TrustPolicy, TrustedKeys};
 use config_schema::{
-    Config, EngineConfig, GpuPolicy, OnDamage, PoolConfig, SessionsConfig, StoreConfig, StoreKind,
+    CatalogConfig, Config, EngineConfig, GpuPolicy, OnDamage, PoolConfig, SessionsConfig, StoreConfig,
+    StoreKind, TrustRule,
 };
 use orchestrator_core::{Budget, Device, PoolId, ReplicaId, Rules, SessionRules};
 use store_api::{MemoryStore, Store};
@@ -17,7 +20,8 @@ use tracing::{info, warn};
 use crate::{
     adapters,
     clock::Clock,
-    services::{Keeper, Outlives, ReplicaConfig, RetentionLimits},
+    metrics::Metrics,
+    services::{Artifacts, Keeper, Models, Outlives, Prompts, ReplicaConfig, RetentionLimits, Transcripts},
     state::GateRules,
 };
 
@@ -117,6 +121,54 @@ fn store(config: &StoreConfig) -> anyhow::Result<(Arc<dyn Store>, Outlives)> {
             Ok((Arc::new(store), Outlives::Yes))
         }
     }
+}
+
+/// The catalog, with what earlier processes left of it.
+pub(crate) async fn models(
+    config: &CatalogConfig,
+    keeper: &Arc<Keeper>,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Arc<Models>> {
+    let policy = match config.trust {
+        TrustRule::Strict => TrustPolicy::Strict,
+        TrustRule::Permissive => TrustPolicy::Permissive,
+    };
+    let keys = TrustedKeys::new(&config.keys).context("catalog.keys")?;
+    let roots = Roots::new(&config.roots).context("catalog.roots")?;
+    let settings = CatalogSettings { policy, keys, ..CatalogSettings::default() };
+    Ok(Arc::new(Models::load(settings, roots, Arc::clone(keeper), Arc::clone(metrics)).await?))
+}
+
+/// The most artifacts; some hundred bytes of memory know each.
+const ARTIFACTS_MAX: usize = 200_000;
+
+/// The artifacts in the state folder, if there is one.
+pub(crate) fn artifacts(
+    config: &Config,
+    keeper: &Arc<Keeper>,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Arc<Artifacts>> {
+    let limits = ArtifactLimits {
+        quota_bytes: config.artifacts.quota_bytes,
+        artifact_bytes_max: config.artifacts.bytes_max,
+        age_max: config.artifacts.retention,
+        count_max: ARTIFACTS_MAX,
+    };
+    let store = match config.store.kind {
+        StoreKind::Memory => None,
+        StoreKind::Sqlite => {
+            let folder = config.store.folder.join("artifacts");
+            Some(ArtifactStore::open(&folder, limits).context("the artifacts of the state folder")?)
+        }
+    };
+    let prompts = match config.artifacts.transcripts {
+        config_schema::Transcripts::Off => None,
+        config_schema::Transcripts::Redacted => Some(Prompts::Redacted),
+        config_schema::Transcripts::On => Some(Prompts::Kept),
+    };
+    let transcripts =
+        prompts.map(|prompts| Transcripts::new(prompts, Arc::clone(keeper), Arc::clone(metrics)));
+    Ok(Arc::new(Artifacts::new(store, limits.artifact_bytes_max, keeper.clock(), transcripts)))
 }
 
 fn sessions(sessions: &SessionsConfig) -> SessionRules {

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Clock,
     metrics::Metrics,
-    services::{Admission, Jobs, Keeper, Pools, Readers, SchedulerHandle},
+    services::{Admission, Artifacts, Jobs, Keeper, Models, Pools, Readers, SchedulerHandle},
 };
 
 /// The handles.
@@ -25,6 +25,7 @@ pub(crate) struct AppState {
     pub(crate) readers: Readers,
     pub(crate) gate: Arc<GateRules>,
     pub(crate) keeper: Arc<Keeper>,
+    pub(crate) artifacts: Arc<Artifacts>,
 }
 
 macro_rules! handle {
@@ -47,6 +48,13 @@ handle! {
     readers: Readers,
     gate: Arc<GateRules>,
     keeper: Arc<Keeper>,
+    artifacts: Arc<Artifacts>,
+}
+
+impl FromRef<AppState> for Arc<Models> {
+    fn from_ref(state: &AppState) -> Self {
+        Arc::clone(&state.admission.models)
+    }
 }
 
 /// What the gate checks by.

@@ -20,6 +20,8 @@ pub enum ErrorCode {
     MethodNotAllowed,
     /// The id is taken by another request.
     TaskIdConflict,
+    /// The id is taken by another model.
+    ModelConflict,
     /// The job ended before.
     JobEnded,
     /// The stream is past its retention.
@@ -40,8 +42,10 @@ pub enum ErrorCode {
     PoolUnready,
     /// There is no pool, or it cannot be reached, or may not run this.
     PoolUnavailable,
-    /// No pool serves the model.
+    /// No pool serves the model, or it is retired.
     ModelNotAvailable,
+    /// The model failed its verification, or does not prove what the policy asks for.
+    UntrustedArtifact,
     /// The node named is not there.
     NodeUnavailable,
     /// The engine took too long.
@@ -67,6 +71,7 @@ impl ErrorCode {
             Self::NotFound => "NOT_FOUND",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::TaskIdConflict => "TASK_ID_CONFLICT",
+            Self::ModelConflict => "MODEL_CONFLICT",
             Self::JobEnded => "JOB_ENDED",
             Self::StreamExpired => "STREAM_EXPIRED",
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
@@ -78,6 +83,7 @@ impl ErrorCode {
             Self::PoolUnready => "POOL_UNREADY",
             Self::PoolUnavailable => "POOL_UNAVAILABLE",
             Self::ModelNotAvailable => "MODEL_NOT_AVAILABLE",
+            Self::UntrustedArtifact => "UNTRUSTED_ARTIFACT",
             Self::NodeUnavailable => "NODE_UNAVAILABLE",
             Self::DecodeTimeout => "DECODE_TIMEOUT",
             Self::WorkerReset => "WORKER_RESET",
@@ -120,7 +126,9 @@ mod tests {
 
     #[test]
     fn a_code_reads_the_same_as_text_and_in_json() {
-        for code in [ErrorCode::InvalidParams, ErrorCode::QueueFullDropLru, ErrorCode::WorkerReset] {
+        let untrusted = ErrorCode::UntrustedArtifact;
+        for code in [ErrorCode::InvalidParams, ErrorCode::QueueFullDropLru, ErrorCode::WorkerReset, untrusted]
+        {
             assert_eq!(serde_json::to_string(&code).unwrap(), format!("\"{}\"", code.as_str()));
         }
     }

@@ -5,21 +5,28 @@
 //! contract; a request may carry unknown fields, which are ignored.
 #![warn(missing_docs)]
 
+mod artifacts;
 mod errors;
 mod events;
 mod explain;
+mod models;
 mod openai;
 mod pools;
 mod raw;
 mod sessions;
 mod tasks;
 
+pub use artifacts::{ArtifactCreated, ArtifactList, ArtifactView, CreateArtifact};
 pub use errors::{ErrorBody, ErrorCode};
 pub use events::{
     EndEvent, ErrorEvent, FinishReason, MetricsEvent, Recovery, RecoveryMode, StartedEvent,
     VerboseMetricsEvent,
 };
 pub use explain::{CandidateView, ChoiceView, ExplainView, StartView};
+pub use models::{
+    ModelHeader, ModelPage, ModelSbom, ModelSignature, ModelState, ModelView, RegisterModel, SetModelState,
+    VerificationView, VerifyOutcome, VerifyView, VerifyingState, VerifyingView, VramView,
+};
 pub use openai::{OpenAiError, OpenAiErrorBody, OpenAiModel, OpenAiModels};
 pub use pools::{
     CapabilitiesView, EngineView, PoolHealth, PoolList, PoolMetrics, PoolView, ReplicaView, VersionView,

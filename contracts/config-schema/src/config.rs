@@ -10,8 +10,8 @@ use url::Url;
 use crate::{
     hosts::HostRule,
     kind::{
-        AdmissionPolicy, EngineKind, ExtraFields, GpuPolicy, LogFormat, LoopbackRule, OnDamage,
-        PlacementKind, ProxyTrust, StoreKind,
+        AdmissionPolicy, EngineKind, ExtraFields, GpuPolicy, LogFormat, LoopbackRule, OnDamage, Outbound,
+        PlacementKind, ProxyTrust, StoreKind, Transcripts, TrustRule,
     },
     secret::Secret,
 };
@@ -45,6 +45,10 @@ pub struct Config {
     pub sessions: SessionsConfig,
     /// What outlives the process, and where.
     pub store: StoreConfig,
+    /// Which models may be used, and where they come from.
+    pub catalog: CatalogConfig,
+    /// What jobs may leave behind.
+    pub artifacts: ArtifactsConfig,
     /// What becomes of fields of `OpenAI`'s API that this server does not know.
     pub extra_fields: ExtraFields,
     /// How long running jobs may go on after the signal to stop.
@@ -176,4 +180,32 @@ pub struct StoreConfig {
     pub commit_timeout: Duration,
     /// What a start does when something in the folder is damaged.
     pub on_damage: OnDamage,
+}
+
+/// Which models may be used, and where they come from.
+#[derive(Debug, Clone)]
+pub struct CatalogConfig {
+    /// The folders below which model files may lie.
+    pub roots: Vec<PathBuf>,
+    /// How much must be known of a model before it is used.
+    pub trust: TrustRule,
+    /// Names of keys, and base64 of the 32 bytes of each.
+    pub keys: Vec<(String, String)>,
+    /// Whether models may be fetched.
+    pub outbound: Outbound,
+    /// The hosts that they may be fetched from, each perhaps with a port.
+    pub hosts: Vec<String>,
+}
+
+/// What jobs may leave behind.
+#[derive(Debug, Clone)]
+pub struct ArtifactsConfig {
+    /// The most bytes of all artifacts together.
+    pub quota_bytes: u64,
+    /// The most bytes of one artifact.
+    pub bytes_max: u64,
+    /// How long an artifact is kept after it was last stored.
+    pub retention: Duration,
+    /// What of a task that ended is kept as its transcript.
+    pub transcripts: Transcripts,
 }

@@ -7,14 +7,14 @@ use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use crate::{
     config::{
-        AdmissionConfig, AuthConfig, Config, EngineConfig, JobsConfig, Limits, LogConfig, PoolConfig,
-        SessionsConfig, StoreConfig,
+        AdmissionConfig, ArtifactsConfig, AuthConfig, CatalogConfig, Config, EngineConfig, JobsConfig,
+        Limits, LogConfig, PoolConfig, SessionsConfig, StoreConfig,
     },
     fault::{Fault, Problem, Source},
     hosts::HostRule,
     kind::{
-        AdmissionPolicy, EngineKind, ExtraFields, GpuPolicy, LoopbackRule, OnDamage, PlacementKind,
-        ProxyTrust, StoreKind,
+        AdmissionPolicy, EngineKind, ExtraFields, GpuPolicy, LoopbackRule, OnDamage, Outbound, PlacementKind,
+        ProxyTrust, StoreKind, Transcripts, TrustRule,
     },
     layers::Open,
     secret::Secret,
@@ -224,6 +224,19 @@ fn blank() -> Config {
             folder: PathBuf::new(),
             commit_timeout: Duration::ZERO,
             on_damage: OnDamage::Refuse,
+        },
+        catalog: CatalogConfig {
+            roots: Vec::new(),
+            trust: TrustRule::Strict,
+            keys: Vec::new(),
+            outbound: Outbound::Off,
+            hosts: Vec::new(),
+        },
+        artifacts: ArtifactsConfig {
+            quota_bytes: 0,
+            bytes_max: 0,
+            retention: Duration::ZERO,
+            transcripts: Transcripts::Off,
         },
         extra_fields: ExtraFields::Refuse,
         shutdown_grace: Duration::ZERO,

@@ -153,6 +153,35 @@ kind! {
         Repair = "true",
     }
 }
+kind! {
+    /// How much must be known of a model before it is used.
+    TrustRule {
+        /// Nothing, as long as nothing speaks against it.
+        Permissive = "permissive",
+        /// It is in the catalog, its file was verified, and a trusted key signed it.
+        Strict = "strict",
+    }
+}
+kind! {
+    /// Whether the server may fetch models from the network.
+    Outbound {
+        /// It opens no connection but those to engines.
+        Off = "off",
+        /// It may, from the hosts that are listed.
+        Allow = "allow",
+    }
+}
+kind! {
+    /// What of a task that ended is kept as its transcript.
+    Transcripts {
+        /// Nothing.
+        Off = "off",
+        /// The answer; of the prompt only its length and digest.
+        Redacted = "redacted",
+        /// Prompt and answer.
+        On = "on",
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -25,14 +25,14 @@ mod table;
 mod value;
 
 pub use config::{
-    AdmissionConfig, AuthConfig, Config, EngineConfig, JobsConfig, Limits, LogConfig, PoolConfig,
-    SessionsConfig, StoreConfig,
+    AdmissionConfig, ArtifactsConfig, AuthConfig, CatalogConfig, Config, EngineConfig, JobsConfig, Limits,
+    LogConfig, PoolConfig, SessionsConfig, StoreConfig,
 };
 pub use fault::{Fault, Source};
 pub use hosts::HostRule;
 pub use kind::{
-    AdmissionPolicy, EngineKind, ExtraFields, GpuPolicy, LogFormat, LoopbackRule, OnDamage, PlacementKind,
-    ProxyTrust, StoreKind, UnknownWord,
+    AdmissionPolicy, EngineKind, ExtraFields, GpuPolicy, LogFormat, LoopbackRule, OnDamage, Outbound,
+    PlacementKind, ProxyTrust, StoreKind, Transcripts, TrustRule, UnknownWord,
 };
 pub use layers::Layers;
 pub use secret::Secret;

@@ -10,7 +10,7 @@ use crate::{
     pool,
     secret::Secret,
     setting::{Preset, Reach, Setting},
-    value::{addr, amount, choice, count, line, millis, size, whole},
+    value::{addr, amount, choice, count, folder, host, key, line, list, millis, size, whole},
 };
 
 const MINUTE_MS: u64 = 60_000;
@@ -72,6 +72,26 @@ pub static SETTINGS: &[Setting] = &[
         "sqlite", |draft, text| put(&mut draft.config.store.kind, choice(text))),
     row(["store.commit_timeout_ms", "ORCHD_STORE_COMMIT_TIMEOUT_MS", "MS", "How long a task may wait for its commit before it is refused"],
         "5000", |draft, text| put(&mut draft.config.store.commit_timeout, millis(text, SHORT))),
+
+    derived(["catalog.roots", "ORCHD_CATALOG_ROOTS", "DIR,...", "The folders below which model files may lie"],
+        Reach::Everywhere, "none", |draft, text| list(text, folder).map(|roots| draft.config.catalog.roots = roots)),
+    row(["catalog.trust", "ORCHD_CATALOG_TRUST", "permissive|strict", "What a model must prove; strict asks for a digest and a signature"],
+        "permissive", |draft, text| put(&mut draft.config.catalog.trust, choice(text))),
+    derived(["catalog.keys", "ORCHD_CATALOG_KEYS", "NAME:BASE64,...", "The ed25519 public keys that may sign models"],
+        Reach::Everywhere, "none", |draft, text| list(text, key).map(|keys| draft.config.catalog.keys = keys)),
+    row(["catalog.outbound", "ORCHD_CATALOG_OUTBOUND", "off|allow", "Whether models may be fetched from the network"],
+        "off", |draft, text| put(&mut draft.config.catalog.outbound, choice(text))),
+    derived(["catalog.hosts", "ORCHD_CATALOG_HOSTS", "HOST,...", "The hosts that models may be fetched from"],
+        Reach::Everywhere, "none", |draft, text| list(text, host).map(|hosts| draft.config.catalog.hosts = hosts)),
+
+    row(["artifacts.quota_bytes", "ORCHD_ARTIFACTS_QUOTA_BYTES", "BYTES", "How many bytes all artifacts together may take"],
+        "1073741824", |draft, text| put(&mut draft.config.artifacts.quota_bytes, whole(text, 4_096..=1 << 50))),
+    row(["artifacts.bytes_max", "ORCHD_ARTIFACTS_BYTES_MAX", "BYTES", "The largest artifact"],
+        "16777216", |draft, text| put(&mut draft.config.artifacts.bytes_max, whole(text, 1..=1 << 30))),
+    row(["artifacts.retention_ms", "ORCHD_ARTIFACTS_RETENTION_MS", "MS", "How long an artifact is kept"],
+        "604800000", |draft, text| put(&mut draft.config.artifacts.retention, millis(text, 1..=3_650 * DAY_MS))),
+    row(["artifacts.transcripts", "ORCHD_ARTIFACTS_TRANSCRIPTS", "on|off|redacted", "Whether ended tasks leave transcripts; redacted leaves out prompts"],
+        "redacted", |draft, text| put(&mut draft.config.artifacts.transcripts, choice(text))),
 
     row(["jobs.max_attempts", "ORCHD_JOBS_MAX_ATTEMPTS", "N", "How many engines may be tried before the first token"],
         "2", |draft, text| put(&mut draft.config.jobs.max_attempts, count(text, 1..=5))),

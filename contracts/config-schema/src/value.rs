@@ -1,6 +1,11 @@
 //! Reading one value from text: numbers in a range, durations, choices, addresses.
 
-use std::{net::SocketAddr, ops::RangeInclusive, time::Duration};
+use std::{
+    net::SocketAddr,
+    ops::RangeInclusive,
+    path::{Component, PathBuf},
+    time::Duration,
+};
 
 use crate::{fault::Problem, kind::Choice, suggest::nearest};
 
@@ -82,6 +87,46 @@ pub(crate) fn line(text: &str) -> Result<String, Problem> {
         return Err(Problem::new(format!("{} holds a control character", shown(text))));
     }
     Ok(text.to_owned())
+}
+
+/// A comma list, whose items have no blanks around them.
+pub(crate) fn list<T>(text: &str, read: fn(&str) -> Result<T, Problem>) -> Result<Vec<T>, Vec<Problem>> {
+    let (mut items, mut problems) = (Vec::new(), Vec::new());
+    for item in line(text)?.split(',') {
+        match read(item.trim()) {
+            Ok(item) => items.push(item),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(items) } else { Err(problems) }
+}
+
+/// A folder by its whole path.
+pub(crate) fn folder(text: &str) -> Result<PathBuf, Problem> {
+    let path = PathBuf::from(text);
+    let climbs = path.components().any(|part| part == Component::ParentDir);
+    if path.is_absolute() && !climbs {
+        return Ok(path);
+    }
+    Err(Problem::new(format!("{} is not an absolute path without `..`", shown(text))))
+}
+
+/// A public key behind its name.
+pub(crate) fn key(text: &str) -> Result<(String, String), Problem> {
+    let word = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_graphic());
+    match text.split_once(':') {
+        Some((name, key)) if word(name) && word(key) => Ok((name.to_owned(), key.to_owned())),
+        _ => Err(Problem::new(format!("{} is not a name, `:` and base64 of a public key", shown(text)))),
+    }
+}
+
+/// A host to fetch from, perhaps with a port.
+pub(crate) fn host(text: &str) -> Result<String, Problem> {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_:[]".contains(&byte);
+    if !text.is_empty() && text.bytes().all(allowed) {
+        return Ok(text.to_owned());
+    }
+    Err(Problem::new(format!("{} is not a host in lower case, or a host, `:` and a port", shown(text))))
 }
 
 #[cfg(test)]

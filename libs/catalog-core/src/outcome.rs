@@ -34,6 +34,15 @@ pub enum WarnReason {
         /// What is wrong with it.
         why: String,
     },
+    /// It is called by a name alone, so no file is known that could be read.
+    #[error("the model is called by a name, and no file is known that could be verified")]
+    NoFile,
+    /// Its file is elsewhere and was not fetched.
+    #[error("nothing was fetched: {why}")]
+    NotFetched {
+        /// What was in the way.
+        why: String,
+    },
     /// No signature was found valid, and the policy asks for none.
     #[error("no valid signature is known")]
     Unsigned,
@@ -75,6 +84,35 @@ pub enum FailReason {
         /// What the system said.
         what: String,
     },
+}
+
+impl WarnReason {
+    /// The reason as one word, as records write it.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::NoDigest => "no_digest",
+            Self::UnreadableHeader { .. } => "unreadable_header",
+            Self::NoFile => "no_file",
+            Self::NotFetched { .. } => "not_fetched",
+            Self::Unsigned => "unsigned",
+        }
+    }
+}
+
+impl FailReason {
+    /// The reason as one word, as records write it.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Mismatch { .. } => "mismatch",
+            Self::Missing => "missing",
+            Self::OutsideRoots => "outside_roots",
+            Self::Symlink => "symlink",
+            Self::NotAFile => "not_a_file",
+            Self::ChangedWhileRead => "changed_while_read",
+            Self::Truncated => "truncated",
+            Self::Io { .. } => "io",
+        }
+    }
 }
 
 impl From<CannotOpen> for FailReason {
@@ -152,6 +190,8 @@ mod tests {
             Outcome::Pass,
             Outcome::Warn(WarnReason::NoDigest),
             Outcome::Warn(WarnReason::UnreadableHeader { why: "x".to_owned() }),
+            Outcome::Warn(WarnReason::NoFile),
+            Outcome::Warn(WarnReason::NotFetched { why: "x".to_owned() }),
             Outcome::Warn(WarnReason::Unsigned),
             Outcome::Fail(FailReason::Mismatch { expected: digest, found: Digest::new([2; 32]) }),
             Outcome::Fail(FailReason::Missing),
@@ -160,6 +200,12 @@ mod tests {
             let made = verification(outcome);
             let json = serde_json::to_string(&made).unwrap();
             assert_eq!(serde_json::from_str::<Verification>(&json).unwrap(), made, "{json}");
+            let word = match &made.outcome {
+                Outcome::Pass => "pass",
+                Outcome::Warn(reason) => reason.as_str(),
+                Outcome::Fail(reason) => reason.as_str(),
+            };
+            assert!(json.contains(&format!("\"{word}\"")), "{word} is not in {json}");
         }
         let oldest: Verification = serde_json::from_str(r#"{"outcome":"pass","later":1}"#).unwrap();
         assert_eq!(oldest, Verification { facts: None, at_ms: 0, ..verification(Outcome::Pass) });

@@ -6,6 +6,7 @@ use axum::{
     extract::{FromRequest, Request},
     http::{HeaderMap, header},
 };
+use config_schema::Limits;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
@@ -32,14 +33,21 @@ impl FromRequest<AppState> for JsonBytes {
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
         let limits = &state.gate.limits;
-        let (head, body) = request.into_parts();
-        check_media(&head.headers)?;
-        check_length(&head.headers, limits.body_bytes_max)?;
-        let bytes = timeout(limits.body_timeout, collect(body, limits.body_bytes_max)).await;
-        bytes
-            .map_err(|_late| ApiError::new(ErrorCode::RequestTimeout, "the body did not arrive in time"))?
-            .map(Self)
+        json_bytes(request, limits, limits.body_bytes_max).await.map(Self)
     }
+}
+
+/// The body of a request that says that it is JSON, with `bytes_max` in place of the usual bound.
+pub(super) async fn json_bytes(
+    request: Request,
+    limits: &Limits,
+    bytes_max: usize,
+) -> Result<Bytes, ApiError> {
+    let (head, body) = request.into_parts();
+    check_media(&head.headers)?;
+    check_length(&head.headers, bytes_max)?;
+    let bytes = timeout(limits.body_timeout, collect(body, bytes_max)).await;
+    bytes.map_err(|_late| ApiError::new(ErrorCode::RequestTimeout, "the body did not arrive in time"))?
 }
 
 // H21

@@ -4,6 +4,7 @@
 //! refused with the name of its field.
 
 pub(super) mod checks;
+mod declared;
 mod need;
 mod place;
 mod sampling;
@@ -18,12 +19,15 @@ use orchestrator_core::{AfterTokens, Budget, JobId, NewJob, Priority, Requiremen
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-pub(super) use self::need::{Need, Seen};
+pub(super) use self::{
+    declared::{declared, model_state},
+    need::{Need, Seen},
+};
 use crate::{
     error::ApiError,
     services::{
-        Durability, IdFrom, JobEntry, JobFacts, NewTask, OnDisconnect, OnEngineLoss, OnTheWay, SavedTask,
-        Surface, workload,
+        Durability, IdFrom, JobEntry, JobFacts, Models, NewTask, OnDisconnect, OnEngineLoss, OnTheWay,
+        SavedTask, Surface, workload,
     },
 };
 
@@ -41,14 +45,14 @@ pub(crate) struct Asked {
 }
 
 /// Checks a request and makes a task of it.
-pub(crate) fn new_task(wire: &CreateTask, asked: Asked) -> Result<NewTask, ApiError> {
+pub(crate) fn new_task(wire: &CreateTask, asked: Asked, models: &Models) -> Result<NewTask, ApiError> {
     let (id, id_from) = match (&wire.task_id, &asked.idempotency_key) {
         (Some(given), _) => (checks::uuid("task_id", given)?, IdFrom::Client),
         (None, Some(key)) => (checks::id_of_key(key)?, IdFrom::Client),
         (None, None) => (Uuid::now_v7(), IdFrom::Server),
     };
     let session_id = wire.session_id.as_deref().map(|given| checks::uuid("session_id", given)).transpose()?;
-    let model = checks::model("model_ref", &wire.model_ref)?;
+    let model = checks::model("model_ref", &wire.model_ref, models)?;
     let (work, need) = work::work(wire, id)?;
     let text = canonical(wire);
     let facts = JobFacts {
@@ -99,7 +103,7 @@ pub(crate) fn new_task(wire: &CreateTask, asked: Asked) -> Result<NewTask, ApiEr
 }
 
 /// Makes a task of a request that was accepted before the server started.
-pub(crate) fn task_again(saved: &SavedTask) -> Result<NewTask, ApiError> {
+pub(crate) fn task_again(saved: &SavedTask, models: &Models) -> Result<NewTask, ApiError> {
     let wire: CreateTask = super::body::decode(saved.task.text().as_bytes())?;
     let wire = CreateTask { task_id: Some(saved.id.clone()), ..wire };
     let identity = saved.identity.parse();
@@ -109,7 +113,7 @@ pub(crate) fn task_again(saved: &SavedTask) -> Result<NewTask, ApiError> {
         traceparent: saved.traceparent.as_deref().map(Arc::from),
         idempotency_key: None,
     };
-    new_task(&wire, asked)
+    new_task(&wire, asked, models)
 }
 
 /// Which engines may run it.

@@ -1,6 +1,7 @@
 //! From the server's nouns to answers.
 
 mod explain;
+mod model;
 mod session;
 
 use api_types::{
@@ -20,6 +21,7 @@ pub(crate) use crate::services::{state, task_summary};
 
 pub(crate) use self::{
     explain::explain,
+    model::{model, verification},
     session::{budget_headers, session},
 };
 

@@ -9,8 +9,10 @@ use super::{
     handle::SchedulerHandle,
     inbox::{Answer, Submission},
     job::{JobEntry, OnTheWay},
+    jobs::Jobs,
     keeper::Keeper,
     likeness::likeness,
+    models::{Models, Unfit},
     narrate,
 };
 use crate::{clock::Clock, metrics::Metrics};
@@ -58,6 +60,8 @@ pub(crate) enum AdmissionError {
     Overloaded,
     /// It cannot be kept.
     Storage,
+    /// Its model may not be used.
+    Model(Unfit),
 }
 
 /// The desk's way to the queue.
@@ -72,6 +76,8 @@ pub(crate) struct Admission {
     /// Keyed anew in each process, so that nobody can make a request look like another one.
     pub(crate) likeness: RandomState,
     pub(crate) keeper: Arc<Keeper>,
+    pub(crate) jobs: Arc<Jobs>,
+    pub(crate) models: Arc<Models>,
 }
 
 impl Admission {
@@ -85,7 +91,7 @@ impl Admission {
             }
             Err(AdmissionError::Overloaded) => self.metrics.overloaded(),
             Err(AdmissionError::Storage) => self.metrics.not_kept(),
-            Err(AdmissionError::Conflict) | Ok(_) => {}
+            Err(AdmissionError::Conflict | AdmissionError::Model(_)) | Ok(_) => {}
         }
         result
     }
@@ -110,6 +116,10 @@ impl Admission {
     }
 
     async fn ask(&self, task: NewTask) -> Result<Admitted, AdmissionError> {
+        // What was accepted before is not refused when it is asked for again.
+        if self.jobs.find(task.entry.facts.id).is_none() {
+            self.models.check(&task.entry.facts.model_ref).map_err(AdmissionError::Model)?;
+        }
         let job = self.prepare(&task, self.clock.now());
         let NewTask { entry, on_the_way, .. } = task;
         if on_the_way.is_some() && !self.keeper.keeps_up() {

@@ -14,7 +14,10 @@ use parking_lot::Mutex;
 use store_api::{
     Applied, Change, JobKey, NewJob, OwnerId, RecordKey, Segment, Shelf, Store, StoreError, WallMillis,
 };
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
 use uuid::Uuid;
 
 use super::{
@@ -122,6 +125,15 @@ impl Keeper {
                 Ok(_) | Err(_) => Kept::Refused,
             });
         });
+    }
+
+    /// Leaves a change now, and waits for it later: false when it is not kept, or not in time.
+    pub(crate) fn keep(&self, change: Change) -> impl Future<Output = bool> + Send + use<> {
+        let (tell, told) = oneshot::channel();
+        // Nobody may be waiting any more.
+        self.journal.push_then(change, move |result| tell.send(result.is_ok()).unwrap_or_default());
+        let patience = self.patience;
+        async move { timeout(patience, told).await.is_ok_and(|told| told == Ok(true)) }
     }
 
     /// Waits until a job that came in is kept. False when it is not, and will not be in time.

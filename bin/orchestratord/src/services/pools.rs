@@ -55,11 +55,6 @@ impl Pools {
         Self { replicas: replicas.into_iter().map(watch).collect() }
     }
 
-    /// How many replicas there are to be watched.
-    pub(crate) fn len(&self) -> usize {
-        self.replicas.len()
-    }
-
     /// Has a replica looked at without waiting for its turn.
     pub(crate) fn look_now(&self, pool: &PoolId, replica: &ReplicaId) {
         if let Some(watched) = self.find(pool, replica) {
@@ -97,8 +92,22 @@ impl Pools {
         }
     }
 
+    /// What looks at the replicas, each of them for ever.
+    pub(crate) fn watches(
+        self: &Arc<Self>,
+        scheduler: &SchedulerHandle,
+        metrics: &Arc<Metrics>,
+        interval: Duration,
+    ) -> impl Iterator<Item = impl Future<Output = ()> + Send + use<>> {
+        let watch = move |index| {
+            let (scheduler, metrics) = (scheduler.clone(), Arc::clone(metrics));
+            Arc::clone(self).watch(index, scheduler, metrics, interval)
+        };
+        (0..self.replicas.len()).map(watch)
+    }
+
     /// Looks at one replica for ever: once in each interval, and whenever asked to.
-    pub(crate) async fn watch(
+    async fn watch(
         self: Arc<Self>,
         index: usize,
         scheduler: SchedulerHandle,

@@ -26,6 +26,7 @@ use super::{
     },
     jobs::Jobs,
     keeper::{Keeper, parts},
+    models::Models,
     saved::{self, Said, SavedEnd, SavedProgress, SavedSession, SavedTask},
 };
 use crate::{
@@ -38,7 +39,7 @@ use crate::{
 const PAGE: usize = 2_000;
 
 /// Makes a task of a request that was kept.
-pub(crate) type ReadTask = fn(&SavedTask) -> Result<NewTask, ApiError>;
+pub(crate) type ReadTask = fn(&SavedTask, &Models) -> Result<NewTask, ApiError>;
 
 /// Jobs of earlier processes.
 #[derive(Default)]
@@ -135,7 +136,8 @@ impl Reader<'_> {
     async fn live(&self, job: StoredJob) -> anyhow::Result<(Arc<JobEntry>, Next)> {
         let saved: SavedTask = saved::read(&job.body)?;
         let progress = job.note.as_deref().map(saved::read::<SavedProgress>).transpose()?;
-        let task = (self.read)(&saved).map_err(|error| anyhow!("{}", error.body().message))?;
+        let task = (self.read)(&saved, &self.admission.models)
+            .map_err(|error| anyhow!("{}", error.body().message))?;
         let stream = self.keeper.store().stream(job.key).await?;
         let life = job.ids_reserved / IDS_PER_LIFE;
         let log = JobLog::restored(&parts(stream), life * IDS_PER_LIFE)?;

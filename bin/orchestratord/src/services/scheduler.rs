@@ -23,6 +23,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use super::{
+    artifacts::Artifacts,
     dispatch::Dispatcher,
     events,
     handle::SchedulerHandle,
@@ -48,6 +49,7 @@ pub(crate) struct SchedulerParts {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tracker: TaskTracker,
     pub(crate) keeper: Arc<Keeper>,
+    pub(crate) artifacts: Arc<Artifacts>,
 }
 
 /// Runs until the process ends.
@@ -210,6 +212,7 @@ impl Owner {
         // What it used is kept before its end: a crash between the two must not give it back.
         self.keep_session(entry.facts.session());
         let session = self.parts.core.session(now, entry.facts.session());
+        let order = entry.order();
         let status = entry.ended(now, end, session.map(|session| session.remaining));
         let pool = status.admission.as_ref().map(|admission| admission.pool.clone());
         let waiting =
@@ -218,6 +221,7 @@ impl Owner {
         let human = narrate::ended(&entry, &status, end);
         entry.log.seal(&events::last(&entry, &status, end, depth, human));
         self.parts.keeper.ended(&entry, now);
+        self.parts.artifacts.task_ended(&entry, order);
         self.parts.keeper.swept(self.parts.jobs.ended(&entry, now));
     }
 

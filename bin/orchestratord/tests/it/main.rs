@@ -5,8 +5,10 @@
 
 mod support;
 
+mod artifacts;
 mod auth;
 mod cancel;
+mod catalog;
 mod churn;
 mod daemon;
 mod durable;

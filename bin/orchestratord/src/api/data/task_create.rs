@@ -37,7 +37,7 @@ pub(crate) async fn task_create(
         traceparent: traceparent(&headers),
         idempotency_key: key.map(|key| String::from_utf8_lossy(key.as_bytes()).into_owned()),
     };
-    let task = from_wire::new_task(&wire, asked)?;
+    let task = from_wire::new_task(&wire, asked, &admission.models)?;
     let (status, id, granted) = match admission.admit(task).await? {
         Admitted::Fresh(id, granted) => (StatusCode::ACCEPTED, id, granted),
         Admitted::Repeated(id, granted) => (StatusCode::OK, id, granted),

@@ -6,7 +6,7 @@ use catalog_core::{MalformedModelRef, ModelRef};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::error::ApiError;
+use crate::{error::ApiError, services::Models};
 
 /// No model's context comes near to this.
 const TOKENS_MAX: u32 = 16 * 1024 * 1024;
@@ -66,7 +66,7 @@ pub(in crate::api) fn id_of_key(key: &str) -> Result<Uuid, ApiError> {
 }
 
 /// The name by which engines call the model that is meant.
-pub(in crate::api) fn model(field: &str, given: &str) -> Result<Arc<str>, ApiError> {
+pub(in crate::api) fn model(field: &str, given: &str, models: &Models) -> Result<Arc<str>, ApiError> {
     let refused = |problem: MalformedModelRef| ApiError::invalid(field, problem.to_string());
-    given.parse::<ModelRef>().map(|model| Arc::clone(model.name())).map_err(refused)
+    given.parse::<ModelRef>().map(|model| models.name_of(&model)).map_err(refused)
 }

@@ -14,7 +14,7 @@ use super::{
     super::{body::JsonBytes, to_wire},
     answer,
     caller::Caller,
-    request::{self, Answering},
+    request::{self, Answering, Rules},
 };
 use crate::{
     error::ApiError,
@@ -64,7 +64,8 @@ pub(super) async fn embeddings(
 
 //= ORCH-3200
 async fn serve(desk: Desk, route: Route, caller: Caller, body: &[u8]) -> Result<Response, ApiError> {
-    let (task, answering) = request::read(route, body, caller, desk.gate.extra_fields)?;
+    let rules = Rules { extras: desk.gate.extra_fields, models: &desk.admission.models };
+    let (task, answering) = request::read(route, body, caller, rules)?;
     let entry = Arc::clone(&task.entry);
     // The reader is there before the job is, so that a client that leaves meanwhile takes it along.
     let reader = desk.readers.enter(&entry);

@@ -17,7 +17,8 @@ use super::{
 use crate::{
     error::ApiError,
     services::{
-        Durability, IdFrom, JobEntry, JobFacts, NewTask, OnDisconnect, OnEngineLoss, Surface, workload,
+        Durability, IdFrom, JobEntry, JobFacts, Models, NewTask, OnDisconnect, OnEngineLoss, Surface,
+        workload,
     },
 };
 
@@ -39,16 +40,25 @@ pub(super) enum Answering {
     Whole,
 }
 
+/// What a call is read by.
+#[derive(Clone, Copy)]
+pub(super) struct Rules<'a> {
+    /// What becomes of fields that are unknown here.
+    pub(super) extras: ExtraFields,
+    /// How engines call the models that clients name.
+    pub(super) models: &'a Models,
+}
+
 /// Checks a call and makes a task of it.
 //= ORCH-3201
 pub(super) fn read(
     route: Route,
     body: &[u8],
     caller: Caller,
-    extras: ExtraFields,
+    rules: Rules<'_>,
 ) -> Result<(NewTask, Answering), ApiError> {
     let members = Members::read(body)?;
-    if let Some(name) = members.other_than(KNOWN).filter(|_| extras == ExtraFields::Refuse) {
+    if let Some(name) = members.other_than(KNOWN).filter(|_| rules.extras == ExtraFields::Refuse) {
         return Err(ApiError::invalid(name, "is not known here, and unknown fields are refused"));
     }
     let model: String = members.required("model", "a text")?;
@@ -65,7 +75,7 @@ pub(super) fn read(
     };
     let order = WorkOrder {
         request_id: id.to_string().into(),
-        model: checks::model("model", &model)?,
+        model: checks::model("model", &model, rules.models)?,
         work: Work::Relay(relay),
         traceparent: caller.traceparent.clone(),
     };
