@@ -187,16 +187,13 @@ pub(crate) fn claim(
     owner: OwnerId,
     most: usize,
 ) -> rusqlite::Result<Vec<StoredJob>> {
-    let foreign = |(_, known): &(&JobKey, &Known)| known.ended.is_none() && known.owner != owner;
-    let mut orphans: Vec<_> = index.jobs.iter().filter(foreign).map(|(key, known)| (*key, *known)).collect();
-    orphans.sort_by_key(|(_, known)| known.rank);
-    orphans.truncate(most);
+    let orphans = read::orphans(connection, owner, most)?;
     let mut claimed = Vec::with_capacity(orphans.len());
-    for (key, mut known) in orphans {
-        let Some(mut job) = read::job(connection, known.rank)? else { continue };
+    for mut job in orphans {
+        let Some(mut known) = index.jobs.get(&job.key).copied() else { continue };
         (known.owner, known.fence) = (owner, Fence(known.fence.0 + 1));
-        put_job(connection, key, known, job.note.as_ref())?;
-        index.put(key, Some(known));
+        put_job(connection, job.key, known, job.note.as_ref())?;
+        index.put(job.key, Some(known));
         job.known = known;
         claimed.push(job.into());
     }

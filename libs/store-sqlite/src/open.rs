@@ -108,6 +108,7 @@ impl SqliteStore {
         let streams = index.streams();
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let reader = Connection::open_with_flags(&path, flags).map_err(damaged)?;
+        schema::plan_once(&reader).map_err(damaged)?;
         let writer = Worker::writer(writer, index, folder.join(wal::FILE))
             .map_err(|error| io_error(folder, &error))?;
         let reader = Worker::reader(reader).map_err(|error| io_error(folder, &error))?;

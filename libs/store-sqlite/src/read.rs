@@ -107,6 +107,16 @@ pub(crate) fn job(connection: &Connection, rank: i64) -> rusqlite::Result<Option
     one.query_row([rank], whole).optional()
 }
 
+/// The live jobs of other owners, in the order of their ranks.
+pub(crate) fn orphans(connection: &Connection, owner: OwnerId, most: usize) -> rusqlite::Result<Vec<Whole>> {
+    let mut all = connection.prepare(&format!(
+        "SELECT {JOB}, body, bodies.sum FROM jobs LEFT JOIN bodies USING (rank)
+         WHERE ended IS NULL AND owner <> ?1 ORDER BY jobs.rank LIMIT ?2"
+    ))?;
+    let rows = all.query_map(params![owner.0.to_be_bytes().as_slice(), signed(most as u64)], whole)?;
+    rows.collect()
+}
+
 /// What may be asked of the file.
 pub(crate) fn ended(
     connection: &Connection,
