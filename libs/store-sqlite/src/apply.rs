@@ -10,6 +10,7 @@ use store_api::{
 use crate::{
     read,
     record::{Kind, shelf_number, signed, sum, unsigned},
+    streams::Streams,
 };
 
 /// What the writer knows of a job by heart.
@@ -20,6 +21,14 @@ pub(crate) struct Known {
     pub(crate) fence: Fence,
     pub(crate) ids_reserved: u32,
     pub(crate) ended: Option<WallMillis>,
+    /// Whether there is any part of its stream.
+    pub(crate) has_stream: bool,
+}
+
+impl Known {
+    fn rank_of_stream(&self) -> Option<i64> {
+        self.has_stream.then_some(self.rank)
+    }
 }
 
 /// All jobs that the file holds.
@@ -30,18 +39,34 @@ pub(crate) struct Index {
     before: Vec<(JobKey, Option<Known>)>,
     /// The highest rank that was ever given out.
     last_rank: i64,
+    /// What readers know of it; only what is committed.
+    streams: Streams,
 }
 
 impl Index {
     /// The ranks of jobs that were forgotten are not given out again: `last_rank` may be one of them.
     pub(crate) fn of(jobs: Vec<(JobKey, Known)>, last_rank: i64) -> Self {
         let last_rank = jobs.iter().map(|(_, known)| known.rank).fold(last_rank, i64::max);
-        Self { jobs: jobs.into_iter().collect(), before: Vec::new(), last_rank }
+        let streams = Streams::default();
+        streams.set(jobs.iter().map(|(key, known)| (*key, known.rank_of_stream())));
+        Self { jobs: jobs.into_iter().collect(), before: Vec::new(), last_rank, streams }
+    }
+
+    /// Where the streams are, for who does not write.
+    pub(crate) fn streams(&self) -> Streams {
+        self.streams.clone()
     }
 
     /// The transaction is written.
     pub(crate) fn committed(&mut self) {
-        self.before.clear();
+        let Self { jobs, before, streams, .. } = self;
+        let now = |key: &JobKey| jobs.get(key).and_then(Known::rank_of_stream);
+        let then = |known: &Option<Known>| known.as_ref().and_then(Known::rank_of_stream);
+        let changed = |(key, known): (JobKey, Option<Known>)| {
+            let rank = now(&key);
+            (rank != then(&known)).then_some((key, rank))
+        };
+        streams.set(before.drain(..).filter_map(changed));
     }
 
     /// The transaction is undone.
@@ -85,6 +110,9 @@ pub(crate) fn apply(
         Change::Append { job, fence, segment } => {
             let Some(known) = index.live(*job, *fence) else { return Ok(Applied::Stale) };
             append(connection, known.rank, segment)?;
+            if !known.has_stream {
+                index.put(*job, Some(Known { has_stream: true, ..known }));
+            }
             Ok(Applied::Done)
         }
         Change::End { job, fence, at, body } => end(connection, index, (*job, *fence), (*at, body)),
@@ -126,7 +154,7 @@ fn accept(connection: &Connection, index: &mut Index, new: &NewJob) -> rusqlite:
     // A rank of a transaction that is rolled back is not used again: ranks order, they do not count.
     index.last_rank += 1;
     let (fence, rank) = (Fence::FIRST, index.last_rank);
-    let known = Known { rank, owner: new.owner, fence, ids_reserved: 0, ended: None };
+    let known = Known { rank, owner: new.owner, fence, ids_reserved: 0, ended: None, has_stream: false };
     put_job(connection, new.key, known, None)?;
     put_body(connection, rank, &new.body)?;
     index.put(new.key, Some(known));
@@ -159,16 +187,13 @@ pub(crate) fn claim(
     owner: OwnerId,
     most: usize,
 ) -> rusqlite::Result<Vec<StoredJob>> {
-    let foreign = |(_, known): &(&JobKey, &Known)| known.ended.is_none() && known.owner != owner;
-    let mut orphans: Vec<_> = index.jobs.iter().filter(foreign).map(|(key, known)| (*key, *known)).collect();
-    orphans.sort_by_key(|(_, known)| known.rank);
-    orphans.truncate(most);
+    let orphans = read::orphans(connection, owner, most)?;
     let mut claimed = Vec::with_capacity(orphans.len());
-    for (key, mut known) in orphans {
-        let Some(mut job) = read::job(connection, known.rank)? else { continue };
+    for mut job in orphans {
+        let Some(mut known) = index.jobs.get(&job.key).copied() else { continue };
         (known.owner, known.fence) = (owner, Fence(known.fence.0 + 1));
-        put_job(connection, key, known, job.note.as_ref())?;
-        index.put(key, Some(known));
+        put_job(connection, job.key, known, job.note.as_ref())?;
+        index.put(job.key, Some(known));
         job.known = known;
         claimed.push(job.into());
     }

@@ -17,6 +17,7 @@ mod read;
 mod record;
 mod repair;
 mod schema;
+mod streams;
 mod wal;
 mod writer;
 

@@ -18,6 +18,7 @@ use tracing::warn;
 
 use crate::{
     read, schema,
+    streams::Streams,
     wal::{self, WalState},
     writer::{Ask, Worker},
 };
@@ -64,6 +65,7 @@ pub struct SqliteStore {
     // The threads close their files before the lock is given up.
     writer: Worker,
     reader: Worker,
+    streams: Streams,
     folder: PathBuf,
     _lock: File,
 }
@@ -103,12 +105,14 @@ impl SqliteStore {
             return Err(OpenError::Damaged { path, what: check });
         }
         let index = read::index(&writer).map_err(damaged)?;
+        let streams = index.streams();
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let reader = Connection::open_with_flags(&path, flags).map_err(damaged)?;
+        schema::plan_once(&reader).map_err(damaged)?;
         let writer = Worker::writer(writer, index, folder.join(wal::FILE))
             .map_err(|error| io_error(folder, &error))?;
         let reader = Worker::reader(reader).map_err(|error| io_error(folder, &error))?;
-        Ok(Self { writer, reader, folder: folder.to_owned(), _lock: lock })
+        Ok(Self { writer, reader, streams, folder: folder.to_owned(), _lock: lock })
     }
 }
 
@@ -168,7 +172,10 @@ impl Store for SqliteStore {
     }
 
     async fn stream(&self, job: JobKey) -> Result<Vec<Segment>, StoreError> {
-        self.reader.ask(|reply| Ask::Stream(job, reply)).await
+        match self.streams.rank_of(job) {
+            Some(rank) => self.reader.ask(|reply| Ask::Stream(rank, reply)).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     async fn records(&self, on: Shelf) -> Result<Vec<StoredRecord>, StoreError> {

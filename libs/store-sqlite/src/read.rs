@@ -1,5 +1,7 @@
 //! Records as they are read: each is held against its checksum before anybody sees it.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use store_api::{
     Body, Fence, JobKey, OwnerId, Rank, Segment, Shelf, StoreError, StoredJob, StoredRecord, WallMillis,
@@ -35,6 +37,7 @@ pub(crate) fn known(row: &Row<'_>) -> rusqlite::Result<(JobKey, Known, Option<Bo
             Some(at) => Some(WallMillis(unsigned(at).ok_or_else(wrong)?)),
             None => None,
         },
+        has_stream: false,
     };
     if job_sum(&key, &owner, known, note.as_deref()) != row.get::<_, i64>(7)? {
         return Err(wrong());
@@ -46,11 +49,28 @@ pub(crate) fn known(row: &Row<'_>) -> rusqlite::Result<(JobKey, Known, Option<Bo
 pub(crate) fn index(connection: &Connection) -> rusqlite::Result<Index> {
     let mut all = connection.prepare(&format!("SELECT {JOB} FROM jobs"))?;
     let rows = all.query_map([], known)?;
-    let jobs =
-        rows.map(|row| row.map(|(key, known, _)| (key, known))).collect::<rusqlite::Result<Vec<_>>>()?;
+    let with_streams = ranks_of_streams(connection)?;
+    let job = |(key, mut known, _): (JobKey, Known, _)| {
+        known.has_stream = with_streams.contains(&known.rank);
+        (key, known)
+    };
+    let jobs = rows.map(|row| row.map(job)).collect::<rusqlite::Result<Vec<_>>>()?;
     let mut last = connection.prepare("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'")?;
     let last: Option<i64> = last.query_row([], |row| row.get(0)).optional()?;
     Ok(Index::of(jobs, last.unwrap_or(0)))
+}
+
+/// The ranks that have a stream. It leaps from one to the next, for the streams themselves are long.
+fn ranks_of_streams(connection: &Connection) -> rusqlite::Result<HashSet<i64>> {
+    let mut leaps = connection.prepare(
+        "WITH RECURSIVE found (rank) AS (
+             SELECT min(rank) FROM segments
+             UNION ALL
+             SELECT (SELECT min(rank) FROM segments WHERE rank > found.rank) FROM found WHERE found.rank IS NOT NULL
+         )
+         SELECT rank FROM found WHERE rank IS NOT NULL",
+    )?;
+    leaps.query_map([], |row| row.get(0))?.collect()
 }
 
 /// A job with all that was kept of it but its stream.
@@ -85,6 +105,16 @@ pub(crate) fn job(connection: &Connection, rank: i64) -> rusqlite::Result<Option
         "SELECT {JOB}, body, bodies.sum FROM jobs LEFT JOIN bodies USING (rank) WHERE jobs.rank = ?1"
     ))?;
     one.query_row([rank], whole).optional()
+}
+
+/// The live jobs of other owners, in the order of their ranks.
+pub(crate) fn orphans(connection: &Connection, owner: OwnerId, most: usize) -> rusqlite::Result<Vec<Whole>> {
+    let mut all = connection.prepare(&format!(
+        "SELECT {JOB}, body, bodies.sum FROM jobs LEFT JOIN bodies USING (rank)
+         WHERE ended IS NULL AND owner <> ?1 ORDER BY jobs.rank LIMIT ?2"
+    ))?;
+    let rows = all.query_map(params![owner.0.to_be_bytes().as_slice(), signed(most as u64)], whole)?;
+    rows.collect()
 }
 
 /// What may be asked of the file.
@@ -143,10 +173,4 @@ pub(crate) fn records(connection: &Connection, shelf: Shelf) -> Result<Vec<Store
         rows.map(|row| row.map(|(_, record)| record)).collect()
     };
     read().map_err(|error| error::of_read(&error))
-}
-
-/// The rank of a job, for whoever does not know it by heart.
-pub(crate) fn rank_of(connection: &Connection, key: JobKey) -> rusqlite::Result<Option<i64>> {
-    let mut one = connection.prepare_cached("SELECT rank FROM jobs WHERE key = ?1")?;
-    one.query_row([key.0.to_be_bytes().as_slice()], |row| row.get(0)).optional()
 }

@@ -1,6 +1,6 @@
 //! The tables, and which version of them this is.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, config::DbConfig};
 
 /// The version that this code writes. It reads no other: there was none before.
 pub(crate) const VERSION: i32 = 1;
@@ -49,8 +49,14 @@ pub(crate) fn version(connection: &Connection) -> rusqlite::Result<i32> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
+/// How each connection must plan: once. The planner would look at what is bound, and so plan each call anew.
+pub(crate) fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
+}
+
 /// How the connection that writes must work: the log is on the disk when a commit returns.
 pub(crate) fn tune_writer(connection: &Connection) -> rusqlite::Result<()> {
+    plan_once(connection)?;
     connection.execute_batch(
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;

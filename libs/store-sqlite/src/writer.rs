@@ -8,15 +8,13 @@ use std::{
 };
 
 use rusqlite::Connection;
-use store_api::{
-    Applied, Change, JobKey, OwnerId, Rank, Segment, Shelf, StoreError, StoredJob, StoredRecord,
-};
+use store_api::{Applied, Change, OwnerId, Rank, Segment, Shelf, StoreError, StoredJob, StoredRecord};
 use tokio::sync::oneshot;
 use tracing::error;
 
 use crate::{
     apply::{self, Index},
-    error::{of_read, of_write},
+    error::of_write,
     read,
 };
 
@@ -32,7 +30,7 @@ pub(crate) enum Ask {
     Commit(Vec<Change>, Reply<Vec<Applied>>),
     Claim(OwnerId, usize, Reply<Vec<StoredJob>>),
     Ended(Option<Rank>, usize, Reply<Vec<StoredJob>>),
-    Stream(JobKey, Reply<Vec<Segment>>),
+    Stream(i64, Reply<Vec<Segment>>),
     Records(Shelf, Reply<Vec<StoredRecord>>),
 }
 
@@ -91,12 +89,7 @@ fn answer(connection: &Connection, ask: Ask) {
     // Who asked may have gone.
     match ask {
         Ask::Ended(before, most, reply) => drop(reply.send(read::ended(connection, before, most))),
-        Ask::Stream(job, reply) => {
-            let stream = read::rank_of(connection, job)
-                .map_err(|error| of_read(&error))
-                .and_then(|rank| rank.map_or(Ok(Vec::new()), |rank| read::stream(connection, rank)));
-            drop(reply.send(stream));
-        }
+        Ask::Stream(rank, reply) => drop(reply.send(read::stream(connection, rank))),
         Ask::Records(shelf, reply) => drop(reply.send(read::records(connection, shelf))),
         Ask::Commit(..) | Ask::Claim(..) => {}
     }
