@@ -127,7 +127,8 @@ mod tests {
     #[test]
     fn a_code_reads_the_same_as_text_and_in_json() {
         let untrusted = ErrorCode::UntrustedArtifact;
-        for code in [ErrorCode::InvalidParams, ErrorCode::QueueFullDropLru, ErrorCode::WorkerReset, untrusted] {
+        for code in [ErrorCode::InvalidParams, ErrorCode::QueueFullDropLru, ErrorCode::WorkerReset, untrusted]
+        {
             assert_eq!(serde_json::to_string(&code).unwrap(), format!("\"{}\"", code.as_str()));
         }
     }

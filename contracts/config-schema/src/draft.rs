@@ -7,8 +7,8 @@ use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use crate::{
     config::{
-        AdmissionConfig, ArtifactsConfig, AuthConfig, CatalogConfig, Config, EngineConfig, JobsConfig, Limits,
-        LogConfig, PoolConfig, SessionsConfig, StoreConfig,
+        AdmissionConfig, ArtifactsConfig, AuthConfig, CatalogConfig, Config, EngineConfig, JobsConfig,
+        Limits, LogConfig, PoolConfig, SessionsConfig, StoreConfig,
     },
     fault::{Fault, Problem, Source},
     hosts::HostRule,
