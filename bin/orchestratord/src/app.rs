@@ -101,7 +101,7 @@ impl App {
         pools.announce(&scheduler);
         tracker
             .spawn(until(closing.clone(), sweep(Arc::clone(&jobs), Arc::clone(&keeper), scheduler.clone())));
-        let models = settings::models(&config.catalog, &keeper, &metrics).await.context(StartRefused)?;
+        let models = settings::models(config, &keeper, &metrics).await.context(StartRefused)?;
         tracker.spawn(until(closing.clone(), Arc::clone(&models).work()));
         let admission = Admission {
             scheduler: scheduler.clone(),

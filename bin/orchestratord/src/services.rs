@@ -33,7 +33,7 @@ pub(crate) use job::{
 };
 pub(crate) use jobs::{Jobs, RetentionLimits};
 pub(crate) use keeper::{CannotRead, Keeper, Outlives};
-pub(crate) use models::{ModelError, Models, Shown, Step, Unfit};
+pub(crate) use models::{Fetched, Fetching, ModelError, Models, Places, Shown, Step, Unfit};
 pub(crate) use pools::{Pools, ReplicaConfig, workload};
 pub(crate) use readers::{ReaderGuard, Readers};
 pub(crate) use restore::{Reader, Restored};

@@ -8,9 +8,10 @@ use artifact_store::{ArtifactStore, Limits as ArtifactLimits};
 use auth_min::{LoopbackPolicy, TokenAuthority};
 use catalog_core::{CatalogSettings, Roots, TrustPolicy, TrustedKeys};
 use config_schema::{
-    CatalogConfig, Config, EngineConfig, GpuPolicy, OnDamage, PoolConfig, SessionsConfig, StoreConfig,
-    StoreKind, TrustRule,
+    CatalogConfig, Config, EngineConfig, GpuPolicy, OnDamage, Outbound, PoolConfig, SessionsConfig,
+    StoreConfig, StoreKind, TrustRule,
 };
+use model_fetch::{Fetcher, Timing};
 use orchestrator_core::{Budget, Device, PoolId, ReplicaId, Rules, SessionRules};
 use store_api::{MemoryStore, Store};
 use store_sqlite::{OpenError, SqliteStore};
@@ -21,7 +22,10 @@ use crate::{
     adapters,
     clock::Clock,
     metrics::Metrics,
-    services::{Artifacts, Keeper, Models, Outlives, Prompts, ReplicaConfig, RetentionLimits, Transcripts},
+    services::{
+        Artifacts, Fetched, Fetching, Keeper, Models, Outlives, Places, Prompts, ReplicaConfig,
+        RetentionLimits, Transcripts,
+    },
     state::GateRules,
 };
 
@@ -125,18 +129,40 @@ fn store(config: &StoreConfig) -> anyhow::Result<(Arc<dyn Store>, Outlives)> {
 
 /// The catalog, with what earlier processes left of it.
 pub(crate) async fn models(
-    config: &CatalogConfig,
+    config: &Config,
     keeper: &Arc<Keeper>,
     metrics: &Arc<Metrics>,
 ) -> anyhow::Result<Arc<Models>> {
+    let (config, places) = (&config.catalog, places(config)?);
     let policy = match config.trust {
         TrustRule::Strict => TrustPolicy::Strict,
         TrustRule::Permissive => TrustPolicy::Permissive,
     };
     let keys = TrustedKeys::new(&config.keys).context("catalog.keys")?;
-    let roots = Roots::new(&config.roots).context("catalog.roots")?;
     let settings = CatalogSettings { policy, keys, ..CatalogSettings::default() };
-    Ok(Arc::new(Models::load(settings, roots, Arc::clone(keeper), Arc::clone(metrics)).await?))
+    Ok(Arc::new(Models::load(settings, places, Arc::clone(keeper), Arc::clone(metrics)).await?))
+}
+
+/// Where model files are. What was fetched is of use also when nothing more is fetched.
+fn places(config: &Config) -> anyhow::Result<Places> {
+    let CatalogConfig { roots, outbound, hosts, .. } = &config.catalog;
+    let roots = Roots::new(roots).context("catalog.roots")?;
+    let folder = config.store.folder.join("models");
+    let fetching = match (outbound, config.store.kind) {
+        (Outbound::Off, _) => None,
+        (Outbound::Allow, StoreKind::Memory) => {
+            anyhow::bail!("catalog.outbound: there is no folder to fetch into with store.kind = memory")
+        }
+        (Outbound::Allow, StoreKind::Sqlite) => {
+            let hosts = hosts.iter().map(|host| host.parse()).collect::<Result<_, _>>();
+            let fetcher = Fetcher::new(&[], Timing::default())?;
+            std::fs::create_dir_all(&folder).context("the folder of fetched models")?;
+            Some(Fetching { fetcher, hosts: hosts.context("catalog.hosts")? })
+        }
+    };
+    let is_there = config.store.kind == StoreKind::Sqlite && folder.is_dir();
+    let fetched = is_there.then(|| Fetched::at(folder)).transpose()?;
+    Ok(Places { roots, fetched, fetching })
 }
 
 /// The most artifacts; some hundred bytes of memory know each.

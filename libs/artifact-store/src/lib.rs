@@ -21,6 +21,8 @@ mod store;
 
 pub use error::{ArtifactError, Damage, LimitName};
 pub use id::{ArtifactId, MalformedArtifactId};
-pub use meta::{Kind, Labels, MalformedLabel, MediaType, Meta, Name, NewArtifact, UnknownKind, WallMillis};
+pub use meta::{
+    Flush, Kind, Labels, MalformedLabel, MediaType, Meta, Name, NewArtifact, UnknownKind, WallMillis,
+};
 pub use open::{DamagedFile, OpenReport};
 pub use store::{Artifact, ArtifactStore, Collected, Filter, Limits, Stored};

@@ -167,6 +167,17 @@ pub struct NewArtifact<'a> {
     pub created: WallMillis,
     /// What else is said about it.
     pub labels: Labels,
+    /// What it survives.
+    pub flush: Flush,
+}
+
+/// What a stored artifact survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flush {
+    /// A loss of power.
+    Now,
+    /// The end of the process; a loss of power may take it, and what is left of it is then set aside as damaged.
+    Later,
 }
 
 /// What is known of a stored artifact.
@@ -263,6 +274,7 @@ mod tests {
             content: b"x",
             created: WallMillis(created),
             labels: Labels { job: Some(JobId::from_u128(job)), ..Labels::default() },
+            flush: Flush::Now,
         };
         let mut meta = Meta::of(ArtifactId::of(b"x"), &put(0, 50));
         meta = meta.again(&put(0, 7));

@@ -6,7 +6,7 @@ use std::{
     io::{self, Write as _},
 };
 
-use crate::folder::Folder;
+use crate::{folder::Folder, meta::Flush};
 
 /// Files that are being written begin so; what a crash left of them is removed when the store opens.
 pub(crate) const TEMPORARY: &str = ".new-";
@@ -31,11 +31,13 @@ pub(crate) fn place(
     folder: &Folder,
     name: &str,
     (head, content): (&[u8], &[u8]),
+    flush: Flush,
     after: &mut dyn FnMut(Step),
 ) -> io::Result<()> {
     let (temporary, file) = create(folder)?;
     after(Step::Created);
-    let written = write(file, head, content, after).and_then(|()| folder.rename(&temporary, folder, name));
+    let written =
+        write(file, (head, content), flush, after).and_then(|()| folder.rename(&temporary, folder, name));
     if let Err(error) = written {
         // What cannot be removed now is removed when the store opens again.
         folder.remove(&temporary).ok();
@@ -58,12 +60,19 @@ fn create(folder: &Folder) -> io::Result<(String, File)> {
     Err(error)
 }
 
-fn write(mut file: File, head: &[u8], content: &[u8], after: &mut dyn FnMut(Step)) -> io::Result<()> {
+fn write(
+    mut file: File,
+    (head, content): (&[u8], &[u8]),
+    flush: Flush,
+    after: &mut dyn FnMut(Step),
+) -> io::Result<()> {
     file.write_all(head)?;
     after(Step::HeadWritten);
     file.write_all(content)?;
     after(Step::ContentWritten);
-    file.sync_all()?;
+    if flush == Flush::Now {
+        file.sync_all()?;
+    }
     after(Step::FileFlushed);
     Ok(())
 }

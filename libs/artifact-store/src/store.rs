@@ -15,7 +15,7 @@ use crate::{
     format,
     id::ArtifactId,
     index::Index,
-    meta::{Kind, Meta, NewArtifact, WallMillis},
+    meta::{Flush, Kind, Meta, NewArtifact, WallMillis},
     open::{self, OpenReport, Unread},
     place::{self, Step},
 };
@@ -123,7 +123,7 @@ impl ArtifactStore {
 
     /// Stores an artifact, and makes room for it among the oldest without a pin.
     ///
-    /// When it returns, the artifact survives a loss of power.
+    /// When it returns, the artifact survives what [`NewArtifact::flush`] says.
     ///
     /// # Errors
     /// When it exceeds a bound, or the disk is full or fails.
@@ -152,9 +152,11 @@ impl ArtifactStore {
         let (folder, name) = id.place();
         let failed = |error| ArtifactError::io("the artifact could not be written", error);
         let folder = self.root.make(&folder).map_err(failed)?;
-        place::place(&folder, &name, (&head, new.content), after).map_err(failed)?;
+        place::place(&folder, &name, (&head, new.content), new.flush, after).map_err(failed)?;
         self.index.lock().insert(meta, file_bytes);
-        folder.sync().map_err(failed)?;
+        if new.flush == Flush::Now {
+            folder.sync().map_err(failed)?;
+        }
         Ok(Stored { id, new: known.is_none(), collected })
     }
 

@@ -3,7 +3,7 @@
 use std::{env, fs, path::Path, process::Command, time::Duration};
 
 use artifact_store::{
-    ArtifactError, ArtifactId, ArtifactStore, Filter, Kind, Labels, Limits, NewArtifact, WallMillis,
+    ArtifactError, ArtifactId, ArtifactStore, Filter, Flush, Kind, Labels, Limits, NewArtifact, WallMillis,
 };
 
 /// Set in the child that sees the small file system.
@@ -37,7 +37,13 @@ fn a_full_disk_loses_nothing_and_stores_again_when_there_is_room() {
 }
 
 fn new(content: &[u8]) -> NewArtifact<'_> {
-    NewArtifact { kind: Kind::Logs, content, created: WallMillis(1), labels: Labels::default() }
+    NewArtifact {
+        kind: Kind::Logs,
+        content,
+        created: WallMillis(1),
+        labels: Labels::default(),
+        flush: Flush::Now,
+    }
 }
 
 #[test]

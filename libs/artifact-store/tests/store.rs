@@ -10,8 +10,8 @@ use std::{
 };
 
 use artifact_store::{
-    ArtifactError, ArtifactId, ArtifactStore, Collected, Damage, Filter, Kind, Labels, LimitName, Limits,
-    MediaType, Name, NewArtifact, WallMillis,
+    ArtifactError, ArtifactId, ArtifactStore, Collected, Damage, Filter, Flush, Kind, Labels, LimitName,
+    Limits, MediaType, Name, NewArtifact, WallMillis,
 };
 use orchestrator_core::JobId;
 use proptest::prelude::*;
@@ -33,7 +33,13 @@ fn job(number: u128) -> JobId {
 }
 
 fn artifact(content: &[u8], created: u64) -> NewArtifact<'_> {
-    NewArtifact { kind: Kind::Other, content, created: WallMillis(created), labels: Labels::default() }
+    NewArtifact {
+        kind: Kind::Other,
+        content,
+        created: WallMillis(created),
+        labels: Labels::default(),
+        flush: Flush::Now,
+    }
 }
 
 fn put(store: &ArtifactStore, content: &[u8], created: u64) -> ArtifactId {
@@ -63,7 +69,13 @@ fn what_was_stored_is_read_back_with_all_that_was_said_about_it() {
         name: Some(Name::try_from("../../etc/passwd".to_owned()).unwrap()),
         job: Some(job(7)),
     };
-    let new = NewArtifact { kind: Kind::Diff, content: b"-a\n+b\n", created: WallMillis(5), labels };
+    let new = NewArtifact {
+        kind: Kind::Diff,
+        content: b"-a\n+b\n",
+        created: WallMillis(5),
+        labels,
+        flush: Flush::Now,
+    };
     let stored = store.put(&new).unwrap();
     assert!(stored.new);
     assert_eq!(stored.id, ArtifactId::of(b"-a\n+b\n"));
@@ -115,7 +127,9 @@ fn a_list_is_filtered_and_bounded_and_begins_with_the_latest() {
         let content = format!("{kind} {number}");
         let labels = Labels { job: Some(job(number)), ..Labels::default() };
         let created = WallMillis(created);
-        store.put(&NewArtifact { kind, content: content.as_bytes(), created, labels }).unwrap();
+        store
+            .put(&NewArtifact { kind, content: content.as_bytes(), created, labels, flush: Flush::Now })
+            .unwrap();
     }
     let times = |kind, job, most| {
         let listed = store.list(Filter { kind, job }, most);

@@ -164,11 +164,18 @@ fn check_host(allowed: &[AllowedHost], host: &Host<String>, port: u16) -> Result
     }
 }
 
-/// Whether an escape in `text` stands for what a server could take for a separator, or is no escape.
+/// Whether an escape in `text` stands for what a server could take for a separator, or is no escape. In a query,
+/// where separators separate nothing and signed addresses carry them, only control characters are refused.
 fn hides_something(text: &str) -> bool {
+    let (path, query) = text.split_once('?').unwrap_or((text, ""));
+    has_escape_of(path, b"/\\%") || has_escape_of(query, b"")
+}
+
+/// Whether `text` has an escape of a control character or of one of `others`, or a broken one.
+fn has_escape_of(text: &str, others: &[u8]) -> bool {
     text.split('%').skip(1).any(|behind| {
         let code = behind.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        code.is_none_or(|byte| byte.is_ascii_control() || b"/\\%".contains(&byte))
+        code.is_none_or(|byte| byte.is_ascii_control() || others.contains(&byte))
     })
 }
 
@@ -236,7 +243,7 @@ mod tests {
         for (text, leads_to) in [
             ("hf:org/repo/m.gguf", "https://huggingface.co/org/repo/resolve/main/m.gguf"),
             ("hf:org/repo/q4/m.gguf", "https://huggingface.co/org/repo/resolve/main/q4/m.gguf"),
-            ("https://models.example/a%20b/m.gguf?v=1", "https://models.example/a%20b/m.gguf?v=1"),
+            ("https://models.example/a%20b/m.gguf?v=a%2Fb", "https://models.example/a%20b/m.gguf?v=a%2Fb"),
             ("s3://weights/a/m.gguf", "https://weights.s3.amazonaws.com/a/m.gguf"),
             ("oci://ghcr.io/org/m", "https://ghcr.io/ org/m latest"),
             ("oci://ghcr.io/org/m:v1.2", "https://ghcr.io/ org/m v1.2"),

@@ -130,7 +130,15 @@ impl Roots {
         if model.source() != ModelSource::File {
             return Err(CannotOpen::NotAFileRef);
         }
-        let path = Path::new(model.name().as_ref());
+        self.open_path(Path::new(model.name().as_ref()))
+    }
+
+    /// Opens the file at this path, for reading.
+    ///
+    /// # Errors
+    /// When it lies outside of the roots or behind a link, or is no regular file.
+    //= ORCH-3091
+    pub fn open_path(&self, path: &Path) -> Result<ModelFile, CannotOpen> {
         let below = self.0.iter().find_map(|root| Some((root, root.strip(path)?)));
         let (root, rest) = below.ok_or(CannotOpen::OutsideRoots)?;
         open_below(root.folder.as_fd(), rest)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api_types::{ArtifactCreated, ArtifactList, ArtifactView, CreateArtifact, ErrorCode};
-use artifact_store::{ArtifactId, Filter, Kind, Labels, Meta};
+use artifact_store::{ArtifactId, Filter, Flush, Kind, Labels, Meta};
 use axum::{
     Json,
     extract::{Request, State},
@@ -72,6 +72,7 @@ fn brought(wire: CreateArtifact) -> Result<Brought, ApiError> {
             name: wire.name.map(TryInto::try_into).transpose().map_err(label)?,
             job: wire.job_id.as_deref().map(job).transpose()?,
         },
+        flush: Flush::Now,
     })
 }
 

@@ -8,7 +8,8 @@ mod transcripts;
 use std::{sync::Arc, time::Duration};
 
 use artifact_store::{
-    Artifact, ArtifactError, ArtifactId, ArtifactStore, Filter, Kind, Labels, Meta, NewArtifact, WallMillis,
+    Artifact, ArtifactError, ArtifactId, ArtifactStore, Filter, Flush, Kind, Labels, Meta, NewArtifact,
+    WallMillis,
 };
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
@@ -42,6 +43,7 @@ pub(crate) struct Brought {
     pub(crate) kind: Kind,
     pub(crate) content: Vec<u8>,
     pub(crate) labels: Labels,
+    pub(crate) flush: Flush,
 }
 
 /// Why nothing was done about an artifact.
@@ -98,13 +100,13 @@ impl Artifacts {
         self.store.as_ref().ok_or(CannotStore::NoFolder)
     }
 
-    /// Stores an artifact. When this returns `Ok`, it survives a loss of power.
+    /// Stores an artifact. When this returns `Ok`, it survives what it asked to survive.
     //= ORCH-3416
     pub(crate) async fn put(&self, brought: Brought) -> Result<Meta, CannotStore> {
         let (store, created) = (Arc::clone(self.store()?), self.now());
         let put = move || {
-            let Brought { kind, content, labels } = brought;
-            let stored = store.put(&NewArtifact { kind, content: &content, created, labels })?;
+            let Brought { kind, content, labels, flush } = brought;
+            let stored = store.put(&NewArtifact { kind, content: &content, created, labels, flush })?;
             store.meta(&stored.id).ok_or(CannotStore::Unknown)
         };
         on_disk(put).await

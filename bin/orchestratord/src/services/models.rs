@@ -3,6 +3,7 @@
 //! The catalog itself is plain memory under a lock that is never held while anything waits. Each change is left
 //! in the journal under that lock, so that the store sees changes in the order in which they were made.
 
+mod places;
 mod verifier;
 
 use std::{sync::Arc, time::Duration};
@@ -10,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context, anyhow};
 use catalog_core::{
     CannotRegister, Catalog, CatalogSettings, Declared, FileFacts, Model, ModelId, ModelRef, ModelState,
-    Roots, TrustPolicy, Untrusted,
+    TrustPolicy, Untrusted,
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -18,14 +19,17 @@ use store_api::{Change, RecordKey, Shelf};
 use tokio::{task::spawn_blocking, time::sleep};
 use tracing::{info, warn};
 
-use self::verifier::Verifier;
+use self::verifier::{Line, Verifier};
 use super::{
     keeper::Keeper,
     saved::{self, Version},
 };
 use crate::metrics::Metrics;
 
-pub(crate) use self::verifier::Step;
+pub(crate) use self::{
+    places::{Fetched, Fetching, Places},
+    verifier::Step,
+};
 
 /// How often the files of all models are held against what is known of them.
 const LOOK_INTERVAL: Duration = Duration::from_mins(5);
@@ -36,7 +40,7 @@ const AGAIN_AFTER_MS: u64 = 60_000;
 pub(crate) struct Models {
     catalog: Mutex<Catalog>,
     policy: TrustPolicy,
-    roots: Roots,
+    places: Places,
     keeper: Arc<Keeper>,
     metrics: Arc<Metrics>,
     verifier: Verifier,
@@ -77,7 +81,7 @@ impl Models {
     /// Reads back what earlier processes kept.
     pub(crate) async fn load(
         settings: CatalogSettings,
-        roots: Roots,
+        places: Places,
         keeper: Arc<Keeper>,
         metrics: Arc<Metrics>,
     ) -> anyhow::Result<Self> {
@@ -94,7 +98,7 @@ impl Models {
             info!(target: "orchestratord::models", models = catalog.len(), "models of earlier processes are back");
         }
         let (catalog, verifier) = (Mutex::new(catalog), Verifier::default());
-        Ok(Self { catalog, policy, roots, keeper, metrics, verifier })
+        Ok(Self { catalog, policy, places, keeper, metrics, verifier })
     }
 
     /// Registers a model. When this returns `Ok`, it is kept.
@@ -197,7 +201,7 @@ impl Models {
 
     /// The model's file as it is, unless it has none that can be opened. A few calls of the system.
     fn facts(&self, model: &Model) -> Option<FileFacts> {
-        let file = model.verification.is_some().then(|| self.roots.open(&model.declared.source))?;
+        let file = model.verification.is_some().then(|| self.places.open(&model.declared, model.digest()))?;
         file.ok().map(|file| file.facts)
     }
 
@@ -221,7 +225,8 @@ impl Models {
 
     /// Reads files that are to be verified, and looks for those that changed.
     pub(crate) async fn work(self: Arc<Self>) {
-        tokio::join!(Arc::clone(&self).verify_in_turn(), self.look_regularly());
+        let (near, far) = (self.verify_in_turn(Line::Near), self.verify_in_turn(Line::Far));
+        tokio::join!(near, far, Arc::clone(&self).look_regularly());
     }
 
     #[expect(clippy::infinite_loop, reason = "it is run under a token that ends it")]
@@ -254,3 +259,6 @@ fn put(model: &Model) -> Change {
     let saved = SavedModel { version: Version::default(), model: model.clone() };
     Change::Put { record: key(&model.declared.id), body: saved::write(&saved) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,8 +18,16 @@ const VERSION: u32 = 1;
 
 /// The version of a record; always that of this server in records that it writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "u32")]
 pub(crate) struct Version(u32);
+
+impl TryFrom<u32> for Version {
+    type Error = &'static str;
+
+    fn try_from(version: u32) -> Result<Self, Self::Error> {
+        if version <= VERSION { Ok(Self(version)) } else { Err("it is newer than this server") }
+    }
+}
 
 impl Default for Version {
     fn default() -> Self {
@@ -205,11 +213,11 @@ pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, UnreadableReco
     struct Head {
         version: u32,
     }
-    let head: Head = serde_json::from_slice(body)?;
-    if head.version > VERSION {
-        return Err(UnreadableRecord::Newer(head.version));
-    }
-    Ok(serde_json::from_slice(body)?)
+    // The version is looked at for itself only when the rest does not fit: a newer record says why.
+    serde_json::from_slice(body).map_err(|malformed| match serde_json::from_slice::<Head>(body) {
+        Ok(head) if head.version > VERSION => UnreadableRecord::Newer(head.version),
+        _ => malformed.into(),
+    })
 }
 
 #[cfg(test)]
@@ -242,6 +250,9 @@ mod tests {
     #[test]
     fn a_newer_record_is_refused_by_its_version_whatever_else_it_holds() {
         let error = read::<SavedTask>(br#"{"version":2,"quite":"other"}"#).unwrap_err();
+        assert!(matches!(error, UnreadableRecord::Newer(2)), "{error}");
+        let like_ours = SESSION.replace(r#""version":1"#, r#""version":2"#);
+        let error = read::<SavedSession>(like_ours.as_bytes()).unwrap_err();
         assert!(matches!(error, UnreadableRecord::Newer(2)), "{error}");
         assert!(read::<SavedTask>(b"{}").is_err() && read::<SavedTask>(b"\xff").is_err());
     }

@@ -195,8 +195,13 @@ async fn a_task_that_ended_leaves_a_transcript_without_its_prompt() {
     for key in ["text", "usage", "placement", "started_at", "ended_at", "finish_reason", "model_ref"] {
         assert_eq!((&said["task"][key], said["task"][key].is_null()), (&task[key], false), "{key}");
     }
-    let metrics = app.get("/metrics").await.text().await.unwrap();
-    assert!(metrics.contains("orchd_transcripts_total{outcome=\"stored\"} 1"), "{metrics}");
+    let counted = async {
+        let row = "orchd_transcripts_total{outcome=\"stored\"} 1";
+        while !app.get("/metrics").await.text().await.unwrap().contains(row) {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, counted).await.expect("the transcript is counted");
     app.finish().await;
 }
 

@@ -1,6 +1,6 @@
 //! The catalog: models come in, are verified, are taken out of use, and decide what is placed.
 
-use std::{fs, os::unix::fs::symlink, path::Path};
+use std::{fs, os::unix::fs::symlink, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -592,37 +592,41 @@ fn references(port: u16) -> Vec<String> {
 
 //= ORCH-3080 type=test
 #[tokio::test]
-async fn no_reference_opens_a_connection_while_outbound_access_is_off() {
+async fn no_reference_opens_a_connection_that_the_operator_did_not_allow() {
     // X02
-    let sink = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let app = TestApp::start().await;
-    let all = references(sink.local_addr().unwrap().port());
-    assert!(all.len() >= 200, "{}", all.len());
-    let mut registered = 0;
-    for (index, reference) in all.iter().enumerate() {
-        let id = format!("m{index}");
-        let (status, body) = ask(&app, MODELS, &json!({"id": id, "model_ref": reference})).await;
-        if status == StatusCode::CREATED {
-            registered += 1;
-            let found = verify(&app, &id).await;
-            assert_eq!(
-                (&found["outcome"], &found["reason"]),
-                (&json!("warn"), &json!("not_fetched")),
-                "{found}"
-            );
-            assert!(found["message"].as_str().unwrap().contains("outbound access is off"), "{found}");
-        } else {
-            assert_eq!(status, StatusCode::BAD_REQUEST, "{reference}: {body}");
+    let state = TempDir::new().unwrap();
+    let allowed = [
+        ("ORCHD_STATE_DIR", state.path().to_str().unwrap()),
+        ("ORCHD_CATALOG_OUTBOUND", "allow"),
+        ("ORCHD_CATALOG_HOSTS", "models.example"),
+    ];
+    for settings in [&[][..], &allowed] {
+        let sink = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let app = TestApp::with(settings).await;
+        let all = references(sink.local_addr().unwrap().port());
+        assert!(all.len() >= 200, "{}", all.len());
+        let mut registered = 0;
+        for (index, reference) in all.iter().enumerate() {
+            let id = format!("m{index}");
+            let (status, body) = ask(&app, MODELS, &json!({"id": id, "model_ref": reference})).await;
+            if status == StatusCode::CREATED {
+                registered += 1;
+                let found = verify(&app, &id).await;
+                let said = (&found["outcome"], &found["reason"]);
+                assert_eq!(said, (&json!("warn"), &json!("not_fetched")), "{reference}: {found}");
+            } else {
+                assert_eq!(status, StatusCode::BAD_REQUEST, "{reference}: {body}");
+            }
+            let mut task = mock_task();
+            task["model_ref"] = json!(reference);
+            assert!(!app.post("/v2/tasks", &task).await.status().is_success(), "{reference}");
         }
-        let mut task = mock_task();
-        task["model_ref"] = json!(reference);
-        assert!(!app.post("/v2/tasks", &task).await.status().is_success(), "{reference}");
+        assert!(registered > 50, "{registered}");
+        // Nobody stands in the line of connections.
+        let nobody = timeout(Duration::from_millis(50), sink.accept()).await;
+        assert!(nobody.is_err(), "somebody connected");
+        app.finish().await;
     }
-    assert!(registered > 50, "{registered}");
-    // Nobody stands in the line of connections.
-    let nobody = timeout(std::time::Duration::from_millis(50), sink.accept()).await;
-    assert!(nobody.is_err(), "somebody connected");
-    app.finish().await;
 }
 
 #[tokio::test]
@@ -632,7 +636,16 @@ async fn settings_that_cannot_be_used_end_the_start() {
         ("ORCHD_CATALOG_ROOTS", "/nowhere/at/all", "catalog.roots"),
         ("ORCHD_CATALOG_KEYS", "ops:AAAA", "catalog.keys"),
     ] {
-        let (code, told) = Daemon::refuses(Path::new(state.path()), &[(name, value)]).await;
+        let (code, told) = Daemon::refuses(state.path(), &[(name, value)]).await;
+        assert_eq!(code, Some(78), "{told}");
+        assert!(told.contains(said), "{told}");
+    }
+    let outbound = ("ORCHD_CATALOG_OUTBOUND", "allow");
+    for (other, said) in [
+        (("ORCHD_CATALOG_HOSTS", "models.example:443"), "catalog.hosts"),
+        (("ORCHD_STORE_KIND", "memory"), "catalog.outbound"),
+    ] {
+        let (code, told) = Daemon::refuses(state.path(), &[outbound, other]).await;
         assert_eq!(code, Some(78), "{told}");
         assert!(told.contains(said), "{told}");
     }

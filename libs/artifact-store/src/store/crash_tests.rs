@@ -13,7 +13,13 @@ const LIMITS: Limits = Limits {
 };
 
 fn artifact(content: &[u8], created: u64) -> NewArtifact<'_> {
-    NewArtifact { kind: Kind::Logs, content, created: WallMillis(created), labels: Labels::default() }
+    NewArtifact {
+        kind: Kind::Logs,
+        content,
+        created: WallMillis(created),
+        labels: Labels::default(),
+        flush: Flush::Now,
+    }
 }
 
 fn copy(from: &Path, to: &Path) {

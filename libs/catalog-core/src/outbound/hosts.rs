@@ -1,6 +1,6 @@
 //! An entry of the list of hosts that models may be fetched from.
 
-use std::str::FromStr;
+use std::{net::IpAddr, str::FromStr};
 
 use thiserror::Error;
 use url::{Host, Url};
@@ -22,6 +22,24 @@ pub struct MalformedHost;
 impl AllowedHost {
     pub(super) fn host(&self) -> &Host<String> {
         &self.host
+    }
+
+    /// Its name, or its address without brackets.
+    pub fn name(&self) -> String {
+        match &self.host {
+            Host::Domain(name) => name.clone(),
+            Host::Ipv4(address) => address.to_string(),
+            Host::Ipv6(address) => address.to_string(),
+        }
+    }
+
+    /// Its address, if it was given as one.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self.host {
+            Host::Domain(_) => None,
+            Host::Ipv4(address) => Some(address.into()),
+            Host::Ipv6(address) => Some(address.into()),
+        }
     }
 
     pub(super) fn port(&self) -> u16 {
@@ -58,6 +76,9 @@ mod tests {
     fn a_host_may_carry_a_port_and_nothing_else() {
         let host: AllowedHost = "models.example:8443".parse().unwrap();
         assert_eq!((host.host().to_string().as_str(), host.port()), ("models.example", 8443));
+        assert_eq!((host.name().as_str(), host.address()), ("models.example", None));
+        let host: AllowedHost = "[::1]:8443".parse().unwrap();
+        assert_eq!((host.name().as_str(), host.address()), ("::1", "::1".parse().ok()));
         assert_eq!("models.example".parse::<AllowedHost>().unwrap().port(), 443);
         assert_eq!("10.0.0.1".parse::<AllowedHost>().unwrap().port(), 443);
         for text in [

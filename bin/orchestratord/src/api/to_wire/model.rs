@@ -99,6 +99,7 @@ fn outcome(outcome: &Outcome) -> (VerifyOutcome, Option<String>, Option<String>)
 fn progress(step: Step) -> VerifyingView {
     let (state, bytes_done, bytes_total) = match step {
         Step::Waiting => (VerifyingState::Waiting, 0, 0),
+        Step::Fetching { done, total } => (VerifyingState::Fetching, done, total),
         Step::Running { done, total } => (VerifyingState::Running, done, total),
     };
     VerifyingView { state, bytes_done, bytes_total }

@@ -1,13 +1,14 @@
 //! Transcripts: what a task was asked and what it answered, kept as an artifact when it has ended.
 //!
 //! They are made behind the end of the task, one after the other. When they do not keep up, some are left out
-//! and counted: no stream ever waits for its transcript.
+//! and counted: no stream ever waits for its transcript. They are not flushed one by one: how a task ended is in
+//! the store anyway.
 
 use std::sync::Arc;
 
 use adapter_api::{Input, Prompt, Relay, Work, WorkOrder};
 use api_types::TaskView;
-use artifact_store::{Kind, Labels, MediaType, Name};
+use artifact_store::{Flush, Kind, Labels, MediaType, Name};
 use orchestrator_core::Workload;
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -22,7 +23,7 @@ use super::{Artifacts, Brought};
 use crate::{
     metrics::Metrics,
     services::{
-        job::{JobEntry, Surface},
+        job::{Durability, JobEntry, Surface},
         keeper::Keeper,
         saved::hex,
         view,
@@ -72,7 +73,8 @@ impl Transcripts {
     /// Leaves a task that has ended, with what it was asked. Does not wait.
     //= ORCH-3418
     fn leave(&self, entry: &Arc<JobEntry>, order: Arc<WorkOrder>) {
-        if entry.facts.surface != Surface::Native {
+        // What asked for speed and for nothing to be kept leaves nothing.
+        if entry.facts.surface != Surface::Native || entry.facts.durability == Durability::Memory {
             return;
         }
         let bytes: usize = turns(&order.work).iter().map(|(_, prompt)| prompt.len()).sum();
@@ -144,7 +146,10 @@ impl Artifacts {
                         name: Name::try_from(format!("transcript-{job}.json")).ok(),
                         job: Some(job),
                     };
-                    match self.put(Brought { kind: Kind::Transcript, content, labels }).await {
+                    match self
+                        .put(Brought { kind: Kind::Transcript, content, labels, flush: Flush::Later })
+                        .await
+                    {
                         Ok(_) => "stored",
                         Err(error) => {
                             warn!(target: "orchestratord::artifacts", job_id = %job, ?error, "a transcript is not kept");

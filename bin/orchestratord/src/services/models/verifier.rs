@@ -1,7 +1,8 @@
 //! Reading model files in the background, one after the other.
 //!
-//! A file has many gigabytes, and reading two at once makes both slower. Whoever asks for one that is being
-//! read already waits for the same reading.
+//! A file has many gigabytes, and reading two at once makes both slower. One that has to be fetched first keeps
+//! those that are here from nothing, so there are two lines. Whoever asks for a file that is being read already
+//! waits for the same reading.
 
 use std::{
     collections::HashMap,
@@ -13,7 +14,7 @@ use std::{
 };
 
 use catalog_core::{
-    CannotRecord, Declared, FailReason, Model, ModelId, ModelSource, Outcome, Verification, Verified,
+    CannotRecord, Declared, Digest, FailReason, Model, ModelId, ModelSource, Outcome, Verification, Verified,
     WarnReason, verify,
 };
 use parking_lot::Mutex;
@@ -36,6 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     Waiting,
+    Fetching { done: u64, total: u64 },
     Running { done: u64, total: u64 },
 }
 
@@ -49,18 +51,33 @@ struct Run {
     step: watch::Sender<Step>,
 }
 
-/// The line of models.
+/// The lines of models.
+#[derive(Default)]
 pub(super) struct Verifier {
     runs: Mutex<HashMap<ModelId, Arc<Run>>>,
+    near: Queue,
+    far: Queue,
+}
+
+/// Which files are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Line {
+    /// Those that are on this machine.
+    Near,
+    /// Those that may have to be fetched.
+    Far,
+}
+
+struct Queue {
     enter: mpsc::Sender<Arc<Run>>,
     /// Taken by the one who works.
     line: Mutex<Option<mpsc::Receiver<Arc<Run>>>>,
 }
 
-impl Default for Verifier {
+impl Default for Queue {
     fn default() -> Self {
         let (enter, line) = mpsc::channel(WAITING_MAX);
-        Self { runs: Mutex::default(), enter, line: Mutex::new(Some(line)) }
+        Self { enter, line: Mutex::new(Some(line)) }
     }
 }
 
@@ -69,7 +86,14 @@ impl Verifier {
         self.runs.lock().get(id).map(|run| *run.step.borrow())
     }
 
-    /// Puts a model in the line, unless it stands there already.
+    fn queue(&self, line: Line) -> &Queue {
+        match line {
+            Line::Near => &self.near,
+            Line::Far => &self.far,
+        }
+    }
+
+    /// Puts a model in its line, unless it stands there already.
     fn join(&self, declared: Declared) -> Result<watch::Receiver<Step>, Busy> {
         let mut runs = self.runs.lock();
         if let Some(run) = runs.get(&declared.id) {
@@ -78,7 +102,8 @@ impl Verifier {
         }
         let (step, watched) = watch::channel(Step::Waiting);
         let run = Arc::new(Run { declared, step });
-        self.enter.try_send(Arc::clone(&run)).map_err(|_full| Busy)?;
+        let queue = self.queue(line_of(&run.declared));
+        queue.enter.try_send(Arc::clone(&run)).map_err(|_full| Busy)?;
         runs.insert(run.declared.id.clone(), run);
         Ok(watched)
     }
@@ -100,9 +125,9 @@ impl Models {
         self.get(id)
     }
 
-    /// Reads the files of those in the line.
-    pub(super) async fn verify_in_turn(self: Arc<Self>) {
-        let Some(mut line) = self.verifier.line.lock().take() else { return };
+    /// Reads the files of those in a line.
+    pub(super) async fn verify_in_turn(self: &Arc<Self>, line: Line) {
+        let Some(mut line) = self.verifier.queue(line).line.lock().take() else { return };
         while let Some(run) = line.recv().await {
             let found = self.look_at(&run).await;
             if let Some(found) = found {
@@ -114,27 +139,38 @@ impl Models {
 
     /// What is found; `None` when nothing can be told.
     async fn look_at(self: &Arc<Self>, run: &Arc<Run>) -> Option<Verified> {
-        let lack =
-            |reason| Verified { outcome: Outcome::Warn(reason), digest: None, facts: None, meta: None };
+        let expected = self.catalog.lock().get(&run.declared.id).and_then(Model::digest);
         match run.declared.source.source() {
-            ModelSource::File => self.read(run).await,
-            ModelSource::Named => Some(lack(WarnReason::NoFile)),
+            ModelSource::File => self.read(run, expected, expected).await,
+            ModelSource::Named => {
+                let outcome = Outcome::Warn(WarnReason::NoFile);
+                Some(Verified { outcome, digest: None, facts: None, meta: None })
+            }
             ModelSource::HuggingFace | ModelSource::Https | ModelSource::S3 | ModelSource::Oci => {
-                let why = "outbound access is off".to_owned();
-                Some(lack(WarnReason::NotFetched { why }))
+                let show = |done, total| {
+                    run.step.send_replace(Step::Fetching { done, total });
+                };
+                match self.places.fetch(&run.declared, expected, &show).await {
+                    Ok(digest) => self.read(run, expected, Some(digest)).await,
+                    Err(found) => Some(found),
+                }
             }
         }
     }
 
     /// Reads a whole file on a thread of its own.
-    async fn read(self: &Arc<Self>, run: &Arc<Run>) -> Option<Verified> {
-        let expected = self.catalog.lock().get(&run.declared.id).and_then(Model::digest);
+    async fn read(
+        self: &Arc<Self>,
+        run: &Arc<Run>,
+        expected: Option<Digest>,
+        at: Option<Digest>,
+    ) -> Option<Verified> {
         let stop = CancellationToken::new();
         // Whoever gives this up, as a shutdown does, ends the thread, too.
         let _guard = stop.clone().drop_guard();
         let (models, run) = (Arc::clone(self), Arc::clone(run));
         let read = spawn_blocking(move || {
-            let file = match models.roots.open(&run.declared.source) {
+            let file = match models.places.open(&run.declared, at) {
                 Ok(file) => file.file,
                 Err(refused) => return Some(Verified::from(refused)),
             };
@@ -180,6 +216,13 @@ impl Models {
         if !kept.await {
             warn!(target: "orchestratord::models", model = %id, "what was found of a model is not kept yet");
         }
+    }
+}
+
+fn line_of(declared: &Declared) -> Line {
+    match declared.source.source() {
+        ModelSource::File | ModelSource::Named => Line::Near,
+        ModelSource::HuggingFace | ModelSource::Https | ModelSource::S3 | ModelSource::Oci => Line::Far,
     }
 }
 
