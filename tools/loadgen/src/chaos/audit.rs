@@ -11,8 +11,9 @@ use memchr::memmem;
 
 /// The log in which a commit is on the disk.
 const LOG_FILE: &[u8] = b"/jobs.db-wal>";
-/// How a task's id stands in its record, with the quotes as the trace writes them.
-const ID_IN_RECORD: &[u8] = br#"\"id\":\""#;
+/// How a task's id stands in its record, with the quotes as the trace writes them: while it lives, and at its
+/// end, for a task may come and end within one commit.
+const IDS_IN_RECORDS: [&[u8]; 2] = [br#"\"id\":\""#, br#"\"view\":{\"job_id\":\""#];
 const ACCEPTED: &[u8] = b"\"HTTP/1.1 202 ";
 const LOCATION: &[u8] = b"location: /v2/tasks/";
 const ID_BYTES: usize = 36;
@@ -138,8 +139,8 @@ fn thread_of(line: &[u8]) -> Option<(u32, &[u8])> {
 fn ids_in(written: &[u8]) -> Result<Vec<String>> {
     // A page that is cut short would hide ids.
     ensure!(memmem::find(written, b"\"..., ").is_none(), "the trace cuts what is written to the log");
-    let ids = memmem::find_iter(written, ID_IN_RECORD);
-    Ok(ids.filter_map(|at| id_at(written, at + ID_IN_RECORD.len())).collect())
+    let behind = |name: &'static [u8]| memmem::find_iter(written, name).map(|at| at + name.len());
+    Ok(IDS_IN_RECORDS.into_iter().flat_map(behind).filter_map(|at| id_at(written, at)).collect())
 }
 
 fn id_at(text: &[u8], at: usize) -> Option<String> {
@@ -183,6 +184,10 @@ mod tests {
         let good = Found { writes: 1, syncs: 1, accepted: 1 };
         assert_eq!(audit(&[&write, SYNC, &accepted]).unwrap(), good);
         assert_eq!(audit(&[&write, SYNC_BEGINS, SYNC_ENDS, &accepted]).unwrap(), good);
+        let ended = write.replace(r#"\"id\":"#, r#"\"view\":{\"job_id\":"#);
+        assert_eq!(audit(&[&ended, SYNC, &accepted]).unwrap(), good);
+        let other = write.replace(r#"\"id\":"#, r#"\"job_id\":"#);
+        audit(&[&other, SYNC, &accepted]).unwrap_err();
     }
 
     #[test]

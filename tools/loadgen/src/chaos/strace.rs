@@ -50,6 +50,13 @@ pub(crate) async fn run(args: &StraceArgs) -> Result<()> {
         return Ok(());
     }
     let scratch = Scratch::new("chaos-strace")?;
+    if let Err(error) = trace(args, &scratch).await {
+        return Err(error.context(format!("the trace is in {}", scratch.keep().display())));
+    }
+    Ok(())
+}
+
+async fn trace(args: &StraceArgs, scratch: &Scratch) -> Result<()> {
     let trace = scratch.path().join("trace");
     let engine = CountingEngine::start(4).await?;
     let setup = Setup {
