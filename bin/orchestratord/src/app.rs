@@ -71,12 +71,14 @@ impl App {
         let pools = Arc::new(Pools::new(replicas));
         let jobs = Arc::new(Jobs::new(settings::retention(config)));
         let scheduler = SchedulerHandle::new();
+        let models = settings::models(config, &keeper, &metrics).await.context(StartRefused)?;
         let dispatcher = Arc::new(Dispatcher {
             bindings,
             timeouts: settings::timeouts(&config.engine),
             pools: Arc::clone(&pools),
             clock,
             metrics: Arc::clone(&metrics),
+            models: Arc::clone(&models),
             keeper: Arc::clone(&keeper),
         });
         let rules = settings::rules(config);
@@ -101,7 +103,6 @@ impl App {
         pools.announce(&scheduler);
         tracker
             .spawn(until(closing.clone(), sweep(Arc::clone(&jobs), Arc::clone(&keeper), scheduler.clone())));
-        let models = settings::models(config, &keeper, &metrics).await.context(StartRefused)?;
         tracker.spawn(until(closing.clone(), Arc::clone(&models).work()));
         let admission = Admission {
             scheduler: scheduler.clone(),

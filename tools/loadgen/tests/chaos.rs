@@ -32,9 +32,9 @@ fn text(output: &Output) -> String {
     [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat()
 }
 
-//= ORCH-3305 type=test
-//= ORCH-3306 type=test
-//= ORCH-3308 type=test
+//= ORCH-3405 type=test
+//= ORCH-3406 type=test
+//= ORCH-3408 type=test
 #[test]
 fn a_server_that_is_killed_again_and_again_takes_nothing_back() {
     let output = chaos("kill", ["--loops", "15"], &server());
@@ -43,7 +43,7 @@ fn a_server_that_is_killed_again_and_again_takes_nothing_back() {
     assert_eq!((count(&text, "kills"), count(&text, "lost")), (Some(15), Some(0)), "{text}");
 }
 
-//= ORCH-3305 type=test
+//= ORCH-3405 type=test
 #[test]
 fn a_202_leaves_behind_the_sync_of_its_task() {
     let output = chaos("strace", ["--tasks", "200"], &server());

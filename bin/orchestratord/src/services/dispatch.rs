@@ -7,21 +7,23 @@ use std::sync::Arc;
 
 use adapter_api::{AdapterError, Finish, Progress, TokenBatch, WorkOrder, WorkerAdapter};
 use adapter_host::{AttemptStream, Bindings, SlotGuard, Timeouts, outcome_of};
-use api_types::{Recovery, RecoveryMode, StartedEvent};
+use api_types::{ErrorBody, Recovery, RecoveryMode, StartedEvent};
 use orchestrator_core::{Assignment, Outcome, Spent, Workload};
 use tokio::task::consume_budget;
 use tracing::warn;
 
 use super::{
+    admission::AdmissionError,
     events,
     handle::SchedulerHandle,
     job::{Attempt, JobEntry, JobFacts, Surface},
     keeper::Keeper,
+    models::{Models, Unfit},
     narrate,
     pools::Pools,
     recovery::{self, Broken, Check, Next, Plan},
 };
-use crate::{clock::Clock, metrics::Metrics, relay::Said};
+use crate::{clock::Clock, error::ApiError, metrics::Metrics, relay::Said};
 
 /// A job's stream is kept as long as the job is; a million tokens are some fifty megabytes.
 const LOG_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -34,6 +36,7 @@ pub(crate) struct Dispatcher {
     pub(crate) clock: Clock,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) keeper: Arc<Keeper>,
+    pub(crate) models: Arc<Models>,
 }
 
 impl Dispatcher {
@@ -60,6 +63,10 @@ impl Dispatcher {
                 outcome
             }
             // The replica did nothing wrong, so nothing is held against it.
+            Err(Broken::Unfit(why)) => {
+                entry.may_not_run(why);
+                Outcome::Refused
+            }
             Err(Broken::Differs | Broken::CannotGoOn) => Outcome::Aborted,
         };
         guard.end(outcome);
@@ -71,6 +78,9 @@ impl Dispatcher {
         assignment: Assignment,
         guard: &mut SlotGuard<SchedulerHandle>,
     ) -> Result<Finish, Broken> {
+        // It may have waited since it was let in.
+        //= ORCH-3413
+        self.models.check(&entry.facts.model_ref).map_err(|unfit| Broken::Unfit(why_not(unfit)))?;
         let adapter = self.bindings.find(&assignment.pool, &assignment.replica).cloned();
         let (Some(adapter), Some(order)) = (adapter, entry.order()) else {
             let reason = "the replica has no adapter".to_owned();
@@ -118,6 +128,11 @@ impl Dispatcher {
         }
         entry.dispatched(attempt);
     }
+}
+
+/// What a client is told whose model may not be used.
+fn why_not(unfit: Unfit) -> Box<ErrorBody> {
+    Box::new(ApiError::from(AdmissionError::Model(unfit)).into_body())
 }
 
 /// Tells readers that an engine has the job, and what becomes of the text that they have.

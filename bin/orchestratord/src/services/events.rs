@@ -202,6 +202,9 @@ pub(crate) fn failure(status: &JobStatus, end: JobEnd) -> Option<ErrorBody> {
         JobEnd::Completed | JobEnd::Canceled => return None,
         JobEnd::Failed(reason) => reason,
     };
+    if let Some(forbidden) = status.forbidden.clone().filter(|_| reason == FailReason::Refused) {
+        return Some(*forbidden);
+    }
     let (code, message) = match reason {
         FailReason::DeadlinePassed => {
             (ErrorCode::DeadlineUnmet, "the deadline passed before the job was done".to_owned())

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use adapter_api::{AdapterError, Finish, WorkOrder};
-use api_types::{RawJson, Recovery, TaskView};
+use api_types::{ErrorBody, RawJson, Recovery, TaskView};
 use auth_min::Identity;
 use orchestrator_core::{
     Admission, Assignment, JobEnd, JobId, Priority, Remaining, Requirements, SessionId, Timestamp, Workload,
@@ -171,6 +171,8 @@ pub(crate) struct JobStatus {
     pub(crate) attempt: Option<Attempt>,
     pub(crate) finish: Option<Finish>,
     pub(crate) error: Option<AdapterError>,
+    /// Why it may not run, though an engine would have had it.
+    pub(crate) forbidden: Option<Box<ErrorBody>>,
     /// How it got over the loss of an engine after its first token.
     pub(crate) recovery: Option<Recovery>,
     /// What an engine answered that does not speak in tokens, as JSON.
@@ -342,6 +344,11 @@ impl JobEntry {
     /// What the engine said at the end of its answer.
     pub(crate) fn finished(&self, finish: Finish) {
         self.status.lock().finish = Some(finish);
+    }
+
+    /// It may not run.
+    pub(crate) fn may_not_run(&self, why: Box<ErrorBody>) {
+        self.status.lock().forbidden = Some(why);
     }
 
     /// How the newest attempt failed.

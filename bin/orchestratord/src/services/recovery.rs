@@ -9,7 +9,7 @@ use adapter_api::{
     AdapterError, Finish, FinishReason, Generate, GoesOnWith, Input, Prompt, TokenBatch, Usage, Work,
     WorkOrder,
 };
-use api_types::{Recovery, RecoveryMode};
+use api_types::{ErrorBody, Recovery, RecoveryMode};
 
 use super::job::{JobEntry, OnEngineLoss};
 use crate::relay::Said;
@@ -110,6 +110,8 @@ pub(super) enum Broken {
     Differs,
     /// The engine cannot be told to go on behind what readers have.
     CannotGoOn,
+    /// Its model may not be used.
+    Unfit(Box<ErrorBody>),
 }
 
 impl From<AdapterError> for Broken {

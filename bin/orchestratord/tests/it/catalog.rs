@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::symlink, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ed25519_dalek::{Signer as _, SigningKey};
-use mock::wire::{Ending, ScriptedEngine, completion};
+use mock::wire::{Act, Ending, ScriptedEngine, completion};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -649,4 +649,27 @@ async fn settings_that_cannot_be_used_end_the_start() {
         assert_eq!(code, Some(78), "{told}");
         assert!(told.contains(said), "{told}");
     }
+}
+
+//= ORCH-3413 type=test
+#[tokio::test]
+async fn a_task_that_waits_while_its_model_is_retired_does_not_run_on_it() {
+    // N14
+    let engine = ScriptedEngine::start(1).await.unwrap();
+    engine.push(vec![Act::UntilGone]);
+    let pools = format!("default=llamacpp+{}", engine.url());
+    let app = TestApp::with(&[("ORCHD_POOLS", &pools)]).await;
+    let registered = app.post(MODELS, &json!({"id": "mine", "model_ref": "scripted"})).await;
+    assert_eq!(registered.status(), StatusCode::CREATED);
+    let running = app.submit(&engine_task()).await;
+    app.until_state(&running, "running").await;
+    let waiting = app.submit(&engine_task()).await;
+    let retired = app.post(&format!("{MODELS}/mine/state"), &json!({"state": "Retired"})).await;
+    assert_eq!(retired.status(), StatusCode::ACCEPTED);
+    assert_eq!(app.cancel(&running).await, StatusCode::NO_CONTENT);
+    let view = app.until_state(&waiting, "failed").await;
+    assert_eq!(view["error"]["code"], "MODEL_NOT_AVAILABLE", "{view}");
+    assert_eq!(app.events(&waiting).await.last().unwrap().data["code"], "MODEL_NOT_AVAILABLE");
+    assert_eq!(engine.seen().iter().filter(|seen| seen.head.starts_with("POST")).count(), 1);
+    app.finish().await;
 }
