@@ -68,7 +68,7 @@ pub enum ModelState {
     /// It may be placed.
     #[default]
     Active,
-    /// It is placed no more, from now on.
+    /// It is placed no more: from now on, or from the deadline on where the caller keeps one.
     Retired {
         /// By when what still runs on it should have ended, in milliseconds since 1970.
         #[serde(default)]

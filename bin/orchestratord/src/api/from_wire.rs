@@ -46,6 +46,11 @@ pub(crate) struct Asked {
 
 /// Checks a request and makes a task of it.
 pub(crate) fn new_task(wire: &CreateTask, asked: Asked, models: &Models) -> Result<NewTask, ApiError> {
+    read(wire, canonical(wire)?, asked, models)
+}
+
+/// As [`new_task`], of a request whose canonical text is known.
+fn read(wire: &CreateTask, text: RawJson, asked: Asked, models: &Models) -> Result<NewTask, ApiError> {
     let (id, id_from) = match (&wire.task_id, &asked.idempotency_key) {
         (Some(given), _) => (checks::uuid("task_id", given)?, IdFrom::Client),
         (None, Some(key)) => (checks::id_of_key(key)?, IdFrom::Client),
@@ -54,7 +59,6 @@ pub(crate) fn new_task(wire: &CreateTask, asked: Asked, models: &Models) -> Resu
     let session_id = wire.session_id.as_deref().map(|given| checks::uuid("session_id", given)).transpose()?;
     let model = checks::model("model_ref", &wire.model_ref, models)?;
     let (work, need) = work::work(wire, id)?;
-    let text = canonical(wire);
     let facts = JobFacts {
         id: JobId::from_u128(id.as_u128()),
         session_id: session_id.unwrap_or(id),
@@ -65,7 +69,7 @@ pub(crate) fn new_task(wire: &CreateTask, asked: Asked, models: &Models) -> Resu
             api_types::Priority::Batch => Priority::Batch,
         },
         prompt_tokens: need.prompt,
-        fingerprint: Sha256::digest(&text).into(),
+        fingerprint: Sha256::digest(text.text()).into(),
         surface: Surface::Native,
         correlation_id: asked.correlation_id,
         identity: asked.identity,
@@ -87,9 +91,7 @@ pub(crate) fn new_task(wire: &CreateTask, asked: Asked, models: &Models) -> Resu
     let traceparent = asked.traceparent;
     let on_the_way = match facts.durability {
         Durability::Memory => None,
-        Durability::Fsync => {
-            RawJson::parse(text).map(|task| OnTheWay { task, traceparent: traceparent.clone() })
-        }
+        Durability::Fsync => Some(OnTheWay { task: text, traceparent: traceparent.clone() }),
     };
     let order = WorkOrder { request_id: id.to_string().into(), model, work, traceparent };
     Ok(NewTask {
@@ -104,7 +106,9 @@ pub(crate) fn new_task(wire: &CreateTask, asked: Asked, models: &Models) -> Resu
 
 /// Makes a task of a request that was accepted before the server started.
 pub(crate) fn task_again(saved: &SavedTask, models: &Models) -> Result<NewTask, ApiError> {
-    let wire: CreateTask = super::body::decode(saved.task.text().as_bytes())?;
+    let text = saved.task.text();
+    // Where it does not fit, the slower way tells which field it is.
+    let wire: CreateTask = serde_json::from_str(text).or_else(|_| super::body::decode(text.as_bytes()))?;
     let wire = CreateTask { task_id: Some(saved.id.clone()), ..wire };
     let identity = saved.identity.parse();
     let asked = Asked {
@@ -113,7 +117,7 @@ pub(crate) fn task_again(saved: &SavedTask, models: &Models) -> Result<NewTask, 
         traceparent: saved.traceparent.as_deref().map(Arc::from),
         idempotency_key: None,
     };
-    new_task(&wire, asked, models)
+    read(&wire, saved.task.clone(), asked, models)
 }
 
 /// Which engines may run it.
@@ -148,10 +152,12 @@ fn job(wire: &CreateTask, facts: &JobFacts, need: Need) -> Result<NewJob, ApiErr
 }
 
 /// What was asked, whatever its field order and spacing. Its digest tells two requests apart.
-fn canonical(wire: &CreateTask) -> String {
+fn canonical(wire: &CreateTask) -> Result<RawJson, ApiError> {
     // The id is left out: it is what the digest is compared under.
     let asked = CreateTask { task_id: None, ..wire.clone() };
-    serde_json::to_string(&asked).unwrap_or_default()
+    // Plain structs with string keys: there is nothing in them that JSON cannot say.
+    let text = serde_json::to_string(&asked).ok().and_then(RawJson::parse);
+    text.ok_or_else(|| ApiError::new(ErrorCode::Internal, "the request cannot be written down"))
 }
 
 fn deadline(given: Option<i64>) -> Result<Option<Duration>, ApiError> {
