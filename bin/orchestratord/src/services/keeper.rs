@@ -51,8 +51,8 @@ pub(crate) struct Keeper {
     outlives: Outlives,
     /// How long a client waits for a commit.
     patience: Duration,
-    /// Jobs that have said something which is not kept yet.
-    speaking: Mutex<HashMap<JobId, Arc<JobEntry>>>,
+    /// Jobs that engines have: what they say is kept regularly.
+    running: Mutex<HashMap<JobId, Arc<JobEntry>>>,
 }
 
 /// Why something that was kept cannot be read.
@@ -81,8 +81,8 @@ impl Keeper {
     ) -> Self {
         // No other process has it or had it.
         let owner = OwnerId(Uuid::new_v4().as_u128());
-        let (journal, speaking) = (Arc::default(), Mutex::default());
-        Self { journal, store, owner, clock, outlives, patience, speaking }
+        let (journal, running) = (Arc::default(), Mutex::default());
+        Self { journal, store, owner, clock, outlives, patience, running }
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
@@ -153,6 +153,11 @@ impl Keeper {
         if entry.facts.durability == Durability::Memory {
             return;
         }
+        self.running.lock().insert(entry.facts.id, Arc::clone(entry));
+        // It may have been canceled meanwhile, and then nobody else takes it out.
+        if entry.is_over() {
+            self.running.lock().remove(&entry.facts.id);
+        }
         self.flush(entry);
         let events = entry.log.events();
         let kept = Arc::clone(entry);
@@ -168,7 +173,6 @@ impl Keeper {
             return;
         };
         entry.speaks();
-        self.speaking.lock().insert(entry.facts.id, Arc::clone(entry));
         let kept = Arc::clone(entry);
         self.note(entry, &attempt, move |_| kept.log.show_all());
     }
@@ -208,7 +212,7 @@ impl Keeper {
         if entry.facts.durability == Durability::Memory {
             return;
         }
-        self.speaking.lock().remove(&entry.facts.id);
+        self.running.lock().remove(&entry.facts.id);
         self.flush(entry);
         let status = entry.status();
         let record = SavedEnd {
@@ -248,7 +252,7 @@ impl Keeper {
         if !closing || self.outlives == Outlives::No || entry.facts.durability == Durability::Memory {
             return false;
         }
-        self.speaking.lock().remove(&entry.facts.id);
+        self.running.lock().remove(&entry.facts.id);
         self.flush(entry);
         entry.log.suspend();
         true
@@ -299,8 +303,8 @@ impl Keeper {
     pub(crate) async fn flush_regularly(self: Arc<Self>) {
         loop {
             sleep(FLUSH_INTERVAL).await;
-            let speaking: Vec<_> = self.speaking.lock().values().cloned().collect();
-            for entry in speaking {
+            let running: Vec<_> = self.running.lock().values().cloned().collect();
+            for entry in running {
                 self.flush(&entry);
             }
         }

@@ -154,6 +154,30 @@ async fn a_task_that_came_back_streams_as_it_did_before() {
     assert_eq!(server.get_json(&format!("/v2/tasks/{id}")).await["text"], " x y");
 }
 
+//= ORCH-3406 type=test
+#[tokio::test]
+async fn what_each_life_said_is_kept_before_the_next_one_begins() {
+    let (state, engine) = (TempDir::new().unwrap(), ScriptedEngine::start(1).await.unwrap());
+    let mut task = engine_task();
+    task["on_engine_loss"] = json!("continue");
+    task["determinism"] = json!("best_effort");
+    engine.push(open_ended(&[" a"]));
+    let server = on(&state, &engine).await;
+    let id = server.submit(&task).await;
+    server.first_events(&id, 2).await;
+    sleep(Duration::from_millis(600)).await;
+    server.kill();
+    engine.push(open_ended(&[" b"]));
+    let server = on(&state, &engine).await;
+    server.first_events(&id, 4).await;
+    sleep(Duration::from_millis(600)).await;
+    server.kill();
+    engine.push(completion(&[" c"], Ending::Eos));
+    let server = on(&state, &engine).await;
+    let view = server.until_state(&id, "completed").await;
+    assert_eq!(view["text"], " a b c", "{view}");
+}
+
 //= ORCH-3408 type=test
 #[tokio::test]
 async fn what_had_ended_is_read_after_a_restart_byte_for_byte() {
