@@ -13,7 +13,7 @@ use reqwest::{Client, StatusCode};
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
-use crate::support::{Event, PATIENCE, parse};
+use crate::support::{Event, PATIENCE, parse, until_state};
 
 /// A process of the server on a state folder.
 pub(crate) struct Daemon {
@@ -141,16 +141,7 @@ impl Daemon {
 
     /// Waits until the task is in this state.
     pub(crate) async fn until_state(&self, id: &str, state: &str) -> Value {
-        let reached = async {
-            loop {
-                let task = self.get_json(&format!("/v2/tasks/{id}")).await;
-                if task["state"] == state {
-                    return task;
-                }
-                sleep(Duration::from_millis(5)).await;
-            }
-        };
-        timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("task {id} becomes {state}"))
+        until_state(&self.client, &self.url(&format!("/v2/tasks/{id}")), state).await
     }
 
     /// The bytes of a stream from the event after `after` to its end.

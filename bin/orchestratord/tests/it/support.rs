@@ -109,16 +109,7 @@ impl TestApp {
 
     /// Waits until the task is in this state.
     pub(crate) async fn until_state(&self, id: &str, state: &str) -> Value {
-        let reached = async {
-            loop {
-                let task = self.get_json(&format!("/v2/tasks/{id}")).await;
-                if task["state"] == state {
-                    return task;
-                }
-                sleep(Duration::from_millis(5)).await;
-            }
-        };
-        timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("task {id} becomes {state}"))
+        until_state(&self.client, &self.url(&format!("/v2/tasks/{id}")), state).await
     }
 
     /// Sends raw bytes on a new connection and returns all that comes back until the server closes.
@@ -160,6 +151,20 @@ impl TestApp {
         }
         timeout(PATIENCE, &mut self.served).await.expect("the server stops").unwrap().unwrap();
     }
+}
+
+/// Waits until the task at this address is in this state.
+pub(crate) async fn until_state(client: &Client, url: &str, state: &str) -> Value {
+    let reached = async {
+        loop {
+            let task: Value = client.get(url).send().await.unwrap().json().await.unwrap();
+            if task["state"] == state {
+                return task;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("{url} becomes {state}"))
 }
 
 /// One server-sent event.
