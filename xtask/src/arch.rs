@@ -24,6 +24,7 @@ const FLOORS: &[(&str, Floor)] = &[
     ("orchestrator-core", Floor::Level(1)),
     ("api-types", Floor::Level(1)),
     ("config-schema", Floor::Level(1)),
+    ("pool-registry-types", Floor::Level(1)),
     ("auth-min", Floor::Level(1)),
     ("catalog-core", Floor::Level(1)),
     ("model-fetch", Floor::Level(1)),
