@@ -288,6 +288,17 @@ fn of_reason(reason: &RejectReason) -> ApiError {
             ApiError::new(ErrorCode::PoolUnavailable, "the pool's engines cannot be reached")
                 .retry_after_ms(OVERLOAD_RETRY_MS)
         }
+        RejectReason::NodeUnavailable => {
+            ApiError::new(ErrorCode::NodeUnavailable, "the node is not known, or does not answer")
+                .retry_after_ms(OVERLOAD_RETRY_MS)
+        }
+        RejectReason::Vram { need, have } => {
+            let message =
+                format!("this needs {need} bytes of GPU memory, and the most that there is are {have}");
+            let mut error = ApiError::new(ErrorCode::PoolUnavailable, message);
+            error.body.retriable = false;
+            error
+        }
         RejectReason::Deadline { predicted_start } => {
             let start = millis(*predicted_start);
             let problem = format!("the job would start only in {start} ms");

@@ -179,6 +179,7 @@ impl Metrics {
             Outcome::TimedOut { .. } => "timed_out",
             Outcome::Busy { .. } => "busy",
             Outcome::Refused => "refused",
+            Outcome::Evicted { .. } => "evicted",
         };
         self.dispatched.get_or_create(&OutcomeLabel { pool_id: label(pool), outcome }).inc();
     }
@@ -253,6 +254,8 @@ fn reason(reason: &RejectReason) -> &'static str {
         RejectReason::Device => "device",
         RejectReason::Unready => "unready",
         RejectReason::Unreachable => "unreachable",
+        RejectReason::NodeUnavailable => "node_unavailable",
+        RejectReason::Vram { .. } => "vram",
         RejectReason::Deadline { .. } => "deadline",
         RejectReason::QueueFull => "queue_full",
         RejectReason::NothingToDrop => "nothing_to_drop",

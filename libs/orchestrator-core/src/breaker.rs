@@ -73,7 +73,7 @@ impl Breaker {
         let failed = match outcome {
             Outcome::Completed => Some(false),
             Outcome::Lost { .. } | Outcome::TimedOut { .. } => Some(true),
-            Outcome::Aborted | Outcome::Busy { .. } | Outcome::Refused => None,
+            Outcome::Aborted | Outcome::Busy { .. } | Outcome::Refused | Outcome::Evicted { .. } => None,
         };
         match (self.circuit, failed) {
             (Circuit::Closed, Some(failed)) => {

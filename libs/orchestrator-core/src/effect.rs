@@ -6,6 +6,7 @@ use crate::{
     explain::{Rule, Why},
     ids::{JobId, LeaseId, PoolId, ReplicaId},
     job::JobEnd,
+    operation::{OperationKind, OperationRefusal},
     sessions::{Remaining, SessionRefusal},
 };
 
@@ -24,6 +25,16 @@ pub enum Effect {
     Finish(JobId, JobEnd),
     /// Look at this replica now: something went wrong with it.
     Probe(PoolId, ReplicaId),
+    /// An operation on a pool has begun.
+    Began(PoolId, OperationKind),
+    /// An operation on a pool does not begin.
+    Refused(PoolId, OperationRefusal),
+    /// A pool, or a replica of it, that was closed holds no slot any more. Said once per
+    /// [`crate::Event::Close`], unless the scope was closed again or opened before.
+    Drained(PoolId, Option<ReplicaId>),
+    /// Stop an attempt for no fault of its job or its engine, then report its end as
+    /// [`crate::Outcome::Evicted`], unless it ended by itself before. Said once per lease at most.
+    Evict(LeaseId),
 }
 
 /// What an accepted client is told.
@@ -112,10 +123,19 @@ pub enum RejectReason {
     },
     /// The model is served, but only on devices that the request or the policy rules out.
     Device,
-    /// What could serve it has never been Ready.
+    /// What could serve it is not Ready, or is closed.
     Unready,
     /// What could serve it was Ready and is not reachable now.
     Unreachable,
+    /// The node that it is pinned to is unknown, or nobody answers there.
+    NodeUnavailable,
+    /// The model is served, but only where there is less memory than the job needs.
+    Vram {
+        /// What the job needs, in bytes.
+        need: u64,
+        /// The most that there is.
+        have: u64,
+    },
     /// It would start only after its deadline.
     Deadline {
         /// When it would start.

@@ -5,7 +5,9 @@ use std::time::Duration;
 use crate::{
     ids::{JobId, LeaseId, PoolId, ReplicaId, SessionId},
     job::NewJob,
+    operation::Operation,
     sessions::SessionRecord,
+    time::Timestamp,
     view::ReplicaView,
 };
 
@@ -24,8 +26,38 @@ pub enum Event {
     AttemptEnded(LeaseId, Outcome, Spent),
     /// A replica was looked at, for the first time or again.
     ReplicaSeen(ReplicaView),
-    /// A replica no longer exists. Its running jobs are stopped.
+    /// A replica no longer exists. Its running jobs are evicted.
     ReplicaGone(PoolId, ReplicaId),
+    /// An operation on a pool shall begin. Answered by [`crate::Effect::Began`] or
+    /// [`crate::Effect::Refused`], once.
+    Begin {
+        /// The pool.
+        pool: PoolId,
+        /// What is to be done with it.
+        operation: Operation,
+    },
+    /// A pool, or a replica of it, takes nothing new from this step on, also when it appears only later.
+    Close {
+        /// The pool.
+        pool: PoolId,
+        /// The replica; the whole pool without it.
+        replica: Option<ReplicaId>,
+        /// When what still runs there is evicted.
+        deadline: Timestamp,
+    },
+    /// What was closed takes work again. The whole pool and each of its replicas are closed and opened
+    /// apart from each other.
+    Open {
+        /// The pool.
+        pool: PoolId,
+        /// The replica; the whole pool without it.
+        replica: Option<ReplicaId>,
+    },
+    /// The operation on a pool is over; another may begin. What is closed stays so.
+    Settle {
+        /// The pool.
+        pool: PoolId,
+    },
     /// A client gives a session up. Its running jobs go on.
     EndSession(SessionId),
     /// Time passed; deadlines are due.
@@ -80,4 +112,9 @@ pub enum Outcome {
     },
     /// The engine says that the request is wrong.
     Refused,
+    /// The attempt was stopped because its replica is drained or gone.
+    Evicted {
+        /// Tokens that readers may have seen.
+        tokens_out: u32,
+    },
 }

@@ -54,6 +54,8 @@ pub struct Candidate {
 pub enum Verdict {
     /// The job may never run there.
     Misfit(Misfit),
+    /// It, or its pool, is drained or is being drained.
+    Closed,
     /// It is not Ready.
     NotReady(Readiness),
     /// A stream of it broke, and it was not looked at since.

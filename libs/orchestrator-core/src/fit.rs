@@ -5,7 +5,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::{
-    ids::{PoolId, ReplicaId},
+    ids::{NodeId, PoolId, ReplicaId},
     rules::GpuPolicy,
     view::{Device, ReplicaView},
 };
@@ -46,12 +46,16 @@ pub struct Requirements {
     pub ctx: u32,
     /// The only pool that may run it.
     pub pin_pool: Option<PoolId>,
+    /// The only node that may run it.
+    pub pin_node: Option<NodeId>,
     /// Pools to be taken first.
     pub prefer_pools: Vec<PoolId>,
     /// Pools that never run it.
     pub avoid_pools: Vec<PoolId>,
     /// The device mask that the replica must have.
     pub device_mask: Option<Arc<str>>,
+    /// GPU memory for the weights and this job's context, in bytes; `None` when nobody knows.
+    pub vram_need: Option<u64>,
 }
 
 impl Requirements {
@@ -63,9 +67,11 @@ impl Requirements {
             engine: None,
             ctx,
             pin_pool: None,
+            pin_node: None,
             prefer_pools: Vec::new(),
             avoid_pools: Vec::new(),
             device_mask: None,
+            vram_need: None,
         }
     }
 }
@@ -76,6 +82,9 @@ pub enum Misfit {
     /// The job is pinned to another pool.
     #[error("the job is pinned to another pool")]
     PinnedElsewhere,
+    /// The job is pinned to another node.
+    #[error("the job is pinned to another node")]
+    OtherNode,
     /// The replica serves another model.
     #[error("it serves another model")]
     Model,
@@ -100,6 +109,14 @@ pub enum Misfit {
         /// What the replica has.
         limit: u32,
     },
+    /// The job needs more memory than the replica has.
+    #[error("it has {have} bytes of GPU memory, and the job needs {need}")]
+    Vram {
+        /// What the job needs.
+        need: u64,
+        /// What the replica has.
+        have: u64,
+    },
     /// The job was tried here and the engine was lost.
     #[error("it was tried and lost")]
     Tried,
@@ -117,6 +134,10 @@ pub(crate) fn check(
 ) -> Result<(), Misfit> {
     if requirements.pin_pool.as_ref().is_some_and(|pin| *pin != replica.pool) {
         return Err(Misfit::PinnedElsewhere);
+    }
+    //= ORCH-3421
+    if requirements.pin_node.is_some() && requirements.pin_node != replica.node {
+        return Err(Misfit::OtherNode);
     }
     if !replica.models.iter().any(|model| **model == *requirements.model) {
         return Err(Misfit::Model);
@@ -142,6 +163,13 @@ pub(crate) fn check(
         && requirements.ctx > limit
     {
         return Err(Misfit::Context { limit });
+    }
+    //= ORCH-3420
+    if let Some(need) = requirements.vram_need
+        && let Some(have) = replica.memory()
+        && need > have
+    {
+        return Err(Misfit::Vram { need, have });
     }
     if tried.iter().any(|(pool, name)| *name == replica.replica && *pool == replica.pool) {
         return Err(Misfit::Tried);

@@ -102,6 +102,10 @@ name! {
     PoolId
 }
 name! {
+    /// The name of a machine on which engines run.
+    NodeId
+}
+name! {
     /// The name of one engine of a pool.
     ReplicaId
 }

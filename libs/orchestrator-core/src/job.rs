@@ -128,6 +128,8 @@ pub enum FailReason {
     Poisoned,
     /// Its session's budget of time was used up while it ran.
     BudgetSpent,
+    /// Its pool was drained, and nothing else could take over.
+    Drained,
     /// The server is going down.
     ShuttingDown,
 }
@@ -148,7 +150,7 @@ pub enum JobState {
 pub enum JobStep {
     /// A slot was taken for it.
     Dispatch(LeaseId),
-    /// Its attempt failed before a token; it waits again.
+    /// Its attempt came to nothing; it waits again.
     Requeue,
     /// It ends.
     End(JobEnd),

@@ -24,6 +24,17 @@ pub(crate) struct Lease {
     pub(crate) held: Option<Held>,
     /// When its job ended, if that was before the attempt let go.
     pub(crate) stopped: Option<Timestamp>,
+    /// Why the shell was told to stop its attempt, while its job is alive.
+    pub(crate) evicted: Option<Eviction>,
+}
+
+/// Why an attempt is stopped for no fault of its job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Eviction {
+    /// Its replica is drained.
+    Drained,
+    /// Its replica is gone.
+    Gone,
 }
 
 impl Lease {
@@ -63,6 +74,10 @@ impl Leases {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (LeaseId, &Lease)> {
         self.live.iter().map(|(id, lease)| (*id, lease))
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (LeaseId, &mut Lease)> {
+        self.live.iter_mut().map(|(id, lease)| (*id, lease))
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -19,6 +19,7 @@ mod fit;
 mod ids;
 mod job;
 mod lease;
+mod operation;
 mod placement;
 mod pool;
 mod quarantine;
@@ -37,8 +38,9 @@ pub use effect::{Admission, Affinity, Assignment, Effect, RejectReason, Rejectio
 pub use event::{Event, Outcome, Recovered, Spent};
 pub use explain::{Candidate, Rule, Verdict, Why};
 pub use fit::{Misfit, Requirements, Workload};
-pub use ids::{JobId, LeaseId, PoolId, ReplicaId, SessionId};
+pub use ids::{JobId, LeaseId, NodeId, PoolId, ReplicaId, SessionId};
 pub use job::{AfterTokens, Claimant, FailReason, IllegalStep, JobEnd, JobState, JobStep, NewJob, Priority};
+pub use operation::{Closed, Operation, OperationKind, OperationRefusal};
 pub use pool::{PoolSummary, ReplicaSummary};
 pub use rules::{AdmissionPolicy, GpuPolicy, PlacementKind, Rules, SessionRules};
 pub use scheduler::Scheduler;
@@ -46,4 +48,4 @@ pub use sessions::{
     Budget, Remaining, SessionRecord, SessionRefusal, SessionSpent, SessionUse, SessionView, Share,
 };
 pub use time::Timestamp;
-pub use view::{Device, Readiness, ReplicaView};
+pub use view::{Device, Loaded, Readiness, ReplicaView};

@@ -5,6 +5,7 @@ use crate::{
     estimate::{Arrivals, Promises, ServiceTimes, Starters},
     ids::PoolId,
     job::Priority,
+    operation::{Closed, Hold, OperationKind, Patience},
     queue::Line,
     time::Timestamp,
     view::{Readiness, ReplicaView},
@@ -48,7 +49,7 @@ impl Replica {
         self.exists() && self.view.readiness == Readiness::Ready
     }
 
-    pub(crate) fn has_room(&self, now: Timestamp) -> bool {
+    fn has_room(&self, now: Timestamp) -> bool {
         self.is_ready()
             && self.presence == Presence::Here
             && self.used < self.view.slots
@@ -68,6 +69,10 @@ pub(crate) struct Pool {
     pub(crate) interactive: Arrivals,
     pub(crate) starters: Starters,
     pub(crate) promises: Promises,
+    /// What is being done with it.
+    pub(crate) operation: Option<OperationKind>,
+    /// What of it takes nothing new: at most one hold per scope.
+    pub(crate) holds: Vec<Hold>,
 }
 
 impl Pool {
@@ -80,6 +85,8 @@ impl Pool {
             interactive: Arrivals::default(),
             starters: Starters::default(),
             promises: Promises::default(),
+            operation: None,
+            holds: Vec::new(),
         }
     }
 
@@ -100,9 +107,42 @@ impl Pool {
         }
     }
 
+    /// Slots in use.
+    pub(crate) fn used(&self) -> u32 {
+        self.replicas.iter().map(|replica| replica.used).sum()
+    }
+
+    /// Whether a replica takes nothing new because somebody said so.
+    pub(crate) fn closes(&self, replica: &Replica) -> bool {
+        self.holds.iter().any(|hold| hold.covers(&replica.view.replica))
+    }
+
+    /// Whether a replica serves newcomers, room aside.
+    pub(crate) fn serves(&self, replica: &Replica) -> bool {
+        replica.is_ready() && !self.closes(replica)
+    }
+
+    /// Whether one more attempt may start on a replica now.
+    pub(crate) fn has_room(&self, replica: &Replica, now: Timestamp) -> bool {
+        replica.has_room(now) && !self.closes(replica)
+    }
+
+    /// Whether it is closed for good, as far as those who wait can tell: it was drained until its deadline,
+    /// and is not about to come back with another model.
+    pub(crate) fn is_withdrawn(&self) -> bool {
+        self.operation != Some(OperationKind::Reload)
+            && self.holds.iter().any(|hold| hold.replica.is_none() && hold.patience == Patience::Over)
+    }
+
+    /// Slots in use in the scope of a hold.
+    pub(crate) fn used_under(&self, hold: &Hold) -> u32 {
+        let covered = self.replicas.iter().filter(|it| hold.covers(&it.view.replica));
+        covered.map(|it| it.used).sum()
+    }
+
     /// Slots of the replicas that serve now.
     pub(crate) fn slots(&self) -> u32 {
-        let ready = self.replicas.iter().filter(|replica| replica.is_ready());
+        let ready = self.replicas.iter().filter(|replica| self.serves(replica));
         ready.map(|replica| replica.view.slots).sum()
     }
 
@@ -125,6 +165,12 @@ pub struct PoolSummary {
     pub pool: PoolId,
     /// Waiting jobs per class, interactive first.
     pub waiting: [u32; 2],
+    /// Slots in use, also of replicas that are gone.
+    pub running: u32,
+    /// The operation that is under way.
+    pub operation: Option<OperationKind>,
+    /// Whether the whole pool takes nothing new, and how far that is.
+    pub closed: Option<Closed>,
     /// Its replicas, in the order in which they were first seen.
     pub replicas: Vec<ReplicaSummary>,
 }
@@ -136,6 +182,8 @@ pub struct ReplicaSummary {
     pub view: ReplicaView,
     /// Slots in use by this orchestrator.
     pub slots_used: u32,
+    /// Whether it takes nothing new, by itself or with its pool, and how far that is.
+    pub closed: Option<Closed>,
     /// Whether requests reach it.
     pub circuit: Circuit,
 }

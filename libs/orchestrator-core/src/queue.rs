@@ -20,12 +20,14 @@ use crate::{
 /// Where a job stands in the table.
 pub(crate) type Place = u32;
 
-/// Who accepted a job.
+/// Whether a job may count on a replica that fits it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Origin {
-    ThisProcess,
-    /// Nobody has looked yet whether anything here can run it.
-    EarlierProcess,
+pub(crate) enum Prospect {
+    /// One was there when it came in, and is waited for should it leave.
+    Seen,
+    /// It comes from an earlier process, its replica went away, or its pool serves something else since:
+    /// it waits only as long as there is somewhere to go.
+    Doubtful,
 }
 
 /// A live job.
@@ -38,7 +40,7 @@ pub(crate) struct JobRecord {
     /// The pool in whose line it waits or waited.
     pub(crate) pool: usize,
     pub(crate) attempts: u32,
-    pub(crate) origin: Origin,
+    pub(crate) prospect: Prospect,
     /// Replicas on which it was lost.
     pub(crate) tried: Vec<Tried>,
     /// What it holds of its session while it waits; while it runs, its lease holds that.
@@ -89,7 +91,7 @@ impl Jobs {
             rank: self.ranks,
             pool,
             attempts: 0,
-            origin: Origin::ThisProcess,
+            prospect: Prospect::Seen,
             tried: Vec::new(),
             held: None,
             before: None,

@@ -2,12 +2,14 @@
 //!
 //! The parts: [`admit`] decides whether a job comes in, [`predict`] when it will start, [`place`]
 //! which job gets which slot, [`explain`] why, [`end`]
-//! what happens when something is over, [`audit`] what must hold after every step.
+//! what happens when something is over, [`hold`] what operators close and open, [`hope`] who waits in vain, [`audit`] what must hold after every step.
 
 mod admit;
 mod audit;
 mod end;
 mod explain;
+mod hold;
+mod hope;
 mod place;
 mod predict;
 mod views;
@@ -34,6 +36,8 @@ enum Due {
     Deadline(JobId),
     /// The time that an attempt holds of its session's budget is used up.
     Allowance(LeaseId),
+    /// What was closed in a pool is to be empty, by its index.
+    Emptied(usize),
     Rested(ReplicaKey),
 }
 
@@ -90,6 +94,13 @@ impl Scheduler {
             Event::AttemptEnded(lease, outcome, spent) => self.attempt_ended(now, lease, outcome, spent),
             Event::ReplicaSeen(view) => self.replica_seen(now, view),
             Event::ReplicaGone(pool, replica) => self.replica_gone(now, &pool, &replica),
+            Event::Begin { pool, operation } => self.begin(now, pool, operation),
+            Event::Close { pool, replica, deadline } => {
+                let index = self.pool_named(pool);
+                self.close(now, index, replica, Some(deadline));
+            }
+            Event::Open { pool, replica } => self.open(now, &pool, replica.as_ref()),
+            Event::Settle { pool } => self.settle(now, &pool),
             Event::EndSession(session) => self.sessions.end(session),
             Event::Tick => {}
             Event::Shutdown => self.shut_down(now),
@@ -115,6 +126,7 @@ impl Scheduler {
             match due {
                 Due::Deadline(job) => self.deadline_passed(now, job),
                 Due::Allowance(lease) => self.allowance_used(now, lease),
+                Due::Emptied(pool) => self.expire_holds(now, pool, at),
                 Due::Rested(key) => rested.push(key),
             }
         }

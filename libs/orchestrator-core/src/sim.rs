@@ -9,10 +9,12 @@
 mod accuracy;
 mod book;
 mod check;
+mod closing;
 mod draw;
 mod expect;
 mod faults;
 mod ledger;
+mod operate;
 mod random;
 mod rare;
 mod world;

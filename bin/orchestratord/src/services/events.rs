@@ -223,6 +223,9 @@ pub(crate) fn failure(status: &JobStatus, end: JobEnd) -> Option<ErrorBody> {
         }
         FailReason::TimedOut => (ErrorCode::DecodeTimeout, lost_message(status)),
         FailReason::Refused => (ErrorCode::InvalidParams, lost_message(status)),
+        FailReason::Drained => {
+            (ErrorCode::WorkerReset, "the pool was drained; submit the task again".to_owned())
+        }
         FailReason::ShuttingDown => {
             (ErrorCode::WorkerReset, "the server is shutting down; submit the task again".to_owned())
         }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use adapter_api::{AdapterError, EngineReport, WorkerAdapter};
 use catalog_core::ModelRef;
-use orchestrator_core::{Device, Event, PoolId, Readiness, ReplicaId, ReplicaView, Workload};
+use orchestrator_core::{Device, Event, Loaded, PoolId, Readiness, ReplicaId, ReplicaView, Workload};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep};
 use tracing::{info, warn};
@@ -172,12 +172,15 @@ fn view(config: &ReplicaConfig, heard: &Heard) -> ReplicaView {
     ReplicaView {
         pool: config.pool.clone(),
         replica: config.replica.clone(),
+        node: None,
         engine: can.engine.into(),
         models,
         workloads: workloads.iter().map(|it| workload(*it)).collect(),
         slots: config.slots.or(report.and_then(|report| report.slots_total)).unwrap_or(1),
         ctx_max: config.ctx_max.or(report.and_then(|report| report.ctx_max)),
         vram_free_bytes: report.and_then(|report| report.vram_free_bytes),
+        vram_total_bytes: None,
+        loaded: Loaded::Yes,
         device: config.device.clone(),
         readiness,
         price: config.price,

@@ -182,7 +182,7 @@ impl Owner {
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Dispatch(assignment) => self.dispatch(assignment),
-            Effect::Abort(lease) => {
+            Effect::Abort(lease) | Effect::Evict(lease) => {
                 if let Some(attempt) = self.running.get(&lease) {
                     attempt.task.abort();
                 }
@@ -191,6 +191,8 @@ impl Owner {
             Effect::Probe(pool, replica) => self.parts.pools.look_now(&pool, &replica),
             // Only a submit is accepted or rejected, and that has its own path.
             Effect::Accept(..) | Effect::Reject(..) => {}
+            // Nothing here begins an operation or closes a pool yet.
+            Effect::Began(..) | Effect::Refused(..) | Effect::Drained(..) => {}
         }
     }
 

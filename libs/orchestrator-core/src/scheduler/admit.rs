@@ -11,7 +11,7 @@ use crate::{
     fit::{self, Misfit},
     job::{Claimant, FailReason, JobEnd, JobState, NewJob, Priority},
     pool::{Replica, ReplicaKey},
-    queue::{Origin, Place},
+    queue::{Place, Prospect},
     rules::AdmissionPolicy,
     sessions::Remaining,
     time::Timestamp,
@@ -26,6 +26,9 @@ struct Survey {
     /// Pools with a Ready replica that fits, each once.
     open_pools: Vec<usize>,
     fitting: u32,
+    /// Those of them where nobody answers.
+    silent: u32,
+    /// Those of the silent that are not closed as well.
     unreachable: u32,
     /// The highest price among those that fit.
     price: u64,
@@ -52,8 +55,14 @@ impl Scheduler {
             return self.reject(&job, reason, None);
         }
         if survey.open_pools.is_empty() {
-            let known = survey.unreachable > 0;
-            let reason = if known { RejectReason::Unreachable } else { RejectReason::Unready };
+            let pinned = job.requirements.pin_node.is_some();
+            let reason = if pinned && survey.silent == survey.fitting {
+                RejectReason::NodeUnavailable
+            } else if survey.unreachable > 0 {
+                RejectReason::Unreachable
+            } else {
+                RejectReason::Unready
+            };
             return self.reject(&job, reason, None);
         }
         if let Some(asked) = &job.session
@@ -92,10 +101,12 @@ impl Scheduler {
         let price = self.survey(&job).price;
         let (place, _) = self.take_in(job, (home, price));
         self.jobs[place].attempts = attempts;
-        self.jobs[place].origin = Origin::EarlierProcess;
+        self.jobs[place].prospect = Prospect::Doubtful;
         self.line_up(now, place);
-        if self.jobs[place].state == JobState::Queued && self.is_stranded(place) {
-            self.finish(now, place, JobEnd::Failed(FailReason::EngineLost));
+        if self.jobs[place].state == JobState::Queued
+            && let Some(reason) = self.is_hopeless(place)
+        {
+            self.finish(now, place, JobEnd::Failed(reason));
         }
     }
 
@@ -107,8 +118,10 @@ impl Scheduler {
                     Ok(()) => {
                         survey.fitting += 1;
                         survey.price = survey.price.max(replica.view.price);
-                        survey.unreachable += u32::from(replica.view.readiness == Readiness::Unreachable);
-                        if replica.is_ready() && survey.open_pools.last() != Some(&index) {
+                        let silent = replica.view.readiness.is_silent();
+                        survey.silent += u32::from(silent);
+                        survey.unreachable += u32::from(silent && !pool.closes(replica));
+                        if pool.serves(replica) && survey.open_pools.last() != Some(&index) {
                             survey.open_pools.push(index);
                         }
                     }
@@ -128,9 +141,18 @@ impl Scheduler {
         {
             return RejectReason::UnknownPin;
         }
+        let on_it = |replica: &Replica| replica.exists() && replica.view.node == job.requirements.pin_node;
+        if job.requirements.pin_node.is_some()
+            && !self.pools.iter().any(|pool| pool.replicas.iter().any(on_it))
+        {
+            return RejectReason::NodeUnavailable;
+        }
         let unseen = |replica: &Replica| replica.exists() && replica.view.readiness == Readiness::Unseen;
         match nearest {
             None => RejectReason::NoPool,
+            // Node and pool are there, and the one has nothing of the other.
+            Some(Misfit::OtherNode) => RejectReason::NodeUnavailable,
+            Some(&Misfit::Vram { need, have }) => RejectReason::Vram { need, have },
             Some(Misfit::Context { limit }) => RejectReason::Context { limit: *limit },
             Some(Misfit::DeviceMask | Misfit::CpuForbidden) => RejectReason::Device,
             Some(Misfit::Workload) => RejectReason::NoSuchWorkload,

@@ -1,7 +1,13 @@
 //! What must hold after every step, as one function for the simulator and the tests.
 
 use super::Scheduler;
-use crate::{fit, job::JobState, pool::ReplicaKey, time::Timestamp};
+use crate::{
+    fit,
+    job::JobState,
+    pool::{Pool, Replica, ReplicaKey},
+    queue::Place,
+    time::Timestamp,
+};
 
 impl Scheduler {
     /// Checks the whole state. Costs as much as there are jobs; not for production.
@@ -13,6 +19,7 @@ impl Scheduler {
         self.audit_slots()?;
         self.audit_deadlines(now)?;
         self.audit_sessions()?;
+        self.audit_holds(now)?;
         self.audit_work_conserving(now)
     }
 
@@ -62,6 +69,23 @@ impl Scheduler {
         Ok(())
     }
 
+    /// Holds are due, told and obeyed, and nobody waits for what does not come.
+    fn audit_holds(&self, now: Timestamp) -> Result<(), String> {
+        for pool in &self.pools {
+            for hold in &pool.holds {
+                let late = hold.deadline().is_some_and(|deadline| deadline <= now);
+                if late || (!hold.told && pool.used_under(hold) == 0) {
+                    return Err(format!("P12: {:?} of {} is overdue", hold, pool.id));
+                }
+            }
+        }
+        let waits = |place: &Place| self.jobs[*place].state == JobState::Queued;
+        match self.jobs.all().filter(waits).find(|place| self.is_hopeless(*place).is_some()) {
+            Some(place) => Err(format!("P15: job {} waits for nothing", self.jobs[place].job.id)),
+            None => Ok(()),
+        }
+    }
+
     fn audit_sessions(&self) -> Result<(), String> {
         let waiting = self.jobs.all().filter_map(|place| self.jobs[place].held.as_ref());
         let running = self.leases.iter().filter_map(|(_, lease)| lease.held.as_ref());
@@ -80,8 +104,8 @@ impl Scheduler {
 
     /// No replica has room while a job waits that it may run.
     fn audit_work_conserving(&self, now: Timestamp) -> Result<(), String> {
-        let idle: Vec<_> =
-            self.pools.iter().flat_map(|pool| &pool.replicas).filter(|it| it.has_room(now)).collect();
+        let has_room = |(pool, replica): &(&Pool, &Replica)| pool.has_room(replica, now);
+        let idle: Vec<_> = self.existing().filter(has_room).map(|(_, replica)| replica).collect();
         if idle.is_empty() {
             return Ok(());
         }

@@ -6,15 +6,13 @@ use super::{Due, Phase, Scheduler, place::step};
 use crate::{
     effect::Effect,
     event::{Outcome, Spent},
-    fit,
     ids::{JobId, LeaseId},
     job::{AfterTokens, FailReason, JobEnd, JobState, JobStep},
-    lease::Lease,
+    lease::{Eviction, Lease},
     pool::{Presence, ReplicaKey},
-    queue::{Origin, Place},
+    queue::{Place, Prospect},
     sessions::Held,
     time::Timestamp,
-    view::Readiness,
 };
 
 /// How long a replica rests that said it was busy and did not say for how long.
@@ -54,7 +52,14 @@ impl Scheduler {
 
     /// Frees the slot, then decides what becomes of the job, if it is still alive.
     pub(super) fn attempt_ended(&mut self, now: Timestamp, id: LeaseId, outcome: Outcome, spent: Spent) {
-        let Some(mut lease) = self.leases.close(id) else { return };
+        let Some(lease) = self.leases.close(id) else { return };
+        let key = lease.replica;
+        self.let_go(now, (id, lease), outcome, spent);
+        self.fill(now, key);
+        self.tell_drained(key.pool);
+    }
+
+    fn let_go(&mut self, now: Timestamp, (id, mut lease): (LeaseId, Lease), outcome: Outcome, spent: Spent) {
         let key = lease.replica;
         self.give_back(now, id, &lease, outcome);
         let held = lease.held.take();
@@ -70,9 +75,9 @@ impl Scheduler {
             if let Some(held) = held {
                 self.sessions.settle(now, held, spent, lease.used(now));
             }
-            return self.fill(now, key);
+            return;
         };
-        if let Some(end) = self.end_of_attempt(now, place, key, outcome) {
+        if let Some(end) = self.end_of_attempt(now, place, &lease, outcome) {
             if let Some(held) = held {
                 self.sessions.settle(now, held, spent, lease.used(now));
             }
@@ -85,9 +90,8 @@ impl Scheduler {
                 self.sessions.carry(&mut held, spent, lease.used(now));
                 held
             });
-            self.wait_again(now, place);
+            self.wait_again(now, place, key);
         }
-        self.fill(now, key);
     }
 
     /// How a job ends with its attempt; `None` when it waits again.
@@ -95,9 +99,10 @@ impl Scheduler {
         &mut self,
         now: Timestamp,
         place: Place,
-        key: ReplicaKey,
+        lease: &Lease,
         outcome: Outcome,
     ) -> Option<JobEnd> {
+        let key = lease.replica;
         if self.broke_again(now, place, key, outcome) {
             return Some(JobEnd::Failed(FailReason::Poisoned));
         }
@@ -110,6 +115,18 @@ impl Scheduler {
                 self.jobs[place].attempts = self.jobs[place].attempts.saturating_sub(1);
                 return self.why_not_again(now, place).map(JobEnd::Failed);
             }
+            //= ORCH-3422
+            Outcome::Evicted { tokens_out } if tokens_out == 0 || again => {
+                // Neither the job nor the replica failed: this was no attempt.
+                let record = &mut self.jobs[place];
+                record.attempts = record.attempts.saturating_sub(1);
+                if lease.evicted == Some(Eviction::Gone) {
+                    record.prospect = Prospect::Doubtful;
+                }
+                return self.why_not_again(now, place).map(JobEnd::Failed);
+            }
+            Outcome::Evicted { .. } if lease.evicted == Some(Eviction::Gone) => FailReason::EngineLost,
+            Outcome::Evicted { .. } => FailReason::Drained,
             Outcome::Lost { tokens_out } if tokens_out == 0 || again => {
                 return self.try_elsewhere(now, place, key, FailReason::EngineLost);
             }
@@ -134,7 +151,7 @@ impl Scheduler {
             Outcome::Lost { .. } | Outcome::TimedOut { .. } => {
                 self.sessions.broke(held, &view.pool, &view.replica);
             }
-            Outcome::Aborted | Outcome::Busy { .. } | Outcome::Refused => {}
+            Outcome::Aborted | Outcome::Busy { .. } | Outcome::Refused | Outcome::Evicted { .. } => {}
         }
     }
 
@@ -150,7 +167,7 @@ impl Scheduler {
             Outcome::Completed | Outcome::Aborted => {
                 pool.times[lease.priority.index()].measure(lease.size, now - lease.since);
             }
-            Outcome::Refused => {}
+            Outcome::Refused | Outcome::Evicted { .. } => {}
             Outcome::Lost { .. } | Outcome::TimedOut { .. } if !replica.exists() => {}
             Outcome::Lost { .. } | Outcome::TimedOut { .. } => {
                 replica.presence = Presence::Suspect;
@@ -206,8 +223,8 @@ impl Scheduler {
 
     /// What forbids a job to wait again.
     fn why_not_again(&self, now: Timestamp, place: Place) -> Option<FailReason> {
-        if self.is_stranded(place) {
-            return Some(FailReason::EngineLost);
+        if let Some(reason) = self.is_hopeless(place) {
+            return Some(reason);
         }
         if self.jobs[place].job.fingerprint.is_some_and(|print| self.quarantine.refuses(now, print)) {
             return Some(FailReason::Poisoned);
@@ -215,39 +232,39 @@ impl Scheduler {
         (self.phase == Phase::Closing).then_some(FailReason::ShuttingDown)
     }
 
-    /// Whether a job was lost or comes from an earlier process, and no replica that exists may ever run it.
-    pub(super) fn is_stranded(&self, place: Place) -> bool {
-        let record = &self.jobs[place];
-        let never_tried = record.tried.is_empty();
-        if never_tried && record.origin == Origin::ThisProcess {
-            return false;
-        }
-        let replicas = || self.pools.iter().flat_map(|pool| &pool.replicas).filter(|it| it.exists());
-        // A replica that has never answered may yet turn out to be the one.
-        if never_tried && replicas().any(|it| it.view.readiness == Readiness::Unseen) {
-            return false;
-        }
-        !replicas().any(|replica| {
-            fit::check(&record.job.requirements, &record.tried, &replica.view, self.rules.gpu).is_ok()
-        })
-    }
-
     /// Puts a job back at its old rank, and gives it a free slot if there is one.
-    fn wait_again(&mut self, now: Timestamp, place: Place) {
+    fn wait_again(&mut self, now: Timestamp, place: Place, freed: ReplicaKey) {
         let record = &mut self.jobs[place];
         if !step(&mut record.state, JobStep::Requeue) {
             return;
         }
-        self.line_up(now, place);
+        self.join_line(place);
+        // The slot that it gave back goes to whose turn it is; for any other that is free nobody waits.
+        self.start_if_free(now, place, Some(freed));
+        self.fill(now, freed);
+        if self.jobs[place].state == JobState::Queued {
+            self.start_if_free(now, place, None);
+        }
     }
 
     /// Puts a job into its line by its rank, and gives it a free slot if there is one.
     pub(super) fn line_up(&mut self, now: Timestamp, place: Place) {
+        self.join_line(place);
+        self.start_if_free(now, place, None);
+    }
+
+    fn join_line(&mut self, place: Place) {
         let record = &self.jobs[place];
         let (pool, class) = (record.pool, record.job.priority.index());
-        let (job, tried) = (record.job.clone(), record.tried.clone());
         self.jobs.join(&mut self.pools[pool].lines[class], place);
-        if let Some((key, rule)) = self.choose_free(now, &job, &tried) {
+    }
+
+    /// Gives a waiting job the best of the free slots, unless that is on `not_on`.
+    fn start_if_free(&mut self, now: Timestamp, place: Place, not_on: Option<ReplicaKey>) {
+        let record = &self.jobs[place];
+        let (job, tried) = (record.job.clone(), record.tried.clone());
+        let best = self.choose_free(now, &job, &tried);
+        if let Some((key, rule)) = best.filter(|(key, _)| Some(*key) != not_on) {
             self.leave_line(place);
             self.dispatch(now, place, key, rule);
         }

@@ -4,11 +4,10 @@ use super::Scheduler;
 use crate::{
     breaker::Circuit,
     explain::{Candidate, Rule, Verdict, Why},
-    fit::{self, Tried},
+    fit,
     ids::JobId,
-    job::NewJob,
-    pool::{Presence, Replica},
-    queue::Place,
+    pool::{Pool, Presence, Replica},
+    queue::{JobRecord, Place},
     time::Timestamp,
     view::Readiness,
 };
@@ -27,24 +26,25 @@ impl Scheduler {
     pub(super) fn why(&self, now: Timestamp, place: Place, rule: Rule) -> Why {
         let record = &self.jobs[place];
         let mut why = Why { rule, considered: 0, candidates: Vec::new() };
-        let replicas = self.pools.iter().flat_map(|pool| &pool.replicas);
-        for replica in replicas.filter(|replica| replica.exists()) {
+        for (pool, replica) in self.existing() {
             why.considered += 1;
             if why.candidates.len() < NAMED_MAX {
                 why.candidates.push(Candidate {
                     pool: replica.view.pool.clone(),
                     replica: replica.view.replica.clone(),
-                    verdict: self.verdict(now, &record.job, &record.tried, replica),
+                    verdict: self.verdict(now, record, (pool, replica)),
                 });
             }
         }
         why
     }
 
-    fn verdict(&self, now: Timestamp, job: &NewJob, tried: &[Tried], replica: &Replica) -> Verdict {
+    fn verdict(&self, now: Timestamp, record: &JobRecord, (pool, replica): (&Pool, &Replica)) -> Verdict {
         let (view, circuit) = (&replica.view, replica.breaker.circuit());
-        if let Err(misfit) = fit::check(&job.requirements, tried, view, self.rules.gpu) {
+        if let Err(misfit) = fit::check(&record.job.requirements, &record.tried, view, self.rules.gpu) {
             Verdict::Misfit(misfit)
+        } else if pool.closes(replica) {
+            Verdict::Closed
         } else if view.readiness != Readiness::Ready {
             Verdict::NotReady(view.readiness)
         } else if replica.presence != Presence::Here {

@@ -7,7 +7,7 @@ use crate::{
     fit::{self, Tried},
     job::{JobState, JobStep, NewJob, Priority},
     lease::Lease,
-    pool::{Replica, ReplicaKey},
+    pool::{Pool, Replica, ReplicaKey},
     queue::Place,
     rules::PlacementKind,
     time::Timestamp,
@@ -27,13 +27,11 @@ impl Scheduler {
         let requirements = &job.requirements;
         let free = || {
             pools.iter().enumerate().flat_map(|(pool, each)| {
-                let keyed = each.replicas.iter().enumerate();
+                let keyed = each.replicas.iter().enumerate().filter(|(_, it)| each.has_room(it, now));
                 keyed.map(move |(replica, it)| (ReplicaKey { pool, replica }, it))
             })
         };
-        let fits = |replica: &Replica| {
-            replica.has_room(now) && fit::check(requirements, tried, &replica.view, rules.gpu).is_ok()
-        };
+        let fits = |replica: &Replica| fit::check(requirements, tried, &replica.view, rules.gpu).is_ok();
         let prefer = &requirements.prefer_pools;
         let last = job.session.as_ref().and_then(|asked| sessions.last_of(asked.id));
         if let Some((pool, name)) = last.filter(|(pool, _)| prefer.is_empty() || prefer.contains(pool)) {
@@ -57,7 +55,8 @@ impl Scheduler {
 
     /// Gives the free slots of a replica to jobs that wait.
     pub(super) fn fill(&mut self, now: Timestamp, key: ReplicaKey) {
-        while self.pools[key.pool].replicas[key.replica].has_room(now) {
+        let has_room = |pool: &Pool| pool.has_room(&pool.replicas[key.replica], now);
+        while has_room(&self.pools[key.pool]) {
             let Some(place) = self.next_for(key) else { return };
             let home = self.jobs[place].pool;
             self.pools[home].starters.started();
@@ -106,6 +105,7 @@ impl Scheduler {
             size: record.job.size,
             held,
             stopped: None,
+            evicted: None,
         });
         if !step(&mut record.state, JobStep::Dispatch(lease)) {
             return;

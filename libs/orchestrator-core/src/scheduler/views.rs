@@ -4,9 +4,10 @@ use super::Scheduler;
 use crate::{
     breaker::Breaker,
     ids::{JobId, PoolId, ReplicaId, SessionId},
-    job::{FailReason, JobEnd, JobState, Priority},
+    job::{JobState, Priority},
+    lease::Eviction,
+    operation::Closed,
     pool::{Pool, PoolSummary, Presence, Replica, ReplicaKey, ReplicaSummary},
-    queue::Place,
     sessions::{SessionRecord, SessionView},
     time::Timestamp,
     view::{Readiness, ReplicaView},
@@ -14,22 +15,20 @@ use crate::{
 
 impl Scheduler {
     pub(super) fn replica_seen(&mut self, now: Timestamp, view: ReplicaView) {
-        let pool = self.pool_index(&view.pool).unwrap_or_else(|| {
-            self.pools.push(Pool::new(view.pool.clone()));
-            self.pools.len() - 1
-        });
+        let pool = self.pool_named(view.pool.clone());
         let replicas = &mut self.pools[pool].replicas;
         let known = replicas.iter().position(|it| it.view.replica == view.replica);
         // A replica that left and whose last attempt has ended leaves its place to a new one.
         let place = known.or_else(|| replicas.iter().position(|it| !it.exists() && it.used == 0));
-        let mut serves_other_jobs = false;
+        // One that was not there may be all that is left for a job, and its pool may be drained.
+        let mut serves_other_jobs = true;
         let replica = match place {
             Some(index) => {
                 let replica = &mut replicas[index];
                 // Of one that was never heard of, nothing was known to the jobs that hoped for it.
                 let speaks_first =
                     replica.view.readiness == Readiness::Unseen && view.readiness != Readiness::Unseen;
-                serves_other_jobs = speaks_first || !replica.view.serves_like(&view);
+                serves_other_jobs = speaks_first || !replica.exists() || !replica.view.serves_like(&view);
                 if !replica.exists() {
                     // What a replica that left had asked for does not bind its successor.
                     replica.rests_until = Timestamp::default();
@@ -52,7 +51,7 @@ impl Scheduler {
         };
         self.fill(now, ReplicaKey { pool, replica });
         if serves_other_jobs {
-            self.end_stranded(now);
+            self.end_hopeless(now);
         }
     }
 
@@ -64,33 +63,20 @@ impl Scheduler {
         };
         replicas[index].presence = Presence::Gone;
         let key = ReplicaKey { pool, replica: index };
-        let running: Vec<_> = self
-            .leases
-            .iter()
-            .filter(|(_, lease)| lease.replica == key)
-            .filter_map(|(id, lease)| {
-                let place = self.jobs.find(lease.job)?;
-                (self.jobs[place].state == JobState::Running(id)).then_some(place)
-            })
-            .collect();
-        for place in running {
-            self.finish(now, place, JobEnd::Failed(FailReason::EngineLost));
-        }
-        self.end_stranded(now);
+        self.evict(Eviction::Gone, |at| at == key);
+        self.end_hopeless(now);
     }
 
-    /// A job that was lost once waits only as long as there is somewhere else to go.
-    fn end_stranded(&mut self, now: Timestamp) {
-        let waits = |place: &Place| self.jobs[*place].state == JobState::Queued;
-        let stranded: Vec<_> =
-            self.jobs.all().filter(waits).filter(|place| self.is_stranded(*place)).collect();
-        for place in stranded {
-            self.finish(now, place, JobEnd::Failed(FailReason::EngineLost));
-        }
-    }
-
-    fn pool_index(&self, id: &PoolId) -> Option<usize> {
+    pub(super) fn pool_index(&self, id: &PoolId) -> Option<usize> {
         self.pools.iter().position(|pool| pool.id == *id)
+    }
+
+    /// The pool of this name, which is new if need be.
+    pub(super) fn pool_named(&mut self, id: PoolId) -> usize {
+        self.pool_index(&id).unwrap_or_else(|| {
+            self.pools.push(Pool::new(id));
+            self.pools.len() - 1
+        })
     }
 
     /// All pools that exist, in the order in which they were first seen.
@@ -137,13 +123,18 @@ impl Scheduler {
 
 fn summary(pool: &Pool) -> PoolSummary {
     let replicas = pool.replicas.iter().filter(|replica| replica.exists());
+    let closed = |used: u32| if used == 0 { Closed::Drained } else { Closed::Draining };
     PoolSummary {
         pool: pool.id.clone(),
         waiting: [pool.lines[0].len, pool.lines[1].len],
+        running: pool.used(),
+        operation: pool.operation,
+        closed: pool.holds.iter().any(|hold| hold.replica.is_none()).then(|| closed(pool.used())),
         replicas: replicas
             .map(|it| ReplicaSummary {
                 view: it.view.clone(),
                 slots_used: it.used,
+                closed: pool.closes(it).then(|| closed(it.used)),
                 circuit: it.breaker.circuit(),
             })
             .collect(),

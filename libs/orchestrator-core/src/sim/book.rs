@@ -5,12 +5,13 @@
 //! mistake is not made twice.
 
 use super::{
+    closing::{Evicted, HoldNote},
     faults::{Breaks, Record},
     ledger::Ledger,
 };
 use crate::{
-    AdmissionPolicy, Claimant, Device, GpuPolicy, JobId, LeaseId, NewJob, PoolId, Priority, Readiness,
-    ReplicaId, ReplicaView, Requirements, Rules, Timestamp,
+    AdmissionPolicy, Claimant, Device, GpuPolicy, JobId, LeaseId, Loaded, NewJob, OperationKind, PoolId,
+    Priority, Readiness, ReplicaId, ReplicaView, Requirements, Rules, Timestamp,
 };
 
 /// Whether a replica is there.
@@ -39,17 +40,12 @@ impl ReplicaNote {
         self.presence != Presence::Gone
     }
 
-    /// Whether it may yet turn out to be anything.
-    fn is_unseen(&self) -> bool {
-        self.is_here() && self.view.readiness == Readiness::Unseen
-    }
-
-    pub(super) fn serves(&self) -> bool {
+    fn serves(&self) -> bool {
         self.is_here() && self.view.readiness == Readiness::Ready
     }
 
-    /// Whether one more attempt may start here now.
-    pub(super) fn is_open(&self, now: Timestamp) -> bool {
+    /// Whether one more attempt may start here now, as long as nobody has closed it.
+    pub(super) fn has_room(&self, now: Timestamp) -> bool {
         let trusted = self.serves() && self.presence == Presence::Here;
         trusted && now >= self.rests_until && self.used < self.view.slots && self.record.admits(now)
     }
@@ -89,6 +85,8 @@ pub(super) struct JobNote {
     pub(super) tried: Vec<usize>,
     /// Attempts that an earlier process made, if it comes from one.
     pub(super) earlier: Option<u32>,
+    /// Whether its replica went away, or its pool was reloaded since it came in.
+    pub(super) adrift: bool,
 }
 
 impl JobNote {
@@ -107,6 +105,7 @@ pub(super) struct LeaseNote {
     pub(super) job: JobId,
     pub(super) replica: usize,
     pub(super) aborted: bool,
+    pub(super) evicted: Option<Evicted>,
 }
 
 /// The books.
@@ -122,6 +121,9 @@ pub(super) struct Book {
     /// Clients that were told to come back, to which pool, and until when they are waited for.
     pub(super) promised: Vec<(Claimed, usize, Timestamp)>,
     pub(super) breaks: Breaks,
+    pub(super) holds: Vec<HoldNote>,
+    /// What is under way, by the indices of pools.
+    pub(super) operations: Vec<(usize, OperationKind)>,
     pub(super) ledger: Ledger,
     pub(super) newest_lease: Option<LeaseId>,
     pub(super) accepted: u64,
@@ -139,6 +141,8 @@ impl Book {
             leases: Vec::new(),
             promised: Vec::new(),
             breaks: Breaks::default(),
+            holds: Vec::new(),
+            operations: Vec::new(),
             ledger: Ledger::new(rules.sessions),
             newest_lease: None,
             accepted: 0,
@@ -166,12 +170,17 @@ impl Book {
         self.replicas.iter().position(|it| it.view.replica == *replica && it.view.pool == *pool)
     }
 
+    /// The pool of this name, entered if it is not yet.
+    pub(super) fn name_pool(&mut self, id: &PoolId) -> usize {
+        self.find_pool(id).unwrap_or_else(|| {
+            self.pools.push(id.clone());
+            self.pools.len() - 1
+        })
+    }
+
     /// Takes in a view, and says which replica it is about.
     pub(super) fn see(&mut self, view: &ReplicaView) -> usize {
-        let pool = self.find_pool(&view.pool).unwrap_or_else(|| {
-            self.pools.push(view.pool.clone());
-            self.pools.len() - 1
-        });
+        let pool = self.name_pool(&view.pool);
         if let Some(index) = self.find_replica(&view.pool, &view.replica) {
             let note = &mut self.replicas[index];
             if !note.is_here() {
@@ -205,12 +214,14 @@ impl Book {
         self.suits(&note.job.requirements, &note.tried, replica)
     }
 
-    /// Whether a job that was lost before, or comes from an earlier process, has nowhere left to go.
-    pub(super) fn is_stranded(&self, note: &JobNote) -> bool {
-        let somewhere = |index: usize| self.replicas[index].is_here() && self.suits_note(note, index);
-        let awaited = note.tried.is_empty() && self.replicas.iter().any(ReplicaNote::is_unseen);
-        let asked = !note.tried.is_empty() || note.earlier.is_some();
-        asked && !awaited && !(0..self.replicas.len()).any(somewhere)
+    /// Whether a replica serves newcomers, room aside.
+    pub(super) fn serves(&self, replica: usize) -> bool {
+        self.replicas[replica].serves() && !self.is_closed(replica)
+    }
+
+    /// Whether one more attempt may start on a replica now.
+    pub(super) fn is_open(&self, replica: usize, now: Timestamp) -> bool {
+        self.replicas[replica].has_room(now) && !self.is_closed(replica)
     }
 
     /// Waiting jobs in the line of a pool, oldest first.
@@ -248,6 +259,7 @@ impl Book {
     /// Whether the scheduler must do something by itself between these moments.
     pub(super) fn is_due(&self, last: Timestamp, now: Timestamp) -> bool {
         self.live.iter().any(|note| note.job.deadline.is_some_and(|deadline| deadline <= now))
+            || self.next_expiry().is_some_and(|at| at <= now)
             || self.ledger.next_allowance().is_some_and(|(at, _)| at <= now)
             || self.replicas.iter().any(|it| {
                 let opens = it.record.closed_until;
@@ -260,6 +272,7 @@ impl Book {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Hurdle {
     Pin,
+    Node,
     Model,
     Workload,
     Engine,
@@ -267,6 +280,7 @@ pub(super) enum Hurdle {
     Mask,
     Cpu,
     Context(u32),
+    Memory { need: u64, have: u64 },
     None,
 }
 
@@ -275,6 +289,11 @@ pub(super) fn hurdle(job: &Requirements, at: &ReplicaView, gpu: GpuPolicy) -> Hu
     match &job.pin_pool {
         Some(pin) if at.pool.as_str() != pin.as_str() => return Hurdle::Pin,
         _ => {}
+    }
+    match (&job.pin_node, &at.node) {
+        (Some(pin), Some(node)) if pin == node => {}
+        (None, _) => {}
+        _ => return Hurdle::Node,
     }
     if !at.models.contains(&job.model) {
         return Hurdle::Model;
@@ -302,7 +321,20 @@ pub(super) fn hurdle(job: &Requirements, at: &ReplicaView, gpu: GpuPolicy) -> Hu
         return Hurdle::Cpu;
     }
     match at.ctx_max {
-        Some(limit) if limit < job.ctx => Hurdle::Context(limit),
+        Some(limit) if limit < job.ctx => return Hurdle::Context(limit),
+        _ => {}
+    }
+    match (job.vram_need, memory(at)) {
+        (Some(need), Some(have)) if have < need => Hurdle::Memory { need, have },
         _ => Hurdle::None,
     }
+}
+
+/// The memory against which a need is held, if any is told.
+pub(super) fn memory(at: &ReplicaView) -> Option<u64> {
+    if at.device == Device::Cpu {
+        return None;
+    }
+    let whole_device = at.loaded == Loaded::Yes && at.vram_total_bytes.is_some();
+    if whole_device || at.vram_free_bytes.is_none() { at.vram_total_bytes } else { at.vram_free_bytes }
 }

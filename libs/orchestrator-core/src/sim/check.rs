@@ -4,6 +4,7 @@
 //! scripts all drive it, so that each of them checks everything that any of them checks.
 
 mod admission;
+mod closing;
 mod dispatch;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use std::fmt;
 
 use super::{
     book::{Book, Claimed, JobNote, Standing},
+    closing::DRAINED,
     expect::{Expectation, Verdict, expect},
     rare::{Rare, Tally},
 };
@@ -137,6 +139,7 @@ impl Checked {
             expected: &mut expected,
             newcomer: None,
             stopping: None,
+            ended_an_attempt: matches!(told.event, Event::AttemptEnded(..)),
         };
         step.admission(&told.event, effects)?;
         for effect in effects {
@@ -177,6 +180,8 @@ struct Step<'a> {
     newcomer: Option<JobId>,
     /// The attempt that was just stopped; the end of its job must come next.
     stopping: Option<LeaseId>,
+    /// Whether this step gives a slot back.
+    ended_an_attempt: bool,
 }
 
 impl Step<'_> {
@@ -196,6 +201,9 @@ impl Step<'_> {
             Effect::Abort(lease) => self.abort(*lease),
             Effect::Finish(job, end) => self.finish(*job, *end),
             Effect::Probe(pool, replica) => self.probe(pool, replica),
+            Effect::Began(..) | Effect::Refused(..) => self.answer(effect),
+            Effect::Drained(pool, replica) => self.drained(pool, replica.as_ref()),
+            Effect::Evict(lease) => self.evict(*lease),
         }
     }
 
@@ -238,7 +246,8 @@ impl Step<'_> {
     fn newcomer_note(&mut self, line: usize) -> Option<JobNote> {
         let job = self.expected.submitted.take()?;
         self.newcomer = Some(job.id);
-        Some(JobNote { job, standing: Standing::Waiting(line), tried: Vec::new(), earlier: None })
+        let standing = Standing::Waiting(line);
+        Some(JobNote { job, standing, tried: Vec::new(), earlier: None, adrift: false })
     }
 
     fn abort(&mut self, lease: LeaseId) -> Checks {
@@ -250,6 +259,7 @@ impl Step<'_> {
             return breach("C5", format!("lease {lease} is aborted twice"));
         }
         note.aborted = true;
+        self.tally.reach_if(note.evicted.is_some(), Rare::CancelWhileEvicted);
         self.stopping = Some(lease);
         Ok(())
     }
@@ -284,13 +294,15 @@ impl Step<'_> {
         hold(asked.is_some() && asked == index, "P8", || format!("{pool}/{replica} is probed for nothing"))
     }
 
-    fn nothing_left_out(&self) -> Checks {
+    fn nothing_left_out(&mut self) -> Checks {
         if let Some(lease) = self.stopping {
             return breach("T4", format!("lease {lease} is aborted, and no job ends with it"));
         }
         if let Some((job, end)) = self.expected.ends.first() {
-            return breach(self.expected.ends_by, format!("job {job} does not end ({end:?})"));
+            let by = if *end == DRAINED { "P15" } else { self.expected.ends_by };
+            return breach(by, format!("job {job} does not end ({end:?})"));
         }
+        self.operations_are_told()?;
         hold(self.expected.probe.is_none(), "P8", || "a replica that was lost is not probed".to_owned())
     }
 }

@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use super::random::Random;
 use crate::{
-    AdmissionPolicy, AfterTokens, Budget, Claimant, Device, GpuPolicy, JobId, NewJob, Outcome, PlacementKind,
-    PoolId, Priority, Readiness, ReplicaId, ReplicaView, Requirements, Rules, SessionId, SessionRules,
-    SessionUse, Spent, Timestamp, Workload,
+    AdmissionPolicy, AfterTokens, Budget, Claimant, Device, GpuPolicy, JobId, Loaded, NewJob, NodeId,
+    OperationKind, Outcome, PlacementKind, PoolId, Priority, Readiness, ReplicaId, ReplicaView, Requirements,
+    Rules, SessionId, SessionRules, SessionUse, Spent, Timestamp, Workload,
 };
 
 /// How busy the clients are.
@@ -38,7 +38,8 @@ pub(super) struct Map {
     pub(super) rules: Rules,
     /// Each replica at its best.
     pub(super) homes: Vec<ReplicaView>,
-    pools: Vec<PoolId>,
+    pub(super) pools: Vec<PoolId>,
+    pub(super) nodes: [NodeId; 3],
     models: Vec<Arc<str>>,
     engines: [Arc<str>; 2],
     /// How many attempts in a hundred go wrong.
@@ -64,6 +65,7 @@ impl Map {
             rules,
             homes: Vec::new(),
             pools: (0..count).map(|index| PoolId::new(format!("p{index}"))).collect(),
+            nodes: ["n0", "n1", "n2"].map(NodeId::new),
             models: ["m0", "m1", "m2"].map(Arc::from).to_vec(),
             engines: ["llamacpp", "vllm"].map(Arc::from),
             faults: [0, 5, 20, 50][random.index(4)],
@@ -76,12 +78,15 @@ impl Map {
                 let view = ReplicaView {
                     pool: pool.clone(),
                     replica: ReplicaId::new(format!("r{replica}")),
+                    node: random.chance(85).then(|| map.nodes[random.index(3)].clone()),
                     engine: Arc::clone(&engine),
                     models: models.clone(),
                     workloads: workloads(random),
                     slots: if random.chance(80) { random.small(1, 3) } else { random.small(4, 12) },
                     ctx_max: random.chance(60).then(|| random.small(1, 8) * 1024),
-                    vram_free_bytes: random.chance(70).then_some(1 << 30),
+                    vram_free_bytes: random.chance(70).then_some(4 << 30),
+                    vram_total_bytes: random.chance(60).then(|| random.between(1, 2) << 32),
+                    loaded: Loaded::Yes,
                     device: device.clone(),
                     readiness: Readiness::Ready,
                     price: random.below(3) * 500_000,
@@ -92,7 +97,7 @@ impl Map {
         map
     }
 
-    fn some_models(&self, random: &mut Random) -> Vec<Arc<str>> {
+    pub(super) fn some_models(&self, random: &mut Random) -> Vec<Arc<str>> {
         let mut models = self.models.clone();
         models.rotate_left(random.weighted(&[6, 2, 1]));
         models.truncate(1 + random.index(2));
@@ -146,6 +151,9 @@ impl Map {
         if random.chance(10) {
             wanted.workload = [Workload::Embedding, Workload::Rerank][random.index(2)];
         }
+        if random.chance(30) {
+            wanted.vram_need = Some([1 << 20, 1 << 30, 3 << 30, 4 << 30, 6 << 30, 9 << 30][random.index(6)]);
+        }
         if random.chance(50) {
             return wanted;
         }
@@ -157,6 +165,12 @@ impl Map {
         }
         if random.chance(2) {
             wanted.pin_pool = Some(PoolId::new("nowhere"));
+        }
+        if random.chance(15) {
+            wanted.pin_node = random.pick(&self.nodes).cloned();
+        }
+        if random.chance(2) {
+            wanted.pin_node = Some(NodeId::new("nowhere"));
         }
         if random.chance(25) {
             wanted.prefer_pools.extend(random.pick(&self.pools).cloned());
@@ -184,9 +198,18 @@ pub(super) fn outcome_of_stopped(random: &mut Random) -> Outcome {
     if random.chance(75) { Outcome::Aborted } else { fault(random) }
 }
 
+/// How an attempt ends that was evicted: it usually says so, unless it ended by itself before.
+pub(super) fn outcome_of_evicted(random: &mut Random) -> Outcome {
+    match random.weighted(&[6, 2, 2]) {
+        0 => Outcome::Evicted { tokens_out: if random.chance(60) { 0 } else { random.small(1, 500) } },
+        1 => Outcome::Completed,
+        _ => fault(random),
+    }
+}
+
 fn fault(random: &mut Random) -> Outcome {
     let tokens_out = random.small(1, 500);
-    match random.weighted(&[4, 2, 2, 1, 3, 1, 1, 1]) {
+    match random.weighted(&[4, 2, 2, 1, 3, 1, 1, 1, 1]) {
         0 => Outcome::Lost { tokens_out: 0 },
         1 => Outcome::Lost { tokens_out },
         2 => Outcome::TimedOut { tokens_out: 0 },
@@ -198,6 +221,7 @@ fn fault(random: &mut Random) -> Outcome {
         }
         5 => Outcome::Refused,
         6 => Outcome::Aborted,
+        7 => Outcome::Evicted { tokens_out: if random.chance(60) { 0 } else { tokens_out } },
         _ => Outcome::Completed,
     }
 }
@@ -228,12 +252,28 @@ fn device(random: &mut Random) -> Device {
     }
 }
 
+/// A kind of operation.
+pub(super) fn operation(random: &mut Random) -> OperationKind {
+    [OperationKind::Drain, OperationKind::Reload, OperationKind::Purge][random.weighted(&[4, 4, 2])]
+}
+
+/// A deadline that is over already, near or far.
+pub(super) fn deadline(random: &mut Random, now: Timestamp) -> Timestamp {
+    match random.weighted(&[2, 5, 3]) {
+        0 => now,
+        1 => now + Duration::from_millis(random.below(300)),
+        _ => now + Duration::from_millis(random.below(20_000)),
+    }
+}
+
 /// Mostly Ready.
 pub(super) fn readiness(random: &mut Random) -> Readiness {
-    match random.weighted(&[84, 4, 6, 6]) {
+    match random.weighted(&[82, 4, 5, 5, 3, 2]) {
         0 => Readiness::Ready,
         1 => Readiness::Unseen,
         2 => Readiness::Draining,
-        _ => Readiness::Unreachable,
+        3 => Readiness::Unreachable,
+        4 => Readiness::Offline,
+        _ => Readiness::Barred,
     }
 }

@@ -6,13 +6,14 @@
 use std::time::Duration;
 
 use super::{
-    book::{Book, Hurdle, JobNote, Presence, Standing, hurdle},
+    book::{Book, Hurdle, JobNote, LeaseNote, Presence, Standing, hurdle},
+    closing::{self, DRAINED, Evicted},
     faults::{Turn, verdict as verdict_of},
     rare::{Rare, Tally},
 };
 use crate::{
-    AfterTokens, Event, FailReason, JobEnd, JobId, LeaseId, NewJob, Outcome, Readiness, Recovered,
-    RejectReason, Timestamp,
+    AfterTokens, Effect, Event, FailReason, JobEnd, JobId, LeaseId, NewJob, Outcome, Readiness, Recovered,
+    RejectReason, Requirements, Timestamp,
 };
 
 /// How long a busy replica rests: unsaid, at least, at most.
@@ -25,6 +26,10 @@ pub(super) struct Expectation {
     pub(super) ends: Vec<(JobId, JobEnd)>,
     /// The invariant that is broken when one of them does not end.
     pub(super) ends_by: &'static str,
+    /// Attempts that must be stopped. Each is struck out when it is.
+    pub(super) evicts: Vec<LeaseId>,
+    /// What must be said to somebody who wants to begin an operation.
+    pub(super) answer: Option<Effect>,
     /// The replica that must be probed.
     pub(super) probe: Option<usize>,
     /// What kind of event it is.
@@ -46,6 +51,10 @@ pub(super) enum Cause {
     Time,
     /// An attempt was lost after tokens, and its job goes on.
     LossAfterTokens,
+    /// An evicted job waits again.
+    Eviction,
+    /// What was closed is open again.
+    Opening,
     #[default]
     Other,
 }
@@ -79,8 +88,11 @@ pub(super) fn expect(book: &mut Book, tally: &mut Tally, now: Timestamp, event: 
             if book.live.iter().any(|note| late(note) && note.line().is_none()) {
                 tally.reach(Rare::DeadlineWhileRunning);
             }
-            expected.ends = due(book, tally, now);
+            due(book, tally, now, &mut expected);
             book.ledger.expire(now);
+        }
+        Event::Begin { .. } | Event::Close { .. } | Event::Open { .. } | Event::Settle { .. } => {
+            closing::operate(book, tally, now, event, &mut expected);
         }
         Event::EndSession(id) => {
             let used = book.ledger.account(*id).is_some_and(|account| book.ledger.live(account) > 0);
@@ -110,8 +122,8 @@ pub(super) fn expect(book: &mut Book, tally: &mut Tally, now: Timestamp, event: 
             if book.replicas[replica].used > view.slots {
                 tally.reach(Rare::ShrunkBelowUse);
             }
-            expected.ends = ends(book, LOST, |note| note.line().is_some() && book.is_stranded(note));
-            tally.reach_if(!expected.ends.is_empty(), Rare::StrandedByChange);
+            expected.ends = book.all_hopeless();
+            tally.reach_if(expected.ends.iter().any(|(_, end)| *end == LOST), Rare::StrandedByChange);
         }
         Event::ReplicaGone(pool, replica) => {
             if let Some(replica) = book.find_replica(pool, replica) {
@@ -152,14 +164,15 @@ fn recover(
     let price = price(book, job);
     let job = NewJob { max_attempts: job.max_attempts.max(attempts + 1), ..job.clone() };
     let (standing, earlier) = (Standing::Waiting(line), Some(*attempts));
-    book.live.push(JobNote { job: job.clone(), standing, tried: Vec::new(), earlier });
+    book.live.push(JobNote { job: job.clone(), standing, tried: Vec::new(), earlier, adrift: false });
     if late || book.closing || book.pools.is_empty() {
         let why_not = if book.closing { CLOSING } else { LOST };
         let end = if late { JobEnd::Failed(FailReason::DeadlinePassed) } else { why_not };
         return expected.ends.push((job.id, end));
     }
     book.ledger.enter(&job, price);
-    expected.ends = ends(book, LOST, |note| note.job.id == job.id && book.is_stranded(note));
+    let newest = book.live.last().and_then(|note| Some((note.job.id, book.hopeless(note)?)));
+    expected.ends.extend(newest);
     tally.reach_if(waiting >= book.rules.capacity as usize, Rare::RecoveredAboveCapacity);
 }
 
@@ -174,13 +187,21 @@ fn submit(book: &mut Book, tally: &mut Tally, now: Timestamp, job: &NewJob, expe
 }
 
 /// What is due by now, in the order in which it became due: deadlines, and time that is used up.
-fn due(book: &mut Book, tally: &mut Tally, now: Timestamp) -> Vec<(JobId, JobEnd)> {
-    let mut ends: Vec<(JobId, JobEnd)> = Vec::new();
+///
+/// What happens at the same time happens in this order: deadlines, times used up, closed scopes.
+fn due(book: &mut Book, tally: &mut Tally, now: Timestamp, expected: &mut Expectation) {
     loop {
+        let ends = &mut expected.ends;
         let late = |note: &JobNote| note.job.deadline.map(|deadline| (deadline, note.job.id));
         let over = |id: JobId| ends.iter().any(|(ended, _)| *ended == id);
         let deadline = book.live.iter().filter_map(late).filter(|(at, id)| *at <= now && !over(*id)).min();
         let allowance = book.ledger.next_allowance().filter(|(at, _)| *at <= now);
+        let first = deadline.map(|(at, _)| at).into_iter().chain(allowance.map(|(at, _)| at)).min();
+        let expiry = book.next_expiry().filter(|at| *at <= now);
+        if let Some(at) = expiry.filter(|at| first.is_none_or(|first| *at < first)) {
+            book.expire_holds(tally, (now, at), expected);
+            continue;
+        }
         match (deadline, allowance) {
             (Some((at, id)), other) if other.is_none_or(|(then, _)| at <= then) => {
                 book.ledger.ended(id, now);
@@ -194,12 +215,12 @@ fn due(book: &mut Book, tally: &mut Tally, now: Timestamp) -> Vec<(JobId, JobEnd
                     ends.push((id, JobEnd::Failed(FailReason::BudgetSpent)));
                 }
             },
-            (_, None) => return ends,
+            (_, None) => return,
         }
     }
 }
 
-const LOST: JobEnd = JobEnd::Failed(FailReason::EngineLost);
+pub(super) const LOST: JobEnd = JobEnd::Failed(FailReason::EngineLost);
 const POISONED: JobEnd = JobEnd::Failed(FailReason::Poisoned);
 const CLOSING: JobEnd = JobEnd::Failed(FailReason::ShuttingDown);
 
@@ -209,15 +230,9 @@ fn ends(book: &Book, end: JobEnd, which: impl Fn(&JobNote) -> bool) -> Vec<(JobI
 
 fn replica_gone(book: &mut Book, tally: &mut Tally, replica: usize, expected: &mut Expectation) {
     book.replicas[replica].presence = Presence::Gone;
-    let on_it: Vec<LeaseId> =
-        book.leases.iter().filter(|lease| lease.replica == replica).map(|lease| lease.id).collect();
-    let runs_there = |note: &JobNote| match note.standing {
-        Standing::Running(lease) => on_it.contains(&lease),
-        Standing::Waiting(_) => false,
-    };
-    let stranded = |note: &JobNote| note.line().is_some() && book.is_stranded(note);
-    tally.reach_if(book.live.iter().any(stranded), Rare::StrandedByLoss);
-    expected.ends = ends(book, LOST, |note| runs_there(note) || stranded(note));
+    expected.evicts = book.evict(Evicted::Gone, &[replica], &[]);
+    expected.ends = book.all_hopeless();
+    tally.reach_if(expected.ends.iter().any(|(_, end)| *end == LOST), Rare::StrandedByLoss);
 }
 
 fn attempt_ended(
@@ -265,7 +280,8 @@ fn attempt_ended(
         tally.reach_if(!expected.ends.is_empty(), Rare::PoisonedInLine);
         return expected.ends.push((book.live[place].job.id, POISONED));
     }
-    match end_of_attempt(book, now, (place, lease_note.replica), outcome) {
+    note_eviction(book, tally, &lease_note, outcome);
+    match end_of_attempt(book, now, (place, &lease_note), outcome) {
         Some(end) => expected.ends.push((book.live[place].job.id, end)),
         None => {
             let line = book.replicas[lease_note.replica].pool;
@@ -273,6 +289,9 @@ fn attempt_ended(
             expected.again = Some(book.live[place].job.id);
             if let Outcome::Lost { tokens_out: 1.. } | Outcome::TimedOut { tokens_out: 1.. } = outcome {
                 expected.cause = Cause::LossAfterTokens;
+            }
+            if let Outcome::Evicted { .. } = outcome {
+                expected.cause = Cause::Eviction;
             }
             let same_class = |note: &&JobNote| note.job.priority == book.live[place].job.priority;
             let behind = book.live[place + 1..].iter().filter(same_class);
@@ -284,11 +303,22 @@ fn attempt_ended(
     }
 }
 
+fn note_eviction(book: &Book, tally: &mut Tally, lease: &LeaseNote, outcome: Outcome) {
+    let Outcome::Evicted { tokens_out } = outcome else {
+        return tally.reach_if(lease.evicted.is_some(), Rare::EvictionRaced);
+    };
+    tally.reach_if(tokens_out > 0, Rare::EvictedAfterTokens);
+    let opened = lease.evicted == Some(Evicted::Drained) && !book.is_closed(lease.replica);
+    tally.reach_if(opened, Rare::EvictedTooLate);
+    let back = lease.evicted == Some(Evicted::Gone) && book.replicas[lease.replica].is_here();
+    tally.reach_if(back, Rare::BackBeforeEvicted);
+}
+
 /// How the job ends with its attempt; `None` when it waits again.
 fn end_of_attempt(
     book: &mut Book,
     now: Timestamp,
-    (place, replica): (usize, usize),
+    (place, lease): (usize, &LeaseNote),
     outcome: Outcome,
 ) -> Option<JobEnd> {
     let insists = book.live[place].job.after_tokens == AfterTokens::TryAgain;
@@ -301,19 +331,31 @@ fn end_of_attempt(
         }
         Outcome::TimedOut { tokens_out } => (Some(tokens_out), JobEnd::Failed(FailReason::TimedOut)),
         Outcome::Busy { .. } => (None, LOST),
+        Outcome::Evicted { tokens_out } => {
+            let gone = lease.evicted == Some(Evicted::Gone);
+            if tokens_out > 0 && !insists {
+                return Some(if gone { LOST } else { DRAINED });
+            }
+            book.live[place].adrift |= gone;
+            (None, LOST)
+        }
     };
     if let Some(tokens) = tokens {
         if tokens > 0 && !insists {
             return Some(fail);
         }
-        book.live[place].tried.push(replica);
+        book.live[place].tried.push(lease.replica);
         let note = &book.live[place];
         if note.earlier.unwrap_or(0) as usize + note.tried.len() >= note.job.max_attempts as usize {
             return Some(fail);
         }
     }
-    if book.is_stranded(&book.live[place]) {
+    let home = book.replicas[lease.replica].pool;
+    if book.is_stranded(&book.live[place], home) {
         return Some(fail);
+    }
+    if book.is_shut_out(&book.live[place], home) {
+        return Some(DRAINED);
     }
     let print = book.live[place].job.fingerprint;
     if print.is_some_and(|print| book.breaks.refuses(now, print)) {
@@ -348,22 +390,31 @@ fn verdict(book: &Book, now: Timestamp, job: &NewJob, price: u64) -> Verdict {
         return Verdict::Refuse(why_nothing_suits(book, job));
     }
     let mut pools: Vec<usize> =
-        suiting.iter().filter(|&&it| book.replicas[it].serves()).map(|&it| book.replicas[it].pool).collect();
+        suiting.iter().filter(|&&it| book.serves(it)).map(|&it| book.replicas[it].pool).collect();
     if pools.is_empty() {
-        let silent = |&index: &usize| book.replicas[index].view.readiness == Readiness::Unreachable;
-        let was_there = suiting.iter().any(silent);
-        let reason = if was_there { RejectReason::Unreachable } else { RejectReason::Unready };
-        return Verdict::Refuse(reason);
+        return Verdict::Refuse(why_none_serves(book, need, &suiting));
     }
     if let Some(refusal) = book.ledger.refusal(job, price) {
         return Verdict::Refuse(RejectReason::Session(refusal));
     }
-    if suiting.iter().any(|&index| book.replicas[index].is_open(now)) {
+    if suiting.iter().any(|&index| book.is_open(index, now)) {
         return Verdict::Start;
     }
     pools.sort_unstable();
     pools.dedup();
     Verdict::Wait(pools)
+}
+
+/// What is said when some replicas suit a newcomer and none of them takes it.
+fn why_none_serves(book: &Book, need: &Requirements, suiting: &[usize]) -> RejectReason {
+    let silent = |&index: &usize| {
+        [Readiness::Unreachable, Readiness::Offline].contains(&book.replicas[index].view.readiness)
+    };
+    if need.pin_node.is_some() && suiting.iter().all(silent) {
+        return RejectReason::NodeUnavailable;
+    }
+    let was_there = suiting.iter().any(|index| silent(index) && !book.is_closed(*index));
+    if was_there { RejectReason::Unreachable } else { RejectReason::Unready }
 }
 
 fn why_nothing_suits(book: &Book, job: &NewJob) -> RejectReason {
@@ -373,9 +424,16 @@ fn why_nothing_suits(book: &Book, job: &NewJob) -> RejectReason {
     {
         return RejectReason::UnknownPin;
     }
+    if let Some(node) = &job.requirements.pin_node
+        && !here().any(|it| it.view.node.as_ref() == Some(node))
+    {
+        return RejectReason::NodeUnavailable;
+    }
     let nearest = here().map(|it| hurdle(&job.requirements, &it.view, book.rules.gpu)).max();
     match nearest {
         None => RejectReason::NoPool,
+        Some(Hurdle::Node) => RejectReason::NodeUnavailable,
+        Some(Hurdle::Memory { need, have }) => RejectReason::Vram { need, have },
         Some(Hurdle::Context(limit)) => RejectReason::Context { limit },
         Some(Hurdle::Mask | Hurdle::Cpu) => RejectReason::Device,
         Some(Hurdle::Workload) => RejectReason::NoSuchWorkload,

@@ -50,6 +50,24 @@ rare! {
     SessionTurns = "a job is refused because its session had all of its turns",
     SessionCrowd = "a job is refused because there are too many sessions",
     SessionEndedInUse = "a session is given up while its jobs are live",
+    OperationBusy = "an operation is refused because another is under way",
+    DrainAgain = "a drain begins again while it is under way",
+    PurgeWhileRunning = "a purge is refused because something runs",
+    ShutOut = "a waiting job ends because its pools were drained",
+    SavedByAnother = "a job of a drained pool waits for another pool",
+    StrandedByReload = "a waiting job ends because its pool serves another model now",
+    EvictedWaitsAgain = "an evicted job waits again",
+    EvictedElsewhere = "an evicted job starts on another replica at once",
+    EvictedAfterTokens = "an evicted attempt may have shown tokens",
+    EvictedTooLate = "an eviction is answered when its replica is open again",
+    BackBeforeEvicted = "a replica that was gone is back before its evictions are answered",
+    EvictionRaced = "an attempt that is evicted ends by itself",
+    CancelWhileEvicted = "a job ends otherwise while its attempt is evicted",
+    DrainedByLast = "the last slot of a closed scope is given back",
+    OpenedIntoWork = "what is opened takes a waiting job",
+    NodeLost = "several replicas of a node go silent or away at once",
+    PinnedNodeStart = "a job that is pinned to a node starts there",
+    NeedStart = "a job with a known need of memory starts where the memory is told",
     IdUsedAgain = "the id of an ended job is used again",
 }
 
@@ -159,6 +177,7 @@ impl Tally {
             Outcome::TimedOut { .. } => "silent after a token",
             Outcome::Busy { .. } => "busy",
             Outcome::Refused => "refused",
+            Outcome::Evicted { .. } => "evicted",
         };
         self.faults.add(name, 1);
     }
@@ -173,6 +192,8 @@ fn reject_name(reason: &RejectReason) -> &'static str {
         RejectReason::Device => "device",
         RejectReason::Unready => "unready",
         RejectReason::Unreachable => "unreachable",
+        RejectReason::NodeUnavailable => "node unavailable",
+        RejectReason::Vram { .. } => "too little memory",
         RejectReason::Deadline { .. } => "deadline",
         RejectReason::QueueFull => "queue full",
         RejectReason::NothingToDrop => "nothing to drop",
@@ -196,6 +217,7 @@ fn end_name(end: JobEnd) -> &'static str {
         JobEnd::Failed(Why::TimedOut) => "timed out",
         JobEnd::Failed(Why::Refused) => "refused",
         JobEnd::Failed(Why::BudgetSpent) => "time used up",
+        JobEnd::Failed(Why::Drained) => "drained",
         JobEnd::Failed(Why::ShuttingDown) => "shutting down",
     }
 }

@@ -11,12 +11,12 @@ use std::{
 use super::{
     book::Claimed,
     check::{Breach, Checked, hold},
-    draw::{Map, Mood, outcome_of_stopped, readiness, spent},
+    draw::{Map, Mood, outcome_of_evicted, outcome_of_stopped, readiness, spent},
     random::Random,
     rare::{Rare, Tally},
 };
 use crate::{
-    Effect, Event, JobId, LeaseId, Outcome, Readiness, Recovered, ReplicaView, Scheduler, Timestamp,
+    Effect, Event, JobId, LeaseId, Loaded, Outcome, Readiness, Recovered, ReplicaView, Scheduler, Timestamp,
 };
 
 /// How long a world may take to come to rest after its faults have stopped.
@@ -30,9 +30,9 @@ pub(super) struct World {
     pub(super) trace: DefaultHasher,
     /// Takes the same events without the steps between; its effects must be the same.
     shadow: Option<Scheduler>,
-    random: Random,
-    now: Timestamp,
-    map: Map,
+    pub(super) random: Random,
+    pub(super) now: Timestamp,
+    pub(super) map: Map,
     mood: Mood,
     /// Attempts that have ended, to end them again.
     over: Vec<LeaseId>,
@@ -88,7 +88,7 @@ impl World {
         if self.random.chance(50) { self.go_down() } else { self.heal() }
     }
 
-    fn tell(&mut self, event: Event) -> Result<(), Breach> {
+    pub(super) fn tell(&mut self, event: Event) -> Result<(), Breach> {
         self.events += 1;
         let shadow = self.shadow.as_mut().map(|shadow| {
             let effects = shadow.handle(self.now, event.clone());
@@ -108,7 +108,7 @@ impl World {
                     let it = homes.iter().position(|it| it.pool == *pool && it.replica == *replica);
                     self.probes.extend(it);
                 }
-                Effect::Accept(..) | Effect::Reject(..) | Effect::Dispatch(_) | Effect::Abort(_) => {}
+                _ => {}
             }
         }
         Ok(())
@@ -127,7 +127,7 @@ impl World {
 
     fn act(&mut self) -> Result<(), Breach> {
         let [submit, end] = self.mood.weights();
-        match self.random.weighted(&[submit, end, 50, 40, 20, 15, 15, 6, 3]) {
+        match self.random.weighted(&[submit, end, 50, 40, 20, 15, 15, 6, 3, 14, 3]) {
             0 => self.submit(),
             1 => self.end_one(),
             2 => self.change_replica(),
@@ -143,6 +143,8 @@ impl World {
             },
             6 => self.tell(Event::Tick),
             8 => self.recover(),
+            9 => self.operate(),
+            10 => self.lose_node(),
             _ => {
                 let session = Map::session(&mut self.random);
                 self.tell(Event::EndSession(session))
@@ -189,13 +191,17 @@ impl World {
 
     fn end_one(&mut self) -> Result<(), Breach> {
         let Some(lease) = self.random.pick(&self.checked.book.leases) else { return Ok(()) };
-        let (id, aborted) = (lease.id, lease.aborted);
+        let (id, aborted, evicted) = (lease.id, lease.aborted, lease.evicted.is_some());
         // Some engines are slow to let go.
-        if aborted && self.random.chance(30) {
+        if (aborted || evicted) && self.random.chance(30) {
             return Ok(());
         }
         let random = &mut self.random;
-        let outcome = if aborted { outcome_of_stopped(random) } else { self.map.outcome(random) };
+        let outcome = match (aborted, evicted) {
+            (true, _) => outcome_of_stopped(random),
+            (false, true) => outcome_of_evicted(random),
+            (false, false) => self.map.outcome(random),
+        };
         let spent = spent(random);
         remember(&mut self.over, id);
         self.tell(Event::AttemptEnded(id, outcome, spent))
@@ -238,10 +244,16 @@ impl World {
     }
 
     /// A replica as it may be seen: never more than at home, often less.
-    fn changed_view(&mut self, index: usize) -> ReplicaView {
+    pub(super) fn changed_view(&mut self, index: usize) -> ReplicaView {
         let random = &mut self.random;
         let mut view = self.map.homes[index].clone();
-        view.vram_free_bytes = view.vram_free_bytes.map(|_| random.below(4) << 30);
+        view.vram_free_bytes = view.vram_free_bytes.map(|_| random.below(5) << 30);
+        // The total is left out only where less than it is told.
+        view.vram_total_bytes =
+            view.vram_total_bytes.filter(|_| view.vram_free_bytes.is_none() || random.chance(85));
+        if random.chance(30) {
+            view.loaded = Loaded::No;
+        }
         view.readiness = readiness(random);
         if random.chance(15) {
             view.slots = random.small(0, view.slots + 1);
@@ -269,6 +281,7 @@ impl World {
 
     /// No more faults: whatever was accepted must now come to an end.
     fn heal(&mut self) -> Result<(), Breach> {
+        self.open_all()?;
         for _ in 0..HEAL_STEPS {
             for index in 0..self.map.homes.len() {
                 let view = ReplicaView { readiness: Readiness::Ready, ..self.map.homes[index].clone() };
@@ -326,8 +339,11 @@ fn note(trace: &mut DefaultHasher, effect: &Effect) {
         Effect::Dispatch(it) => {
             (it.job, it.lease, &it.pool, &it.replica, it.attempt, it.affinity).hash(trace);
         }
-        Effect::Abort(lease) => lease.hash(trace),
+        Effect::Abort(lease) | Effect::Evict(lease) => lease.hash(trace),
         Effect::Finish(job, end) => (job, end).hash(trace),
         Effect::Probe(pool, replica) => (pool, replica).hash(trace),
+        Effect::Began(pool, kind) => (pool, kind).hash(trace),
+        Effect::Refused(pool, why) => (pool, std::mem::discriminant(why)).hash(trace),
+        Effect::Drained(pool, replica) => (pool, replica).hash(trace),
     }
 }

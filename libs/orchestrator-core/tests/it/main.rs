@@ -2,5 +2,7 @@
 #![cfg(test)]
 
 mod model;
+mod player;
+mod pools;
 mod scripts;
 mod sim;

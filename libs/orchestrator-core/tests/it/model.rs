@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use orchestrator_core::{
-    AdmissionPolicy, AfterTokens, Budget, Effect, Event, FailReason, JobEnd, JobId, LeaseId, NewJob, Outcome,
-    PlacementKind, PoolId, Priority, Readiness, RejectReason, ReplicaId, ReplicaView, Requirements, Rules,
-    Scheduler, SessionId, SessionUse, Spent, Timestamp, sim::Checked,
+    AdmissionPolicy, AfterTokens, Budget, Effect, Event, FailReason, JobEnd, JobId, LeaseId, NewJob,
+    Operation, OperationKind, Outcome, PlacementKind, PoolId, Priority, Readiness, RejectReason, ReplicaId,
+    ReplicaView, Requirements, Rules, Scheduler, SessionId, SessionUse, Spent, Timestamp, sim::Checked,
 };
 use proptest::{prelude::*, sample::Index};
 
@@ -17,6 +17,16 @@ fn replica(index: u8, slots: u32, readiness: Readiness) -> ReplicaView {
     let pool = PoolId::new(["a", "b"][usize::from(index / 2 % 2)]);
     let replica = ReplicaId::new(["r0", "r1"][usize::from(index % 2)]);
     ReplicaView { slots, readiness, ..ReplicaView::ready(pool, replica, "m") }
+}
+
+fn pool_id(index: u8) -> PoolId {
+    PoolId::new(["a", "b"][usize::from(index % 2)])
+}
+
+/// A replica, or from 4 on a whole pool.
+fn scope(index: u8) -> (PoolId, Option<ReplicaId>) {
+    let of = replica(index, 0, Readiness::Ready);
+    if index < 4 { (of.pool, Some(of.replica)) } else { (pool_id(index), None) }
 }
 
 /// Two sessions with room for a few jobs at a time.
@@ -33,6 +43,10 @@ enum Op {
     End(Index, Outcome),
     Seen { replica: u8, slots: u32, readiness: Readiness },
     Gone(u8),
+    Begin(u8, OperationKind, Option<u16>),
+    Close(u8, u16),
+    Open(u8),
+    Settle(u8),
     Wait(u16),
     Shutdown,
 }
@@ -46,6 +60,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         2 => proptest::option::of(0..3_u64)
             .prop_map(|seconds| Outcome::Busy { retry_after: seconds.map(Duration::from_secs) }),
         1 => Just(Outcome::Refused),
+        2 => (0..2_u32).prop_map(|tokens_out| Outcome::Evicted { tokens_out }),
     ]
 }
 
@@ -62,6 +77,10 @@ fn op() -> impl Strategy<Value = Op> {
             max_attempts,
         });
     let readiness = prop_oneof![5 => Just(Readiness::Ready), 1 => Just(Readiness::Draining), 1 => Just(Readiness::Unseen)];
+    let kind =
+        prop_oneof![Just(OperationKind::Drain), Just(OperationKind::Reload), Just(OperationKind::Purge)];
+    let begin = (0..2_u8, kind, proptest::option::weighted(0.8, 0..2000_u16))
+        .prop_map(|(pool, kind, ms)| Op::Begin(pool, kind, ms));
     prop_oneof![
         8 => submit,
         2 => (0..12_u8).prop_map(Op::Cancel),
@@ -69,6 +88,10 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (0..4_u8, 0..3_u32, readiness)
             .prop_map(|(replica, slots, readiness)| Op::Seen { replica, slots, readiness }),
         1 => (0..4_u8).prop_map(Op::Gone),
+        2 => begin,
+        2 => (0..6_u8, 0..2000_u16).prop_map(|(scope, ms)| Op::Close(scope, ms)),
+        2 => (0..6_u8).prop_map(Op::Open),
+        1 => (0..2_u8).prop_map(Op::Settle),
         3 => (0..2000_u16).prop_map(Op::Wait),
         1 => Just(Op::Shutdown),
     ]
@@ -137,6 +160,19 @@ impl World {
                 let gone = replica(index, 0, Readiness::Ready);
                 Event::ReplicaGone(gone.pool, gone.replica)
             }
+            Op::Begin(pool, kind, ms) => {
+                let deadline = ms.map(|ms| self.now + Duration::from_millis(ms.into()));
+                Event::Begin { pool: pool_id(pool), operation: Operation { kind, deadline } }
+            }
+            Op::Close(of, ms) => {
+                let (pool, replica) = scope(of);
+                Event::Close { pool, replica, deadline: self.now + Duration::from_millis(ms.into()) }
+            }
+            Op::Open(of) => {
+                let (pool, replica) = scope(of);
+                Event::Open { pool, replica }
+            }
+            Op::Settle(pool) => Event::Settle { pool: pool_id(pool) },
             Op::Wait(ms) => {
                 self.now = self.now + Duration::from_millis(ms.into());
                 Event::Tick
@@ -148,6 +184,12 @@ impl World {
 
     /// All faults stop: every job must come to its end, and every slot must become free.
     fn heal(&mut self) -> Result<(), TestCaseError> {
+        for pool in 0..2 {
+            self.apply(&Op::Settle(pool))?;
+        }
+        for of in 0..6 {
+            self.apply(&Op::Open(of))?;
+        }
         for _ in 0..100 {
             for index in 0..4 {
                 self.tell(Event::ReplicaSeen(replica(index, 1, Readiness::Ready)))?;
@@ -288,7 +330,7 @@ fn words(effects: &[Effect], held: &mut Vec<(LeaseId, u128)>) -> Vec<String> {
                 };
                 format!("finish {} {how}", id.as_u128())
             }
-            Effect::Probe(..) => "probe".to_owned(),
+            other => format!("{other:?}"),
         })
         .collect()
 }

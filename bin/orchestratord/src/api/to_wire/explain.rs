@@ -87,6 +87,7 @@ fn candidate(it: &Candidate, chosen: Option<&Assignment>) -> CandidateView {
     let is_it = chosen.is_some_and(|chosen| chosen.pool == it.pool && chosen.replica == it.replica);
     let (verdict, reason) = match &it.verdict {
         Verdict::Misfit(misfit) => ("filtered", misfit.to_string()),
+        Verdict::Closed => ("closed", "it takes nothing new for now".to_owned()),
         Verdict::NotReady(readiness) => ("not_ready", format!("it is {}", word(*readiness))),
         Verdict::Suspect => ("suspect", "a stream of it broke; it is looked at first".to_owned()),
         Verdict::Resting(_) => {
@@ -113,12 +114,14 @@ fn candidate(it: &Candidate, chosen: Option<&Assignment>) -> CandidateView {
 }
 
 fn word(readiness: orchestrator_core::Readiness) -> &'static str {
-    use orchestrator_core::Readiness::{Draining, Ready, Unreachable, Unseen};
+    use orchestrator_core::Readiness::{Barred, Draining, Offline, Ready, Unreachable, Unseen};
     match readiness {
         Unseen => "not heard of yet",
         Ready => "ready",
         Draining => "draining",
         Unreachable => "not reachable",
+        Offline => "on a node that is silent",
+        Barred => "not to be used",
     }
 }
 

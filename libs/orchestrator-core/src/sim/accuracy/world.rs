@@ -182,7 +182,11 @@ impl World {
                 self.running.remove(&id);
                 self.bear();
             }
-            Effect::Probe(..) => {}
+            Effect::Probe(..)
+            | Effect::Began(..)
+            | Effect::Refused(..)
+            | Effect::Drained(..)
+            | Effect::Evict(_) => {}
         }
     }
 

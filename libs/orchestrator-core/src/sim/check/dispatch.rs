@@ -4,7 +4,7 @@ use super::{Checks, Step, breach, hold};
 use crate::{
     Affinity, Assignment, JobId, PlacementKind, Priority,
     sim::{
-        book::{LeaseNote, Standing},
+        book::{LeaseNote, Standing, memory},
         expect::Cause,
         rare::Rare,
     },
@@ -37,6 +37,12 @@ impl Step<'_> {
         self.tally.reach_if(retry, Rare::Retry);
         self.tally.reach_if(self.expected.cause == Cause::LossAfterTokens, Rare::RetryAfterTokens);
         self.tally.reach_if(self.expected.cause == Cause::Time, Rare::RestEndsIntoWork);
+        self.tally.reach_if(self.expected.cause == Cause::Opening, Rare::OpenedIntoWork);
+        let evicted = self.expected.cause == Cause::Eviction && self.expected.again == Some(told.job);
+        self.tally.reach_if(evicted, Rare::EvictedElsewhere);
+        let (need, at) = (&self.book.live[place].job.requirements, &self.book.replicas[replica].view);
+        self.tally.reach_if(need.pin_node.is_some(), Rare::PinnedNodeStart);
+        self.tally.reach_if(need.vram_need.is_some() && memory(at).is_some(), Rare::NeedStart);
         let affinity = self.book.ledger.start(told.job, told.lease, self.now, replica);
         hold(told.affinity == affinity, "S1", || {
             format!("job {} is told {:?} of its session, which is {affinity:?}", told.job, told.affinity)
@@ -44,7 +50,8 @@ impl Step<'_> {
         self.tally.reach_if(affinity == Affinity::Kept, Rare::AffinityKept);
         self.tally.reach_if(affinity == Affinity::Moved, Rare::AffinityMoved);
         self.book.newest_lease = Some(told.lease);
-        self.book.leases.push(LeaseNote { id: told.lease, job: told.job, replica, aborted: false });
+        let (aborted, evicted) = (false, None);
+        self.book.leases.push(LeaseNote { id: told.lease, job: told.job, replica, aborted, evicted });
         self.book.replicas[replica].used += 1;
         self.book.replicas[replica].record.starts(told.lease);
         self.book.live[place].standing = Standing::Running(told.lease);
@@ -59,11 +66,22 @@ impl Step<'_> {
             format!("job {id} starts on {}, which has no free slot", name())
         })?;
         hold(at.record.admits(self.now), "P9", || format!("job {id} starts on {}, which fails", name()))?;
-        hold(at.is_open(self.now), "P1", || {
+        hold(!self.book.is_closed(replica), "P10", || {
+            format!("job {id} starts on {}, which is closed", name())
+        })?;
+        hold(self.book.is_open(replica, self.now), "P1", || {
             format!("job {id} starts on {}, which is not open: {at:?}", name())
         })?;
         let pinned = note.job.requirements.pin_pool.as_ref().is_none_or(|pin| *pin == at.view.pool);
         hold(pinned, "P7", || format!("job {id} is pinned and starts on {}", name()))?;
+        let wanted = note.job.requirements.pin_node.as_ref();
+        hold(wanted.is_none() || wanted == at.view.node.as_ref(), "P7", || {
+            format!("job {id} is pinned to {wanted:?} and starts on {}", name())
+        })?;
+        let (need, have) = (note.job.requirements.vram_need, memory(&at.view));
+        hold(need.zip(have).is_none_or(|(need, have)| need <= have), "P14", || {
+            format!("job {id} needs {need:?} bytes and starts on {}, which has {have:?}", name())
+        })?;
         hold(!note.tried.contains(&replica), "X6", || {
             format!("job {id} starts on {}, where it was lost", name())
         })?;
@@ -123,9 +141,8 @@ impl Step<'_> {
             let warm = last == Some(index) && (prefer.is_empty() || preferred);
             (!warm, !preferred, full, used, name)
         };
-        let free = (0..self.book.replicas.len()).filter(|&index| {
-            self.book.replicas[index].is_open(self.now) && self.book.suits_note(note, index)
-        });
+        let free = (0..self.book.replicas.len())
+            .filter(|&index| self.book.is_open(index, self.now) && self.book.suits_note(note, index));
         let best = free.map(badness).min();
         hold(best.is_none_or(|best| badness(replica) <= best), "P6", || {
             format!("job {} starts on {replica}, and something better is free: {best:?}", note.job.id)

@@ -1,13 +1,17 @@
 //! What must hold of the whole state, between steps.
 
 use super::{Breach, Checked, Checks, breach, hold};
-use crate::Timestamp;
+use crate::{Closed, Timestamp};
+
+fn closed(used: usize) -> Closed {
+    if used > 0 { Closed::Draining } else { Closed::Drained }
+}
 
 impl Checked {
     /// No replica has room while a job waits that it may run.
     pub(super) fn work_conserving(&self, now: Timestamp) -> Checks {
         let book = &self.book;
-        let open = (0..book.replicas.len()).filter(|index| book.replicas[*index].is_open(now));
+        let open = (0..book.replicas.len()).filter(|index| book.is_open(*index, now));
         for replica in open {
             let idle = book.live.iter().find(|note| note.line().is_some() && book.suits_note(note, replica));
             if let Some(note) = idle {
@@ -20,7 +24,8 @@ impl Checked {
 
     /// Whoever sleeps until the scheduler says so must not sleep through a deadline.
     pub(super) fn timer_is_set(&self, now: Timestamp) -> Checks {
-        let Some(first) = self.book.live.iter().filter_map(|note| note.job.deadline).min() else {
+        let deadlines = self.book.live.iter().filter_map(|note| note.job.deadline);
+        let Some(first) = deadlines.chain(self.book.next_expiry()).min() else {
             return Ok(());
         };
         let due = self.scheduler.next_due();
@@ -82,6 +87,11 @@ impl Checked {
             hold(waiting == book.waiting(pool), "T6", || {
                 format!("{waiting} jobs are said to wait in {}, not {}", told.pool, book.waiting(pool))
             })?;
+            let whole = book.find_hold(pool, None).map(|_| book.used_in(pool));
+            let right = told.operation == book.operation(pool)
+                && told.running as usize == book.used_in(pool)
+                && told.closed == whole.map(closed);
+            hold(right, "P11", || format!("{} is told as {told:?}", told.pool))?;
             let here = book.replicas.iter().filter(|it| it.pool == pool && it.is_here()).count();
             hold(told.replicas.len() == here, "P1", || format!("{} has {here} replicas", told.pool))?;
             for summary in &told.replicas {
@@ -92,6 +102,7 @@ impl Checked {
                         && note.used == summary.slots_used
                         && note.record.circuit() == summary.circuit
                         && note.view == summary.view
+                        && summary.closed == book.is_closed(index).then(|| closed(note.used as usize))
                 });
                 hold(right, "P2", || format!("{summary:?} is not what was seen"))?;
             }
