@@ -42,7 +42,7 @@ pub struct StartRefused;
 /// The server, built and running its background tasks, not yet accepting.
 pub struct App {
     server: Server,
-    state: AppState,
+    pub(crate) state: AppState,
     tracker: TaskTracker,
     connections: TaskTracker,
     tasks: Tasks,

@@ -18,5 +18,6 @@ mod settings;
 mod state;
 pub mod telemetry;
 
+pub use api::{RouteFacts, route_table};
 pub use app::{App, StartRefused};
 pub use http_server::listen;

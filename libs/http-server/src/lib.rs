@@ -8,10 +8,12 @@
 //! It knows no route, no token and no configuration file.
 #![warn(missing_docs)]
 
+mod certificate;
 mod correlation;
 mod host;
 mod server;
 
+pub use certificate::PeerCertificate;
 pub use correlation::CorrelationId;
 pub use host::{BadHost, check_host};
 pub use server::{Limits, Server, listen};
