@@ -5,10 +5,10 @@ use std::sync::Arc;
 use adapter_host::{Binding, Bindings, Timeouts};
 use anyhow::Context;
 use artifact_store::{ArtifactStore, Limits as ArtifactLimits};
-use auth_min::{LoopbackPolicy, TokenAuthority};
+use auth_min::{Authorities, LoopbackPolicy, TokenAuthority, UnusableToken};
 use catalog_core::{CatalogSettings, Roots, TrustPolicy, TrustedKeys};
 use config_schema::{
-    CatalogConfig, Config, EngineConfig, GpuPolicy, OnDamage, Outbound, PoolConfig, SessionsConfig,
+    CatalogConfig, Config, EngineConfig, GpuPolicy, OnDamage, Outbound, PoolConfig, Secret, SessionsConfig,
     StoreConfig, StoreKind, TrustRule,
 };
 use model_fetch::{Fetcher, Timing};
@@ -21,6 +21,7 @@ use tracing::{info, warn};
 use crate::{
     adapters,
     clock::Clock,
+    gate::{Failures, NodeCertificates},
     metrics::Metrics,
     services::{
         Artifacts, Fetched, Fetching, Keeper, Models, Outlives, Places, Prompts, ReplicaConfig,
@@ -220,8 +221,9 @@ pub(crate) fn retention(config: &Config) -> RetentionLimits {
 }
 
 pub(crate) fn gate_rules(config: &Config, closing: CancellationToken) -> anyhow::Result<GateRules> {
-    let token = config.auth.token.as_ref();
-    let authority = token.map(|token| TokenAuthority::new(token.reveal())).transpose()?;
+    let auth = &config.auth;
+    let authorities =
+        Authorities { api: tokens(&auth.api)?, control: tokens(&auth.control)?, node: tokens(&auth.node)? };
     let rule = match config.auth.loopback {
         config_schema::LoopbackRule::TokenNeeded => auth_min::LoopbackRule::TokenNeeded,
         config_schema::LoopbackRule::TokenOptional => auth_min::LoopbackRule::TokenOptional,
@@ -230,8 +232,17 @@ pub(crate) fn gate_rules(config: &Config, closing: CancellationToken) -> anyhow:
         config_schema::ProxyTrust::Withheld => auth_min::ProxyTrust::Withheld,
         config_schema::ProxyTrust::Given => auth_min::ProxyTrust::Given,
     };
-    auth_min::bind_rule(config.bind_addr.ip(), authority.as_ref())?;
+    authorities.check_bind(config.bind_addr.ip())?;
+    let node_certificates = match config.tls.as_ref().and_then(|tls| tls.client_ca.as_ref()) {
+        Some(_) => NodeCertificates::Needed,
+        None => NodeCertificates::NotNeeded,
+    };
     let loopback = LoopbackPolicy { rule, proxy };
     let (limits, extra_fields) = (config.limits.clone(), config.extra_fields);
-    Ok(GateRules { limits, authority, loopback, extra_fields, closing })
+    let failures = Failures::default();
+    Ok(GateRules { limits, authorities, loopback, node_certificates, failures, extra_fields, closing })
+}
+
+fn tokens(secrets: &[Secret]) -> Result<Vec<TokenAuthority>, UnusableToken> {
+    secrets.iter().map(|secret| TokenAuthority::new(secret.reveal())).collect()
 }

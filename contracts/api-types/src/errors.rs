@@ -14,6 +14,10 @@ pub enum ErrorCode {
     MissingToken,
     /// The credential is wrong.
     BadToken,
+    /// The credential is valid, but not for this.
+    Forbidden,
+    /// Too many wrong credentials came from the client's address.
+    TooManyFailures,
     /// There is no such thing.
     NotFound,
     /// The thing is there, but not this way of asking for it.
@@ -68,6 +72,8 @@ impl ErrorCode {
             Self::DeadlineUnmet => "DEADLINE_UNMET",
             Self::MissingToken => "MISSING_TOKEN",
             Self::BadToken => "BAD_TOKEN",
+            Self::Forbidden => "FORBIDDEN",
+            Self::TooManyFailures => "TOO_MANY_FAILURES",
             Self::NotFound => "NOT_FOUND",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::TaskIdConflict => "TASK_ID_CONFLICT",

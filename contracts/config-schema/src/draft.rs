@@ -8,7 +8,7 @@ use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
 use crate::{
     config::{
         AdmissionConfig, ArtifactsConfig, AuthConfig, CatalogConfig, Config, EngineConfig, JobsConfig,
-        Limits, LogConfig, PoolConfig, SessionsConfig, StoreConfig,
+        Limits, LogConfig, PoolConfig, SessionsConfig, StoreConfig, TlsConfig,
     },
     fault::{Fault, Problem, Source},
     hosts::HostRule,
@@ -22,6 +22,28 @@ use crate::{
     table::SETTINGS,
 };
 
+/// Whose token it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokenOf {
+    /// The data plane's, and that of every plane without its own.
+    Api,
+    Control,
+    Node,
+}
+
+impl TokenOf {
+    const ALL: [Self; 3] = [Self::Api, Self::Control, Self::Node];
+
+    /// The setting that names its file.
+    const fn file_key(self) -> &'static str {
+        match self {
+            Self::Api => "api_token_file",
+            Self::Control => "control_token_file",
+            Self::Node => "node_token_file",
+        }
+    }
+}
+
 enum TokenPlace {
     Inline(Secret),
     File(PathBuf),
@@ -31,11 +53,20 @@ enum TokenPlace {
 pub(crate) struct Draft {
     pub(crate) config: Config,
     pub(crate) hosts: Option<HostRule>,
-    token: Option<TokenPlace>,
+    pub(crate) tls: TlsDraft,
+    tokens: [Option<TokenPlace>; TokenOf::ALL.len()],
     said_by: HashMap<&'static str, Source>,
     /// Settings with a fault: a rule over them would judge a value that nobody wrote.
     unsound: Vec<&'static str>,
     faults: Vec<Fault>,
+}
+
+/// The files of certificates, as far as they were named.
+#[derive(Debug, Default)]
+pub(crate) struct TlsDraft {
+    pub(crate) cert: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+    pub(crate) client_ca: Option<PathBuf>,
 }
 
 /// Puts a value where it belongs, once it has been read.
@@ -50,7 +81,8 @@ impl Draft {
         let mut draft = Self {
             config: blank(),
             hosts: None,
-            token: None,
+            tls: TlsDraft::default(),
+            tokens: [const { None }; TokenOf::ALL.len()],
             said_by: HashMap::new(),
             unsound: Vec::new(),
             faults: Vec::new(),
@@ -85,19 +117,30 @@ impl Draft {
         }
     }
 
-    pub(crate) fn token_inline(&mut self, token: Result<Secret, Problem>) -> Result<(), Vec<Problem>> {
-        self.token = Some(TokenPlace::Inline(token?));
+    pub(crate) fn token_inline(
+        &mut self,
+        whose: TokenOf,
+        token: Result<Secret, Problem>,
+    ) -> Result<(), Vec<Problem>> {
+        self.tokens[whose as usize] = Some(TokenPlace::Inline(token?));
         Ok(())
     }
 
-    pub(crate) fn token_file(&mut self, path: Result<String, Problem>) -> Result<(), Vec<Problem>> {
-        self.token = Some(TokenPlace::File(path?.into()));
+    pub(crate) fn token_file(
+        &mut self,
+        whose: TokenOf,
+        path: Result<String, Problem>,
+    ) -> Result<(), Vec<Problem>> {
+        self.tokens[whose as usize] = Some(TokenPlace::File(path?.into()));
         Ok(())
     }
 
     /// Settles what depends on several settings, and gives the configuration if there is no fault.
     pub(crate) fn settle(mut self, open: Open<'_>, env: &[(String, String)]) -> Result<Config, Vec<Fault>> {
-        self.settle_token(open);
+        for whose in TokenOf::ALL {
+            self.settle_tokens(whose, open);
+        }
+        self.settle_tls();
         self.settle_folder(env);
         self.config.limits.hosts =
             self.hosts.take().unwrap_or_else(|| HostRule::for_bind(self.config.bind_addr));
@@ -109,17 +152,48 @@ impl Draft {
         if self.faults.is_empty() { Ok(self.config) } else { Err(self.faults) }
     }
 
-    fn settle_token(&mut self, open: Open<'_>) {
-        let token = match self.token.take() {
+    fn settle_tokens(&mut self, whose: TokenOf, open: Open<'_>) {
+        let tokens = match self.tokens[whose as usize].take() {
             None => return,
-            Some(TokenPlace::Inline(secret)) => Ok(secret),
+            Some(TokenPlace::Inline(secret)) => Ok(vec![secret]),
             Some(TokenPlace::File(path)) => open(&path)
                 .map_err(|error| Problem::new(format!("cannot be read: {error}")))
-                .and_then(|text| Secret::token(text.trim_end_matches(['\r', '\n']))),
+                .and_then(|text| Secret::tokens(&text)),
         };
-        let outcome = put(&mut self.config.auth.token, token.map(Some));
-        let source = self.said_by.get("api_token_file").cloned().unwrap_or(Source::Default("api_token_file"));
-        self.note("api_token_file", source, outcome);
+        let auth = &mut self.config.auth;
+        let place = match whose {
+            TokenOf::Api => &mut auth.api,
+            TokenOf::Control => &mut auth.control,
+            TokenOf::Node => &mut auth.node,
+        };
+        let (outcome, key) = (put(place, tokens), whose.file_key());
+        let source = self.source_of(key);
+        self.note(key, source, outcome);
+    }
+
+    /// A certificate is no use without its key, and nobody can show one to a server that has none.
+    fn settle_tls(&mut self) {
+        let TlsDraft { cert, key, client_ca } = std::mem::take(&mut self.tls);
+        let judged = ["tls.cert_file", "tls.key_file", "tls.client_ca_file"];
+        if self.unsound.iter().any(|key| judged.contains(key)) {
+            return;
+        }
+        let (said, missing) = match (cert, key, &client_ca) {
+            (Some(cert), Some(key), _) => {
+                self.config.tls = Some(TlsConfig { cert, key, client_ca });
+                return;
+            }
+            (None, None, None) => return,
+            (Some(_), None, _) => ("tls.cert_file", "tls.key_file"),
+            (None, Some(_), _) => ("tls.key_file", "tls.cert_file"),
+            (None, None, Some(_)) => ("tls.client_ca_file", "tls.cert_file and tls.key_file"),
+        };
+        self.fault(self.source_of(said), Problem::new(format!("needs {missing} beside it")));
+    }
+
+    /// Who said something of `key`.
+    fn source_of(&self, key: &'static str) -> Source {
+        self.said_by.get(key).cloned().unwrap_or(Source::Default(key))
     }
 
     /// The folder of the XDG base directories, unless one was named.
@@ -150,13 +224,13 @@ impl Draft {
             return;
         }
         let addr = self.config.bind_addr;
-        if addr.ip().to_canonical().is_loopback() || self.config.auth.token.is_some() {
+        if addr.ip().to_canonical().is_loopback() || !self.config.auth.api.is_empty() {
             return;
         }
+        // This token covers every plane, so it is the one that must be there.
         let what = format!("{addr} can be reached from other machines, and no token is set");
         let hint = "set LLORCH_API_TOKEN or api_token_file, or listen on 127.0.0.1";
-        let source = self.said_by.get("bind_addr").cloned().unwrap_or(Source::Default("bind_addr"));
-        self.fault(source, Problem::new(what).hint(hint));
+        self.fault(self.source_of("bind_addr"), Problem::new(what).hint(hint));
     }
 
     pub(crate) fn fault(&mut self, source: Source, problem: Problem) {
@@ -188,7 +262,14 @@ fn blank() -> Config {
         admission: AdmissionConfig { capacity: 0, policy: AdmissionPolicy::Reject },
         placement: PlacementKind::LeastLoaded,
         gpu_policy: GpuPolicy::VramOnly,
-        auth: AuthConfig { token: None, loopback: LoopbackRule::TokenNeeded, proxy: ProxyTrust::Withheld },
+        auth: AuthConfig {
+            api: Vec::new(),
+            control: Vec::new(),
+            node: Vec::new(),
+            loopback: LoopbackRule::TokenNeeded,
+            proxy: ProxyTrust::Withheld,
+        },
+        tls: None,
         log: LogConfig { filter: String::new(), format: None },
         limits: Limits {
             body_bytes_max: 0,

@@ -86,9 +86,12 @@ fn unknown(key: &str) -> Problem {
 }
 
 fn refuse_two_tokens(draft: &mut Draft, table: &Table) {
-    if table.contains_key("api_token") && table.contains_key("api_token_file") {
-        let problem = Problem::new("is given beside api_token; one of the two must go");
-        draft.fault(Source::File("api_token_file".to_owned()), problem);
+    for inline in ["api_token", "control_token", "node_token"] {
+        let file = format!("{inline}_file");
+        if table.contains_key(inline) && table.contains_key(&file) {
+            let problem = Problem::new(format!("is given beside {inline}; one of the two must go"));
+            draft.fault(Source::File(file), problem);
+        }
     }
 }
 

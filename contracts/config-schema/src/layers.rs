@@ -24,7 +24,7 @@ pub struct Layers<'a> {
     pub flags: Vec<(String, String)>,
     /// The environment; what is not ours is passed over.
     pub env: Vec<(String, String)>,
-    /// Opens the configuration file, and the file that holds the token.
+    /// Opens the configuration file, and the files that hold tokens.
     pub open: &'a dyn Fn(&Path) -> io::Result<String>,
 }
 
@@ -80,9 +80,12 @@ fn say_env(draft: &mut Draft, env: &[(String, String)]) {
         }
     }
     let given = |wanted: &str| env.iter().any(|(name, _)| name == wanted);
-    if given("LLORCH_API_TOKEN") && given("LLORCH_API_TOKEN_FILE") {
-        let problem = Problem::new("is set beside LLORCH_API_TOKEN; one of the two must go");
-        draft.fault(Source::Env("LLORCH_API_TOKEN_FILE".to_owned()), problem);
+    for inline in ["LLORCH_API_TOKEN", "LLORCH_CONTROL_TOKEN", "LLORCH_NODE_TOKEN"] {
+        let file = format!("{inline}_FILE");
+        if given(inline) && given(&file) {
+            let problem = Problem::new(format!("is set beside {inline}; one of the two must go"));
+            draft.fault(Source::Env(file), problem);
+        }
     }
 }
 
