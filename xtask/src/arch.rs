@@ -22,7 +22,7 @@ enum Floor {
 
 const FLOORS: &[(&str, Floor)] = &[
     ("orchestrator-core", Floor::Level(1)),
-    ("api-types", Floor::Level(1)),
+    ("api-types", Floor::Level(2)),
     ("config-schema", Floor::Level(1)),
     ("pool-registry-types", Floor::Level(1)),
     ("auth-min", Floor::Level(1)),
@@ -30,11 +30,11 @@ const FLOORS: &[(&str, Floor)] = &[
     ("model-fetch", Floor::Level(1)),
     ("narration-core", Floor::Level(1)),
     ("store-api", Floor::Level(1)),
+    ("service-registry", Floor::Level(2)),
     ("store-sqlite", Floor::Level(2)),
     ("adapter-api", Floor::Level(2)),
     ("artifact-store", Floor::Level(2)),
     ("http-server", Floor::Level(2)),
-    ("service-registry", Floor::Level(2)),
     ("adapter-host", Floor::Level(3)),
     ("http-util", Floor::Level(3)),
     ("mock", Floor::Level(4)),

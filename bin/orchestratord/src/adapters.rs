@@ -28,6 +28,11 @@ pub(crate) fn build(pool: &PoolConfig, engine: &EngineConfig) -> anyhow::Result<
     })
 }
 
+/// An engine in this process that serves `model`.
+pub(crate) fn in_process(model: &str) -> Arc<dyn WorkerAdapter> {
+    Arc::new(MockAdapter::new(MockConfig { models: vec![model.to_owned()], ..MockConfig::default() }))
+}
+
 /// For an engine that is not heard of while it is well: some send nothing between the head of an answer
 /// and its first token. The job's own clocks ring first, and this one only bounds the connection.
 fn without_pings(engine: &EngineConfig) -> Duration {

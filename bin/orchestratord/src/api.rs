@@ -11,6 +11,7 @@ mod data;
 mod from_wire;
 #[cfg(test)]
 mod matrix_tests;
+mod nodes;
 mod openai;
 mod ops;
 mod path;
@@ -18,7 +19,7 @@ mod routes;
 mod to_wire;
 mod trace;
 
-use auth_min::Plane::{Control, Data, Open};
+use auth_min::Plane::{Control, Data, Node, Open};
 use axum::{Router, middleware::from_fn_with_state};
 
 pub(crate) use from_wire::task_again;
@@ -63,6 +64,15 @@ fn native() -> Routes {
         .get(Data, "/v2/meta/version", control::version_view)
         .get(Data, "/v2/pools", control::pool_list)
         .get(Data, "/v2/pools/{id}/health", control::pool_health)
+        .post(Control, "/v2/pools/{id}/drain", control::pool_drain)
+        .post(Control, "/v2/pools/{id}/reload", control::pool_reload)
+        .post(Control, "/v2/pools/{id}/purge", control::pool_purge)
+        .post(Control, "/v2/pools/{id}/resume", control::pool_resume)
+        .get(Control, "/v2/nodes", nodes::node_list)
+        .post(Node, "/v2/nodes/register", nodes::node_register)
+        .post(Node, "/v2/nodes/{id}/heartbeat", nodes::node_heartbeat)
+        .delete(Node, "/v2/nodes/{id}", nodes::node_leave)
+        .get(Data, "/v2/catalog/availability", nodes::availability)
         .get(Data, "/v2/catalog/models", catalog::model_list)
         .post(Control, "/v2/catalog/models", catalog::model_register)
         .get(Data, "/v2/catalog/models/{*id}", catalog::model_view)

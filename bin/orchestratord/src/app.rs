@@ -1,5 +1,7 @@
 //! The composition root: every part is built here, in the order in which a request meets them.
 
+mod fleet;
+
 use std::{hash::RandomState, sync::Arc, time::Duration};
 
 use anyhow::Context;
@@ -16,12 +18,13 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
+use self::fleet::{Built, Shared};
 use crate::{
     api,
     clock::Clock,
     metrics::Metrics,
     services::{
-        Admission, Dispatcher, Jobs, Keeper, Pools, Reader, Readers, Restored, SchedulerHandle,
+        Admission, Dispatcher, Fleet, Jobs, Keeper, Reader, Readers, Restored, SchedulerHandle,
         SchedulerParts, run,
     },
     settings,
@@ -66,41 +69,38 @@ impl App {
         let (tracker, connections, closing) =
             (TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
         let metrics = Arc::new(Metrics::new());
-        let replicas = settings::replicas(config)?;
-        let bindings = settings::bindings(&replicas);
-        let pools = Arc::new(Pools::new(replicas));
         let jobs = Arc::new(Jobs::new(settings::retention(config)));
         let scheduler = SchedulerHandle::new();
         let models = settings::models(config, &keeper, &metrics).await.context(StartRefused)?;
-        let dispatcher = Arc::new(Dispatcher {
-            bindings,
-            timeouts: settings::timeouts(&config.engine),
-            pools: Arc::clone(&pools),
+        let shared = Shared {
             clock,
+            keeper: Arc::clone(&keeper),
             metrics: Arc::clone(&metrics),
             models: Arc::clone(&models),
-            keeper: Arc::clone(&keeper),
-        });
+            scheduler: scheduler.clone(),
+            tracker: tracker.clone(),
+            closing: closing.clone(),
+        };
+        let journal =
+            tracker.spawn(Arc::clone(&keeper.journal).run(Arc::clone(keeper.store()), Arc::clone(&metrics)));
+        tracker.spawn(until(closing.clone(), Arc::clone(&keeper).flush_regularly()));
+        let built = Built::build(config, &shared).await?;
         let rules = settings::rules(config);
         let artifacts = settings::artifacts(config, &keeper, &metrics).context(StartRefused)?;
         tracker.spawn(Arc::clone(&artifacts).work());
         let scheduling = run(SchedulerParts {
             core: Scheduler::new(rules),
             sessions: rules.sessions,
+            jobs: Arc::clone(&jobs),
+            dispatcher: dispatcher(config, &shared, &built.fleet),
+            artifacts: Arc::clone(&artifacts),
+            pools: Arc::clone(&built.fleet.pools),
             handle: scheduler.clone(),
             clock,
-            jobs: Arc::clone(&jobs),
-            pools: Arc::clone(&pools),
-            dispatcher,
             metrics: Arc::clone(&metrics),
             tracker: tracker.clone(),
             keeper: Arc::clone(&keeper),
-            artifacts: Arc::clone(&artifacts),
         });
-        let journal =
-            tracker.spawn(Arc::clone(&keeper.journal).run(Arc::clone(keeper.store()), Arc::clone(&metrics)));
-        tracker.spawn(until(closing.clone(), Arc::clone(&keeper).flush_regularly()));
-        pools.announce(&scheduler);
         tracker
             .spawn(until(closing.clone(), sweep(Arc::clone(&jobs), Arc::clone(&keeper), scheduler.clone())));
         tracker.spawn(until(closing.clone(), Arc::clone(&models).work()));
@@ -119,14 +119,11 @@ impl App {
         let restored = Restored::load(&reader, config.jobs.retained_max).await.context(StartRefused)?;
         // They stand in their lines before the first engine is looked at.
         restored.enter(&jobs, &scheduler, clock);
-        let interval = config.engine.health_interval;
-        for watch in pools.watches(&scheduler, &metrics, interval) {
-            tracker.spawn(until(closing.clone(), watch));
-        }
+        let fleet = built.start(config, &shared);
         let gate = Arc::new(settings::gate_rules(config, closing)?);
         let readers = Readers { scheduler: scheduler.clone(), tracker: tracker.clone() };
         let state =
-            AppState { admission, scheduler, jobs, pools, metrics, clock, readers, gate, keeper, artifacts };
+            AppState { admission, scheduler, jobs, fleet, metrics, clock, readers, gate, keeper, artifacts };
         let server = server(config, &state, &connections);
         let tasks = Tasks { scheduler: tracker.spawn(scheduling), journal };
         Ok(Self { server, state, tracker, connections, tasks, grace: config.shutdown_grace })
@@ -169,6 +166,17 @@ impl App {
         tasks.journal.abort();
         Ok(())
     }
+}
+
+fn dispatcher(config: &Config, shared: &Shared, fleet: &Fleet) -> Arc<Dispatcher> {
+    Arc::new(Dispatcher {
+        timeouts: settings::timeouts(&config.engine),
+        pools: Arc::clone(&fleet.pools),
+        clock: shared.clock,
+        metrics: Arc::clone(&shared.metrics),
+        models: Arc::clone(&shared.models),
+        keeper: Arc::clone(&shared.keeper),
+    })
 }
 
 fn server(config: &Config, state: &AppState, connections: &TaskTracker) -> Server {

@@ -41,6 +41,11 @@ impl Clock {
         }
     }
 
+    /// How long the server runs.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.start.elapsed()
+    }
+
     /// The time by which the scheduler decides.
     pub(crate) fn now(&self) -> Timestamp {
         STARTED + self.start.elapsed()

@@ -2,6 +2,7 @@
 
 mod access;
 mod artifacts;
+mod fleet;
 mod models;
 mod openai;
 
@@ -113,7 +114,13 @@ fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::NotFound => StatusCode::NOT_FOUND,
         ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ErrorCode::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-        ErrorCode::TaskIdConflict | ErrorCode::ModelConflict | ErrorCode::JobEnded => StatusCode::CONFLICT,
+        ErrorCode::TaskIdConflict
+        | ErrorCode::ModelConflict
+        | ErrorCode::JobEnded
+        | ErrorCode::NodeConflict
+        | ErrorCode::PoolBusy
+        | ErrorCode::PoolNotManaged
+        | ErrorCode::ReloadFailed => StatusCode::CONFLICT,
         ErrorCode::StreamExpired => StatusCode::GONE,
         ErrorCode::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::Poisoned => StatusCode::UNPROCESSABLE_ENTITY,
@@ -144,6 +151,7 @@ fn is_retriable(code: ErrorCode) -> bool {
             | ErrorCode::PoolUnavailable
             | ErrorCode::ModelNotAvailable
             | ErrorCode::NodeUnavailable
+            | ErrorCode::PoolBusy
             | ErrorCode::DecodeTimeout
             | ErrorCode::WorkerReset
             | ErrorCode::RequestTimeout
@@ -283,7 +291,8 @@ fn of_reason(reason: &RejectReason) -> ApiError {
                 .retry_after_ms(OVERLOAD_RETRY_MS)
         }
         RejectReason::NodeUnavailable => {
-            ApiError::new(ErrorCode::NodeUnavailable, "the node is not known, or does not answer")
+            let problem = "the node is not known, or does not answer";
+            ApiError::about("placement.node_id", ErrorCode::NodeUnavailable, problem)
                 .retry_after_ms(OVERLOAD_RETRY_MS)
         }
         RejectReason::Vram { need, have } => {

@@ -77,6 +77,15 @@ pub(crate) struct Metrics {
     models_verified: Counters<VerdictLabel>,
     transcripts: Counters<VerdictLabel>,
     auth_failures: Counters<CauseLabel>,
+    fleet: FleetMetrics,
+}
+
+/// What is counted of nodes and pools as a whole.
+struct FleetMetrics {
+    nodes_online: Gauge<i64, AtomicI64>,
+    pools_available: Gauge<i64, AtomicI64>,
+    registrations: Counters<VerdictLabel>,
+    heartbeats: Counters<VerdictLabel>,
 }
 
 impl Metrics {
@@ -111,6 +120,7 @@ impl Metrics {
         registry.register("orchd_transcripts", "Transcripts of ended tasks", transcripts.clone());
         let auth_failures = Counters::default();
         registry.register("orchd_auth_failures", "Requests that were not let in", auth_failures.clone());
+        let fleet = FleetMetrics::new(&mut registry);
         Self {
             registry,
             queue_depth,
@@ -126,6 +136,7 @@ impl Metrics {
             models_verified,
             transcripts,
             auth_failures,
+            fleet,
         }
     }
 
@@ -235,6 +246,38 @@ impl Metrics {
             Unfit::NotInCatalog | Unfit::Untrusted(_) => "untrusted_artifact",
         };
         self.rejected.get_or_create(&ReasonLabel { pool_id: NO_POOL.into(), reason }).inc();
+    }
+}
+
+impl FleetMetrics {
+    fn new(registry: &mut Registry) -> Self {
+        let (nodes_online, pools_available) = (Gauge::default(), Gauge::default());
+        let (registrations, heartbeats) = (Counters::default(), Counters::default());
+        registry.register("orchd_nodes_online", "Nodes that are heard of", nodes_online.clone());
+        registry.register("orchd_pools_available", "Pools that take work", pools_available.clone());
+        registry.register("orchd_node_registrations", "Registrations of nodes", registrations.clone());
+        registry.register("orchd_node_heartbeats", "Heartbeats of nodes", heartbeats.clone());
+        Self { nodes_online, pools_available, registrations, heartbeats }
+    }
+}
+
+impl Metrics {
+    pub(crate) fn nodes_online(&self, count: usize) {
+        self.fleet.nodes_online.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn pools_available(&self, count: usize) {
+        self.fleet.pools_available.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// A node registered, or was refused.
+    pub(crate) fn node_registered(&self, outcome: &'static str) {
+        self.fleet.registrations.get_or_create(&VerdictLabel { outcome }).inc();
+    }
+
+    /// A heartbeat was taken in, or refused.
+    pub(crate) fn node_heard(&self, outcome: &'static str) {
+        self.fleet.heartbeats.get_or_create(&VerdictLabel { outcome }).inc();
     }
 }
 

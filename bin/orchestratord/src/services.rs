@@ -4,15 +4,18 @@ mod admission;
 mod artifacts;
 mod dispatch;
 mod events;
+mod fleet;
 mod handle;
 mod inbox;
 mod job;
 mod jobs;
 mod journal;
 mod keeper;
+mod lifecycle;
 mod likeness;
 mod models;
 mod narrate;
+mod nodes;
 mod pools;
 mod readers;
 mod recovery;
@@ -26,6 +29,7 @@ pub(crate) use admission::{Admission, AdmissionError, Admitted, IdFrom, NewTask}
 pub(crate) use artifacts::{Artifacts, Brought, CannotStore, Prompts, Transcripts};
 pub(crate) use dispatch::Dispatcher;
 pub(crate) use events::{millis, no_answer, on_time_probability, units};
+pub(crate) use fleet::Fleet;
 pub(crate) use handle::SchedulerHandle;
 pub(crate) use inbox::Refused;
 pub(crate) use job::{
@@ -33,8 +37,10 @@ pub(crate) use job::{
 };
 pub(crate) use jobs::{Jobs, RetentionLimits};
 pub(crate) use keeper::{CannotRead, Keeper, Outlives};
+pub(crate) use lifecycle::{Lifecycle, LifecycleError, LifecycleParts, Unfinished};
 pub(crate) use models::{Fetched, Fetching, ModelError, Models, Places, Shown, Step, Unfit};
-pub(crate) use pools::{Pools, ReplicaConfig, workload};
+pub(crate) use nodes::{NodeError, Nodes, NodesParts, Speaker, registration};
+pub(crate) use pools::{Connector, Described, Pools, PoolsParts, ReplicaConfig, workload};
 pub(crate) use readers::{ReaderGuard, Readers};
 pub(crate) use restore::{Reader, Restored};
 pub(crate) use saved::SavedTask;

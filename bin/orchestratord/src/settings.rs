@@ -1,18 +1,19 @@
 //! From the configuration to each part's own settings: plain translation, nothing else.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
-use adapter_host::{Binding, Bindings, Timeouts};
+use adapter_host::Timeouts;
 use anyhow::Context;
 use artifact_store::{ArtifactStore, Limits as ArtifactLimits};
 use auth_min::{Authorities, LoopbackPolicy, TokenAuthority, UnusableToken};
 use catalog_core::{CatalogSettings, Roots, TrustPolicy, TrustedKeys};
 use config_schema::{
-    CatalogConfig, Config, EngineConfig, GpuPolicy, OnDamage, Outbound, PoolConfig, Secret, SessionsConfig,
-    StoreConfig, StoreKind, TrustRule,
+    CatalogConfig, Config, EngineConfig, GpuPolicy, NodesConfig, OnDamage, Outbound, PoolConfig, Secret,
+    SessionsConfig, StoreConfig, StoreKind, TrustRule,
 };
 use model_fetch::{Fetcher, Timing};
 use orchestrator_core::{Budget, Device, PoolId, ReplicaId, Rules, SessionRules};
+use service_registry::Network;
 use store_api::{MemoryStore, Store};
 use store_sqlite::{OpenError, SqliteStore};
 use tokio_util::sync::CancellationToken;
@@ -24,8 +25,8 @@ use crate::{
     gate::{Failures, NodeCertificates},
     metrics::Metrics,
     services::{
-        Artifacts, Fetched, Fetching, Keeper, Models, Outlives, Places, Prompts, ReplicaConfig,
-        RetentionLimits, Transcripts,
+        Artifacts, Connector, Described, Fetched, Fetching, Keeper, Models, Outlives, Places, Prompts,
+        ReplicaConfig, RetentionLimits, Transcripts,
     },
     state::GateRules,
 };
@@ -40,12 +41,37 @@ fn replica(pool: &PoolConfig, config: &Config) -> anyhow::Result<ReplicaConfig> 
         pool: PoolId::new(pool.id.as_str()),
         replica: ReplicaId::new(format!("local/{}", pool.id)),
         adapter: adapters::build(pool, &config.engine).with_context(|| format!("pool {}", pool.id))?,
-        model: pool.model.clone(),
-        slots: pool.slots,
-        ctx_max: pool.ctx_max,
-        device,
-        price: pool.price.unwrap_or_default(),
+        described: Described {
+            model: pool.model.clone(),
+            slots: pool.slots,
+            ctx_max: pool.ctx_max,
+            device,
+            price: pool.price.unwrap_or_default(),
+            by_node: None,
+        },
     })
+}
+
+/// The pool that stands in for want of any other.
+pub(crate) fn stand_in(config: &Config) -> Option<(PoolId, ReplicaId)> {
+    let pool = config.pools.first().filter(|_| config.mock_by_default)?;
+    Some((PoolId::new(pool.id.as_str()), ReplicaId::new(format!("local/{}", pool.id))))
+}
+
+/// Where engines of nodes may listen, beside their nodes' own addresses.
+pub(crate) fn networks(config: &NodesConfig) -> anyhow::Result<Vec<Network>> {
+    let read = |(ip, length): &(IpAddr, u8)| format!("{ip}/{length}").parse();
+    config.networks.iter().map(read).collect::<Result<_, _>>().context("nodes.networks")
+}
+
+/// What agents of nodes must be shown: the token of their plane.
+pub(crate) fn node_token(config: &Config) -> Option<String> {
+    let own = config.auth.node.first().or(config.auth.api.first());
+    own.map(|token| token.reveal().to_owned())
+}
+
+pub(crate) fn connector(config: &Config) -> anyhow::Result<Connector> {
+    Ok(Connector { engine: config.engine.clone(), allow: networks(&config.nodes)? })
 }
 
 /// Where a pool computes, as far as the operator said. A CPU is always said aloud.
@@ -70,15 +96,6 @@ fn device(pool: &PoolConfig, policy: GpuPolicy) -> Device {
         }
         (Some(mask), _) => Device::Mask(mask.into()),
     }
-}
-
-pub(crate) fn bindings(replicas: &[ReplicaConfig]) -> Bindings {
-    let mut bindings = Bindings::default();
-    for it in replicas {
-        let adapter = Arc::clone(&it.adapter);
-        bindings.bind(Binding { pool: it.pool.clone(), replica: it.replica.clone(), adapter });
-    }
-    bindings
 }
 
 pub(crate) fn rules(config: &Config) -> Rules {

@@ -11,7 +11,7 @@ use crate::{
     clock::Clock,
     gate::{Failures, NodeCertificates},
     metrics::Metrics,
-    services::{Admission, Artifacts, Jobs, Keeper, Models, Pools, Readers, SchedulerHandle},
+    services::{Admission, Artifacts, Fleet, Jobs, Keeper, Models, Readers, SchedulerHandle},
 };
 
 /// The handles.
@@ -20,7 +20,7 @@ pub(crate) struct AppState {
     pub(crate) admission: Admission,
     pub(crate) scheduler: SchedulerHandle,
     pub(crate) jobs: Arc<Jobs>,
-    pub(crate) pools: Arc<Pools>,
+    pub(crate) fleet: Fleet,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
     pub(crate) readers: Readers,
@@ -43,7 +43,7 @@ handle! {
     admission: Admission,
     scheduler: SchedulerHandle,
     jobs: Arc<Jobs>,
-    pools: Arc<Pools>,
+    fleet: Fleet,
     metrics: Arc<Metrics>,
     clock: Clock,
     readers: Readers,

@@ -28,6 +28,14 @@ pub enum ErrorCode {
     ModelConflict,
     /// The job ended before.
     JobEnded,
+    /// The name is taken by another node.
+    NodeConflict,
+    /// Something else is being done to the pool, or still runs there.
+    PoolBusy,
+    /// Nobody is there who could do that to the pool.
+    PoolNotManaged,
+    /// The pool could not change to the model, and serves the one that it had.
+    ReloadFailed,
     /// The stream is past its retention.
     StreamExpired,
     /// The body is larger than allowed.
@@ -79,6 +87,10 @@ impl ErrorCode {
             Self::TaskIdConflict => "TASK_ID_CONFLICT",
             Self::ModelConflict => "MODEL_CONFLICT",
             Self::JobEnded => "JOB_ENDED",
+            Self::NodeConflict => "NODE_CONFLICT",
+            Self::PoolBusy => "POOL_BUSY",
+            Self::PoolNotManaged => "POOL_NOT_MANAGED",
+            Self::ReloadFailed => "RELOAD_FAILED",
             Self::StreamExpired => "STREAM_EXPIRED",
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
             Self::RequestTimeout => "REQUEST_TIMEOUT",

@@ -1,6 +1,6 @@
 //! The client-facing wire, and nothing else: what clients send and what they get.
 //!
-//! These types decide nothing and know no other crate. The server translates between them and its own
+//! These types decide nothing and know no other crate but the one that nodes speak. The server translates between them and its own
 //! nouns in one place, so that neither side can bend the other by accident. Fields follow the public
 //! contract; a request may carry unknown fields, which are ignored.
 #![warn(missing_docs)]
@@ -10,6 +10,7 @@ mod errors;
 mod events;
 mod explain;
 mod models;
+mod nodes;
 mod openai;
 mod pools;
 mod raw;
@@ -27,6 +28,7 @@ pub use models::{
     ModelHeader, ModelPage, ModelSbom, ModelSignature, ModelState, ModelView, RegisterModel, SetModelState,
     VerificationView, VerifyOutcome, VerifyView, VerifyingState, VerifyingView, VramView,
 };
+pub use nodes::{AvailabilityView, AvailableModel, AvailableNode, NodeList, NodeState, NodeView};
 pub use openai::{OpenAiError, OpenAiErrorBody, OpenAiModel, OpenAiModels};
 pub use pools::{
     CapabilitiesView, EngineView, PoolHealth, PoolList, PoolMetrics, PoolView, ReplicaView, VersionView,

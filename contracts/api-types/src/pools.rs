@@ -1,5 +1,6 @@
 //! Pools, as they are at the moment of the question.
 
+use pool_registry_types::OperationView;
 use serde::{Deserialize, Serialize};
 
 /// `GET /v2/pools`.
@@ -27,11 +28,14 @@ pub struct PoolHealth {
     pub live: bool,
     /// Whether any of its engines takes work.
     pub ready: bool,
-    /// Whether all of its engines only finish what they have.
+    /// Whether it only finishes what it has, or has nothing any more and takes nothing.
     pub draining: bool,
     /// What went wrong last, while anything is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// The last thing that was done to it as a whole, also while it is being done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<OperationView>,
     /// Its numbers.
     pub metrics: PoolMetrics,
     /// Its engines.
@@ -53,6 +57,7 @@ pub struct PoolMetrics {
 }
 
 /// One engine of a pool.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaView {
     /// Its name within the pool.
@@ -66,10 +71,22 @@ pub struct ReplicaView {
     pub models: Vec<String>,
     /// Whether it takes work.
     pub ready: bool,
+    /// Whether it only finishes what it has.
+    #[serde(default)]
+    pub draining: bool,
+    /// The node that it is on, unless the operator attached it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_id: Option<String>,
     /// Streams that it serves at once.
     pub slots_total: u32,
     /// Of those, free now.
     pub slots_free: u32,
+    /// Free memory of its devices, where it is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vram_free_bytes: Option<u64>,
+    /// All memory of its devices, where it is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vram_total_bytes: Option<u64>,
     /// Tokens of context of one stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ctx_max: Option<u32>,

@@ -3,7 +3,11 @@
 //! Each part of the program takes only its own struct of these, so that a reader sees from a signature
 //! which settings can change its behaviour.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use url::Url;
 
@@ -21,10 +25,12 @@ use crate::{
 pub struct Config {
     /// Where the server listens.
     pub bind_addr: SocketAddr,
-    /// The engines that it uses; never empty.
+    /// The engines that are attached to it; empty when others report theirs.
     pub pools: Vec<PoolConfig>,
     /// No pool was configured, so [`Config::pools`] is one in-process mock, which the start must say.
     pub mock_by_default: bool,
+    /// The machines whose agents report pools.
+    pub nodes: NodesConfig,
     /// The queues.
     pub admission: AdmissionConfig,
     /// How a replica is chosen.
@@ -78,6 +84,15 @@ pub struct PoolConfig {
     pub api_key: Option<Secret>,
     /// What a million tokens cost there, in millionths of the unit in which budgets are counted.
     pub price: Option<u64>,
+}
+
+/// The machines whose agents report pools.
+#[derive(Debug, Clone)]
+pub struct NodesConfig {
+    /// Agents that are asked; others register by themselves.
+    pub managers: Vec<Url>,
+    /// Where their engines may listen, beside the address of the node itself.
+    pub networks: Vec<(IpAddr, u8)>,
 }
 
 /// The queues.

@@ -8,7 +8,7 @@ use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
 use crate::{
     config::{
         AdmissionConfig, ArtifactsConfig, AuthConfig, CatalogConfig, Config, EngineConfig, JobsConfig,
-        Limits, LogConfig, PoolConfig, SessionsConfig, StoreConfig, TlsConfig,
+        Limits, LogConfig, NodesConfig, PoolConfig, SessionsConfig, StoreConfig, TlsConfig,
     },
     fault::{Fault, Problem, Source},
     hosts::HostRule,
@@ -144,7 +144,7 @@ impl Draft {
         self.settle_folder(env);
         self.config.limits.hosts =
             self.hosts.take().unwrap_or_else(|| HostRule::for_bind(self.config.bind_addr));
-        if self.config.pools.is_empty() {
+        if self.config.pools.is_empty() && self.config.nodes.managers.is_empty() {
             self.config.pools = vec![default_pool()];
             self.config.mock_by_default = true;
         }
@@ -259,6 +259,7 @@ fn blank() -> Config {
         bind_addr: SocketAddr::from(([127, 0, 0, 1], 0)),
         pools: Vec::new(),
         mock_by_default: false,
+        nodes: NodesConfig { managers: Vec::new(), networks: Vec::new() },
         admission: AdmissionConfig { capacity: 0, policy: AdmissionPolicy::Reject },
         placement: PlacementKind::LeastLoaded,
         gpu_policy: GpuPolicy::VramOnly,

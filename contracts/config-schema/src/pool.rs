@@ -197,7 +197,7 @@ fn fits_engine<T>(engine: EngineKind, endpoint: Option<&T>) -> Result<(), Proble
     }
 }
 
-fn endpoint(text: &str) -> Result<Url, Problem> {
+pub(crate) fn endpoint(text: &str) -> Result<Url, Problem> {
     // The parser would drop tabs and line ends in silence, and another address would be called.
     if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err(Problem::new("holds a blank or a control character"));

@@ -10,7 +10,7 @@ use crate::{
     pool,
     secret::Secret,
     setting::{Preset, Reach, Setting},
-    value::{addr, amount, choice, count, file, folder, host, key, line, list, millis, size, whole},
+    value::{addr, amount, choice, count, file, folder, host, key, line, list, millis, network, size, whole},
 };
 
 const MINUTE_MS: u64 = 60_000;
@@ -43,6 +43,10 @@ pub static SETTINGS: &[Setting] = &[
         "127.0.0.1:8080", |draft, text| put(&mut draft.config.bind_addr, addr(text))),
     derived(["pools", "ORCHD_POOLS", "ID=ENGINE+URL,...", "Engines that already run, e.g. default=llamacpp+http://127.0.0.1:8081"],
         Reach::Everywhere, "one mock pool", |draft, text| pool::from_list(text).map(|pools| draft.config.pools = pools)),
+    derived(["pool_managers", "ORCHD_POOL_MANAGERS", "URL,...", "Agents on GPU nodes that are asked for their pools, e.g. http://gpu-1:9200"],
+        Reach::Everywhere, "none", |draft, text| list(text, pool::endpoint).map(|urls| draft.config.nodes.managers = urls)),
+    derived(["nodes.networks", "ORCHD_NODE_NETWORKS", "CIDR,...", "Networks in which engines of nodes may listen, beside the node's own address"],
+        Reach::Everywhere, "none", |draft, text| list(text, network).map(|networks| draft.config.nodes.networks = networks)),
     row(["gpu_policy", "ORCHD_GPU_POLICY", "vram-only|allow-cpu", "Whether pools on the CPU may be used; allow-cpu is for development"],
         "vram-only", |draft, text| put(&mut draft.config.gpu_policy, choice(text))),
     derived(["api_token", "LLORCH_API_TOKEN", "TOKEN", "The token, at least 32 characters; of every plane that has none of its own"],

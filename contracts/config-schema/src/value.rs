@@ -1,7 +1,7 @@
 //! Reading one value from text: numbers in a range, durations, choices, addresses.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
     path::{Component, PathBuf},
     time::Duration,
@@ -123,6 +123,19 @@ pub(crate) fn key(text: &str) -> Result<(String, String), Problem> {
         Some((name, key)) if word(name) && word(key) => Ok((name.to_owned(), key.to_owned())),
         _ => Err(Problem::new(format!("{} is not a name, `:` and base64 of a public key", shown(text)))),
     }
+}
+
+/// A network, as an address and the length of its prefix.
+pub(crate) fn network(text: &str) -> Result<(IpAddr, u8), Problem> {
+    let parts = text.split_once('/').and_then(|(ip, length)| {
+        let ip: IpAddr = ip.parse().ok()?;
+        let longest = if ip.is_ipv4() { 32 } else { 128 };
+        let length = whole(length, 0..=longest).ok()?;
+        u8::try_from(length).ok().map(|length| (ip, length))
+    });
+    parts.ok_or_else(|| {
+        Problem::new(format!("{} is not a network", shown(text))).hint("write it like 10.0.0.0/8")
+    })
 }
 
 /// A host to fetch from, perhaps with a port.

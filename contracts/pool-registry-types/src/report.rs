@@ -154,6 +154,9 @@ pub struct PoolStatus {
     pub report: PoolReport,
     /// Whether its engine's process runs and answers.
     pub live: bool,
+    /// The reference from which the loaded model came, so that a pool can be led back to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_ref: Option<String>,
     /// The last thing that was done to the pool as a whole, also while it is being done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<OperationView>,

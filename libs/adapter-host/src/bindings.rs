@@ -4,37 +4,30 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use adapter_api::WorkerAdapter;
 use orchestrator_core::{PoolId, ReplicaId};
+use parking_lot::RwLock;
 
-/// A replica and the adapter that speaks with it.
-#[derive(Debug, Clone)]
-pub struct Binding {
-    /// The pool it belongs to.
-    pub pool: PoolId,
-    /// Its name in the pool.
-    pub replica: ReplicaId,
-    /// Speaks its dialect.
-    pub adapter: Arc<dyn WorkerAdapter>,
-}
+type Key = (PoolId, ReplicaId);
 
-/// All bindings. They are made at the start and looked up at each dispatch.
+/// All adapters, by the replica that each speaks with. Replicas come and go with their nodes, so it is
+/// shared: one writes when a replica changes, and each dispatch reads.
 #[derive(Debug, Default)]
 pub struct Bindings {
-    by_replica: BTreeMap<(PoolId, ReplicaId), Binding>,
+    by_replica: RwLock<BTreeMap<Key, Arc<dyn WorkerAdapter>>>,
 }
 
 impl Bindings {
-    /// Adds a replica, or gives it another adapter.
-    pub fn bind(&mut self, binding: Binding) {
-        self.by_replica.insert((binding.pool.clone(), binding.replica.clone()), binding);
+    /// Adds a replica, or gives it another adapter. Attempts that run keep the one that they have.
+    pub fn bind(&self, pool: &PoolId, replica: &ReplicaId, adapter: Arc<dyn WorkerAdapter>) {
+        self.by_replica.write().insert((pool.clone(), replica.clone()), adapter);
+    }
+
+    /// Forgets a replica.
+    pub fn unbind(&self, pool: &PoolId, replica: &ReplicaId) {
+        self.by_replica.write().remove(&(pool.clone(), replica.clone()));
     }
 
     /// The adapter of a replica.
-    pub fn find(&self, pool: &PoolId, replica: &ReplicaId) -> Option<&Arc<dyn WorkerAdapter>> {
-        self.by_replica.get(&(pool.clone(), replica.clone())).map(|binding| &binding.adapter)
-    }
-
-    /// All of them, by pool and name.
-    pub fn iter(&self) -> impl Iterator<Item = &Binding> {
-        self.by_replica.values()
+    pub fn find(&self, pool: &PoolId, replica: &ReplicaId) -> Option<Arc<dyn WorkerAdapter>> {
+        self.by_replica.read().get(&(pool.clone(), replica.clone())).cloned()
     }
 }

@@ -1,11 +1,43 @@
 //! A slot that cannot leak.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, Ordering},
+};
+
 use orchestrator_core::{LeaseId, Outcome, Spent};
 
 /// Where the end of an attempt is reported.
 pub trait SlotReturn {
     /// The attempt is over and its connection is closed. Must neither block nor fail.
     fn attempt_ended(&self, lease: LeaseId, outcome: Outcome, spent: Spent);
+}
+
+/// What an attempt that is stopped from outside counts as; told before its task is stopped.
+#[derive(Debug, Clone, Default)]
+pub struct StopWord(Arc<AtomicU8>);
+
+const EVICTED: u8 = 1;
+const LOST: u8 = 2;
+
+impl StopWord {
+    /// Its slot is needed: the job did nothing wrong, and neither did the engine.
+    pub fn evict(&self) {
+        self.0.store(EVICTED, Ordering::Release);
+    }
+
+    /// Its engine is not heard of any more.
+    pub fn lose(&self) {
+        self.0.store(LOST, Ordering::Release);
+    }
+
+    fn outcome(&self, tokens_out: u32) -> Outcome {
+        match self.0.load(Ordering::Acquire) {
+            EVICTED => Outcome::Evicted { tokens_out },
+            LOST => Outcome::Lost { tokens_out },
+            _ => Outcome::Aborted,
+        }
+    }
 }
 
 /// Holds a lease, and reports its end exactly once.
@@ -19,12 +51,19 @@ pub struct SlotGuard<R: SlotReturn> {
     tokens_out: u32,
     prompt_tokens: u32,
     counted: Option<Spent>,
+    stop_word: StopWord,
 }
 
 impl<R: SlotReturn> SlotGuard<R> {
     /// A guard over `lease`, for a prompt of about so many tokens.
     pub fn new(lease: LeaseId, prompt_tokens: u32, back: R) -> Self {
-        Self { lease, back: Some(back), tokens_out: 0, prompt_tokens, counted: None }
+        let stop_word = StopWord::default();
+        Self { lease, back: Some(back), tokens_out: 0, prompt_tokens, counted: None, stop_word }
+    }
+
+    /// Where to say what the attempt counts as when its task is stopped.
+    pub fn stop_word(&self) -> StopWord {
+        self.stop_word.clone()
     }
 
     /// Readers may have seen `count` more tokens.
@@ -62,12 +101,12 @@ impl<R: SlotReturn> SlotGuard<R> {
 }
 
 impl<R: SlotReturn> Drop for SlotGuard<R> {
-    /// A task that was stopped has been aborted; one that panicked has lost its engine's answer.
+    /// A task that was stopped counts as was said; one that panicked has lost its engine's answer.
     fn drop(&mut self) {
         let outcome = if std::thread::panicking() {
             Outcome::Lost { tokens_out: self.tokens_out }
         } else {
-            Outcome::Aborted
+            self.stop_word.outcome(self.tokens_out)
         };
         self.report(outcome);
     }
@@ -127,6 +166,24 @@ mod tests {
         let reports = Reports::default();
         drop(SlotGuard::new(lease(), 5, reports.clone()));
         assert_eq!(*reports.0.borrow(), [(Outcome::Aborted, 0)]);
+    }
+
+    #[test]
+    fn a_task_that_is_stopped_counts_as_was_said_before() {
+        type Say = fn(&StopWord);
+        let told: [(Say, Outcome); 2] = [
+            (StopWord::evict, Outcome::Evicted { tokens_out: 1 }),
+            (StopWord::lose, Outcome::Lost { tokens_out: 1 }),
+        ];
+        for (say, outcome) in told {
+            let reports = Reports::default();
+            let mut guard = SlotGuard::new(lease(), 5, reports.clone());
+            let word = guard.stop_word();
+            guard.count_tokens(1);
+            say(&word);
+            drop(guard);
+            assert_eq!(*reports.0.borrow(), [(outcome, 6)]);
+        }
     }
 
     #[test]

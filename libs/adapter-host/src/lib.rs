@@ -12,5 +12,5 @@ mod bindings;
 mod guard;
 
 pub use attempt::{AttemptStream, Timeouts, outcome_of};
-pub use bindings::{Binding, Bindings};
-pub use guard::{SlotGuard, SlotReturn};
+pub use bindings::Bindings;
+pub use guard::{SlotGuard, SlotReturn, StopWord};

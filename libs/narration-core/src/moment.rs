@@ -27,6 +27,10 @@ pub enum Refusal {
     Context,
     /// The policy or the request rules out every device.
     Device,
+    /// No allowed device has the memory for it.
+    Vram,
+    /// The node that it is pinned to is not there.
+    Node,
     /// No pool is Ready yet.
     Unready,
     /// The pool cannot be reached.
@@ -60,6 +64,8 @@ impl Refusal {
             Self::NoSuchWorkload => "no pool does this work",
             Self::Context => "it does not fit the context",
             Self::Device => "no allowed device serves it",
+            Self::Vram => "no GPU has the memory",
+            Self::Node => "its node is not there",
             Self::Unready => "no pool is ready",
             Self::Unreachable => "the pool is unreachable",
             Self::Deadline => "its deadline is too near",
@@ -98,6 +104,8 @@ pub enum Ending {
     Poisoned,
     /// Its session's time is used up.
     BudgetSpent,
+    /// Its pool is drained.
+    Drained,
     /// The server is going down.
     ShuttingDown,
 }
@@ -115,6 +123,7 @@ impl Ending {
             Self::Refused => "the engine refuses it",
             Self::Poisoned => "it breaks its engines",
             Self::BudgetSpent => "its time budget is spent",
+            Self::Drained => "its pool is drained",
             Self::ShuttingDown => "the server shuts down",
         }
     }
@@ -127,4 +136,74 @@ pub enum Phase {
     Queued,
     /// It holds a slot.
     Running,
+}
+
+/// What happens to a pool as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PoolMoment {
+    /// Nothing runs there any more.
+    Drained,
+    /// It changes to another model, replica by replica.
+    Reloads,
+    /// Its engines stop, and what they left goes.
+    Purged,
+    /// It takes work again.
+    Resumes,
+}
+
+impl PoolMoment {
+    pub(crate) const fn action(self) -> &'static str {
+        match self {
+            Self::Drained => "drain_end",
+            Self::Reloads => "reload",
+            Self::Purged => "purge",
+            Self::Resumes => "resume",
+        }
+    }
+
+    pub(crate) const fn sentence(self) -> &'static str {
+        match self {
+            Self::Drained => "The pool is drained and takes nothing new.",
+            Self::Reloads => "The pool changes to another model, one engine after the other.",
+            Self::Purged => "The pool stops its engines and removes what they left.",
+            Self::Resumes => "The pool takes work again.",
+        }
+    }
+}
+
+/// What happens to a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NodeMoment {
+    /// It says that it is there.
+    Registers,
+    /// It is heard of, for the first time or again.
+    Online,
+    /// It has been silent for too long.
+    Offline,
+    /// It leaves, or was silent for so long that it is forgotten.
+    Leaves,
+    /// What it says cannot be true.
+    Quarantined,
+}
+
+impl NodeMoment {
+    pub(crate) const fn action(self) -> &'static str {
+        match self {
+            Self::Registers => "register",
+            Self::Online => "return",
+            Self::Offline => "fall_silent",
+            Self::Leaves => "leave",
+            Self::Quarantined => "quarantine",
+        }
+    }
+
+    pub(crate) const fn sentence(self) -> &'static str {
+        match self {
+            Self::Registers => "A node registers.",
+            Self::Online => "A node is heard of and its engines may take work.",
+            Self::Offline => "A node is silent for too long; its engines get nothing new.",
+            Self::Leaves => "A node leaves; what runs there goes elsewhere or ends.",
+            Self::Quarantined => "A node reports what cannot be true and is left out.",
+        }
+    }
 }

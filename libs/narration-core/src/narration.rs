@@ -6,7 +6,7 @@
 use std::{fmt, time::Duration};
 
 use crate::{
-    moment::{Class, Ending, Phase, Refusal},
+    moment::{Class, Ending, NodeMoment, Phase, PoolMoment, Refusal},
     wording::{Count, Spoken},
 };
 
@@ -24,6 +24,11 @@ enum Moment {
     Canceled { phase: Phase },
     DrainStarted { running: u64, queued: u64, grace: Duration },
     DrainEnded { aborted: u64, took: Duration },
+    PoolDrains { within: Duration },
+    Pool(PoolMoment),
+    Node(NodeMoment),
+    NodesSilent { silent: u64, of: u64 },
+    NodesHeard,
 }
 
 /// A moment, ready to be told. Made only by the functions below, none of which takes text.
@@ -81,6 +86,36 @@ impl Narration {
         Self(Moment::DrainEnded { aborted, took })
     }
 
+    /// A pool takes nothing new, and what it still runs ends within this.
+    //= ORCH-3312
+    pub const fn pool_drains(within: Duration) -> Self {
+        Self(Moment::PoolDrains { within })
+    }
+
+    /// Something else happens to a pool as a whole.
+    //= ORCH-3312
+    pub const fn pool(moment: PoolMoment) -> Self {
+        Self(Moment::Pool(moment))
+    }
+
+    /// Something happens to a node.
+    //= ORCH-3312
+    pub const fn node(moment: NodeMoment) -> Self {
+        Self(Moment::Node(moment))
+    }
+
+    /// So many nodes went silent at once that the network is suspected and not they.
+    //= ORCH-3312
+    pub const fn nodes_silent(silent: u64, of: u64) -> Self {
+        Self(Moment::NodesSilent { silent, of })
+    }
+
+    /// The nodes that went silent at once are heard of again, or are given up.
+    //= ORCH-3312
+    pub const fn nodes_heard() -> Self {
+        Self(Moment::NodesHeard)
+    }
+
     /// Who acts.
     //= ORCH-3300
     pub const fn actor(&self) -> &'static str {
@@ -90,6 +125,9 @@ impl Narration {
             Moment::StreamStarted { .. } | Moment::StreamEnded { .. } => "engine",
             Moment::Canceled { .. } => "client",
             Moment::DrainStarted { .. } | Moment::DrainEnded { .. } => "server",
+            Moment::PoolDrains { .. } | Moment::Pool(_) => "operator",
+            Moment::Node(_) => "node",
+            Moment::NodesSilent { .. } | Moment::NodesHeard => "registry",
         }
     }
 
@@ -104,6 +142,11 @@ impl Narration {
             Moment::Canceled { .. } => "cancel",
             Moment::DrainStarted { .. } => "drain_start",
             Moment::DrainEnded { .. } => "drain_end",
+            Moment::PoolDrains { .. } => "drain",
+            Moment::Pool(moment) => moment.action(),
+            Moment::Node(moment) => moment.action(),
+            Moment::NodesSilent { .. } => "alarm",
+            Moment::NodesHeard => "alarm_end",
         }
     }
 
@@ -116,6 +159,9 @@ impl Narration {
             | Moment::Canceled { .. } => "job",
             Moment::StreamStarted { .. } | Moment::StreamEnded { .. } => "stream",
             Moment::DrainStarted { .. } | Moment::DrainEnded { .. } => "pools",
+            Moment::PoolDrains { .. } | Moment::Pool(_) => "pool",
+            Moment::Node(_) => "node",
+            Moment::NodesSilent { .. } | Moment::NodesHeard => "nodes",
         }
     }
 
@@ -172,6 +218,16 @@ impl fmt::Display for Narration {
                 let (aborted, took) = (Count(aborted, "job"), Spoken(took));
                 write!(f, "The server is empty after {took}; it cuts off {aborted}.")
             }
+            Moment::PoolDrains { within } => {
+                write!(f, "The pool takes nothing new; what it runs ends within {}.", Spoken(within))
+            }
+            Moment::Pool(moment) => f.write_str(moment.sentence()),
+            Moment::Node(moment) => f.write_str(moment.sentence()),
+            Moment::NodesSilent { silent, of } => {
+                let (silent, of) = (Count(silent, "node"), Count(of, "node"));
+                write!(f, "The registry misses {silent} at once, of {of}; it gives up none yet.")
+            }
+            Moment::NodesHeard => f.write_str("The alarm about silent nodes is over."),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod explain;
 mod model;
+mod node;
 mod session;
 
 use api_types::{
@@ -14,7 +15,7 @@ use super::openai;
 use crate::{
     clock::Clock,
     relay::JobLog,
-    services::{JobEntry, Pools, Surface, millis},
+    services::{Fleet, JobEntry, Pools, Surface, millis},
 };
 
 pub(crate) use crate::services::{state, task_summary};
@@ -22,6 +23,7 @@ pub(crate) use crate::services::{state, task_summary};
 pub(crate) use self::{
     explain::explain,
     model::{model, verification},
+    node::{availability, node},
     session::{budget_headers, session},
 };
 
@@ -68,20 +70,22 @@ fn text(entry: &JobEntry, log: &JobLog) -> Option<String> {
     }
 }
 
-pub(crate) fn pool(summary: &PoolSummary, pools: &Pools) -> PoolView {
-    PoolView { pool_id: summary.pool.to_string(), health: pool_health(summary, pools) }
+pub(crate) fn pool(summary: &PoolSummary, fleet: &Fleet) -> PoolView {
+    PoolView { pool_id: summary.pool.to_string(), health: pool_health(summary, fleet) }
 }
 
 //= ORCH-2103
-pub(crate) fn pool_health(summary: &PoolSummary, pools: &Pools) -> PoolHealth {
+pub(crate) fn pool_health(summary: &PoolSummary, fleet: &Fleet) -> PoolHealth {
     let is = |readiness| summary.replicas.iter().any(|it| it.view.readiness == readiness);
-    let replicas: Vec<_> = summary.replicas.iter().map(|it| replica(it, pools)).collect();
+    let replicas: Vec<_> = summary.replicas.iter().map(|it| replica(it, &fleet.pools)).collect();
+    let ready = replicas.iter().any(|it| it.ready && !it.draining);
     let free_vram = summary.replicas.iter().filter_map(|it| it.view.vram_free_bytes);
     PoolHealth {
         live: is(Readiness::Ready) || is(Readiness::Draining),
-        ready: is(Readiness::Ready),
-        draining: is(Readiness::Draining) && !is(Readiness::Ready),
+        ready,
+        draining: summary.closed.is_some() || (replicas.iter().any(|it| it.draining) && !ready),
         last_error: replicas.iter().find_map(|it| it.last_error.clone()),
+        operation: fleet.lifecycle.last(&summary.pool),
         metrics: PoolMetrics {
             slots_total: replicas.iter().map(|it| it.slots_total).sum(),
             slots_free: replicas.iter().map(|it| it.slots_free).sum(),
@@ -94,13 +98,18 @@ pub(crate) fn pool_health(summary: &PoolSummary, pools: &Pools) -> PoolHealth {
 
 fn replica(it: &ReplicaSummary, pools: &Pools) -> ReplicaView {
     let heard = pools.heard(&it.view.pool, &it.view.replica);
-    let ready = it.view.readiness == Readiness::Ready;
+    let draining = it.closed.is_some() || it.view.readiness == Readiness::Draining;
+    let ready = it.view.readiness == Readiness::Ready && !draining;
     ReplicaView {
         replica_id: it.view.replica.to_string(),
         engine: it.view.engine.to_string(),
         engine_version: heard.report.and_then(|report| report.version),
         models: it.view.models.iter().map(ToString::to_string).collect(),
         ready,
+        draining,
+        node_id: it.view.node.as_ref().map(ToString::to_string),
+        vram_free_bytes: it.view.vram_free_bytes,
+        vram_total_bytes: it.view.vram_total_bytes,
         slots_total: it.view.slots,
         slots_free: if ready { it.view.slots.saturating_sub(it.slots_used) } else { 0 },
         ctx_max: it.view.ctx_max,

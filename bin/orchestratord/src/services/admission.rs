@@ -102,6 +102,8 @@ impl Admission {
         let mut job = task.job.clone();
         let likeness = entry.order().map_or(0, |order| likeness(&self.likeness, &order));
         job.fingerprint = Some(likeness);
+        //= ORCH-3420
+        job.requirements.vram_need = self.models.vram_need(&entry.facts.model_ref, job.requirements.ctx);
         job.deadline = deadline.map(|after| asked_at + after);
         job.max_attempts = task.attempts.unwrap_or(self.max_attempts);
         // A session that nobody else can know needs no book, unless there is a limit to keep.

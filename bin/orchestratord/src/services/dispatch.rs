@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use adapter_api::{AdapterError, Finish, Progress, TokenBatch, WorkOrder, WorkerAdapter};
-use adapter_host::{AttemptStream, Bindings, SlotGuard, Timeouts, outcome_of};
+use adapter_host::{AttemptStream, SlotGuard, Timeouts, outcome_of};
 use api_types::{ErrorBody, Recovery, RecoveryMode, StartedEvent};
 use orchestrator_core::{Assignment, Outcome, Spent, Workload};
 use tokio::task::consume_budget;
@@ -30,7 +30,6 @@ const LOG_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Runs attempts.
 pub(crate) struct Dispatcher {
-    pub(crate) bindings: Bindings,
     pub(crate) timeouts: Timeouts,
     pub(crate) pools: Arc<Pools>,
     pub(crate) clock: Clock,
@@ -81,7 +80,7 @@ impl Dispatcher {
         // It may have waited since it was let in.
         //= ORCH-3413
         self.models.check(&entry.facts.model_ref).map_err(|unfit| Broken::Unfit(why_not(unfit)))?;
-        let adapter = self.bindings.find(&assignment.pool, &assignment.replica).cloned();
+        let adapter = self.pools.bindings.find(&assignment.pool, &assignment.replica);
         let (Some(adapter), Some(order)) = (adapter, entry.order()) else {
             let reason = "the replica has no adapter".to_owned();
             return Err(Broken::Engine(AdapterError::Unreachable { reason }));

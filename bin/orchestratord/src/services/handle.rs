@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use adapter_host::SlotReturn;
 use orchestrator_core::{
-    Event, JobId, LeaseId, Outcome, PoolSummary, Recovered, SessionId, SessionRecord, SessionView, Spent, Why,
+    Event, JobId, LeaseId, Operation, Outcome, PoolId, PoolSummary, Recovered, ReplicaId, SessionId,
+    SessionRecord, SessionView, Spent, Timestamp, Why,
 };
 use tokio::sync::oneshot;
 
 use super::{
     inbox::{Command, Inbox, Refused, Submission},
     job::JobEntry,
+    scheduler::{Begun, Scope, Silence},
 };
 
 /// A cheap way to reach the scheduler.
@@ -92,6 +94,25 @@ impl SchedulerHandle {
     /// Whether no job is alive and no slot is taken.
     pub(crate) async fn is_idle(&self) -> bool {
         self.ask(Command::IsIdle).await.unwrap_or(false)
+    }
+
+    /// Asks to do something to a pool as a whole.
+    pub(crate) async fn begin(&self, pool: PoolId, operation: Operation) -> Result<Begun, Refused> {
+        self.ask(|reply| Command::Begin(pool, operation, reply)).await
+    }
+
+    /// Has a pool or a replica take nothing new; what this returns hears when nothing runs there.
+    pub(crate) async fn close(
+        &self,
+        scope: Scope,
+        deadline: Timestamp,
+    ) -> Result<oneshot::Receiver<()>, Refused> {
+        self.ask(|reply| Command::Close(scope, deadline, reply)).await
+    }
+
+    /// The node of these replicas is not heard of.
+    pub(super) fn node_is_silent(&self, replicas: Vec<(PoolId, ReplicaId)>, silence: Silence) {
+        self.inbox.tell_of_job(Command::NodeIsSilent(replicas, silence));
     }
 
     /// Tells what happened.

@@ -7,13 +7,16 @@
 use std::sync::Arc;
 
 use orchestrator_core::{
-    Admission, Event, JobId, LeaseId, NewJob, Outcome, PoolSummary, Recovered, Rejection, SessionId,
-    SessionRecord, SessionView, Spent, Why,
+    Admission, Event, JobId, LeaseId, NewJob, Operation, Outcome, PoolId, PoolSummary, Recovered, Rejection,
+    ReplicaId, SessionId, SessionRecord, SessionView, Spent, Timestamp, Why,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use super::job::{JobEntry, OnTheWay};
+use super::{
+    job::{JobEntry, OnTheWay},
+    scheduler::{Begun, Scope, Silence},
+};
 
 /// What the scheduler is asked or told.
 pub(crate) enum Command {
@@ -27,6 +30,12 @@ pub(crate) enum Command {
     Lost(Arc<JobEntry>),
     AttemptEnded(LeaseId, Outcome, Spent),
     Tell(Box<Event>),
+    /// Something is to be done to a pool as a whole.
+    Begin(PoolId, Operation, oneshot::Sender<Begun>),
+    /// A pool or a replica takes nothing new.
+    Close(Scope, Timestamp, oneshot::Sender<oneshot::Receiver<()>>),
+    /// These replicas' node is not heard of.
+    NodeIsSilent(Vec<(PoolId, ReplicaId)>, Silence),
     Pools(oneshot::Sender<Vec<PoolSummary>>),
     Position(JobId, oneshot::Sender<Option<u32>>),
     Explain(JobId, oneshot::Sender<Option<Why>>),
@@ -100,7 +109,7 @@ impl Inbox {
         self.push(Command::AttemptEnded(lease, outcome, spent));
     }
 
-    /// Tells something of a job that must not be lost, and of which there is at most one for each job.
+    /// Tells something that must not be lost, and of which there is at most one for each job or node.
     pub(super) fn tell_of_job(&self, command: Command) {
         self.push(command);
     }

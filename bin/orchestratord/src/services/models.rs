@@ -10,8 +10,8 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow};
 use catalog_core::{
-    CannotRegister, Catalog, CatalogSettings, Declared, FileFacts, Model, ModelId, ModelRef, ModelState,
-    TrustPolicy, Untrusted,
+    CannotRegister, Catalog, CatalogSettings, Declared, FileFacts, KvType, Model, ModelId, ModelRef,
+    ModelState, TrustPolicy, Untrusted,
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -167,6 +167,30 @@ impl Models {
         let catalog = self.catalog.lock();
         let known = catalog.resolve(&given.to_string()).map(|model| model.declared.source.name());
         Arc::clone(known.unwrap_or(given.name()))
+    }
+
+    /// Where the file of a model of the catalog is, and the digest that it must have.
+    pub(crate) fn source_of(&self, given: &str) -> Option<(String, Option<String>)> {
+        let catalog = self.catalog.lock();
+        let model = catalog.resolve(given)?;
+        Some((model.declared.source.to_string(), model.digest().map(|digest| digest.to_string())))
+    }
+
+    /// The digest that the file of a model must have, as far as the catalog knows the model.
+    pub(crate) fn digest_of(&self, given: &str) -> Option<String> {
+        self.catalog.lock().resolve(given)?.digest().map(|digest| digest.to_string())
+    }
+
+    /// Whether a model must prove what it is.
+    pub(crate) fn is_strict(&self) -> bool {
+        self.policy == TrustPolicy::Strict
+    }
+
+    /// The bytes of device memory that a model needs with so much context, as far as its header is known.
+    pub(crate) fn vram_need(&self, given: &str, ctx: u32) -> Option<u64> {
+        let catalog = self.catalog.lock();
+        let need = catalog.resolve(given)?.vram_need(ctx, KvType::default())?.ok()?;
+        Some(need.total())
     }
 
     /// Whether the model that a client names may be used now. A file that changed since it was looked at is

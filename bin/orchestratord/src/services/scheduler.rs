@@ -5,15 +5,17 @@
 //! If this task ever ends by itself, the process ends too: a half-dead control plane is worse than a
 //! restart.
 
+mod upkeep;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
 };
 
-use adapter_host::SlotGuard;
+use adapter_host::{SlotGuard, StopWord};
 use orchestrator_core::{
-    Assignment, Effect, Event, FailReason, JobEnd, JobId, LeaseId, PoolId, Scheduler, SessionId,
-    SessionRules, SessionView,
+    Assignment, Effect, Event, FailReason, JobEnd, JobId, LeaseId, PoolId, ReplicaId, Scheduler, SessionId,
+    SessionRules, SessionView, Timestamp,
 };
 use tokio::{
     sync::oneshot,
@@ -22,6 +24,8 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
+use self::upkeep::Upkeep;
+pub(crate) use self::upkeep::{Begun, Scope, Silence};
 use super::{
     artifacts::Artifacts,
     dispatch::Dispatcher,
@@ -55,7 +59,8 @@ pub(crate) struct SchedulerParts {
 /// Runs until the process ends.
 pub(crate) async fn run(parts: SchedulerParts) {
     let inbox = parts.handle.inbox();
-    let mut owner = Owner { parts, running: HashMap::new(), effects: Vec::new(), sessions: HashSet::new() };
+    let (running, effects, sessions) = (HashMap::new(), Vec::new(), HashSet::new());
+    let mut owner = Owner { parts, running, effects, sessions, upkeep: Upkeep::default() };
     let mut commands = Vec::new();
     loop {
         let due = owner.parts.core.next_due().map(|at| owner.parts.clock.instant(at));
@@ -84,13 +89,18 @@ struct Owner {
     effects: Vec<Effect>,
     /// Sessions that the store has.
     sessions: HashSet<SessionId>,
+    upkeep: Upkeep,
 }
 
 /// An attempt that runs.
 struct Running {
     task: AbortHandle,
+    stop_word: StopWord,
+    entry: Arc<JobEntry>,
     pool: PoolId,
-    session: SessionId,
+    replica: ReplicaId,
+    /// The length of its job's log, and since when it has that, once its node is thought to be silent.
+    heard: Option<(usize, Timestamp)>,
 }
 
 impl Owner {
@@ -115,10 +125,14 @@ impl Owner {
                 if let Some(attempt) = attempt {
                     self.parts.metrics.attempt_ended(&attempt.pool, outcome);
                     // The job may have ended before its attempt did.
-                    self.keep_session(attempt.session);
+                    self.keep_session(attempt.entry.facts.session());
                 }
             }
             Command::Tell(event) => self.apply(*event),
+            // Who asked may have gone; the operation is under way all the same.
+            Command::Begin(pool, operation, reply) => drop(reply.send(self.begin(&pool, operation))),
+            Command::Close(scope, deadline, reply) => drop(reply.send(self.close(scope, deadline))),
+            Command::NodeIsSilent(replicas, silence) => self.node_is_silent(&replicas, silence),
             Command::Pools(reply) => drop(reply.send(self.parts.core.pools())),
             Command::Position(job, reply) => drop(reply.send(self.parts.core.queue_position(job))),
             Command::Explain(job, reply) => {
@@ -182,27 +196,30 @@ impl Owner {
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Dispatch(assignment) => self.dispatch(assignment),
-            Effect::Abort(lease) | Effect::Evict(lease) => {
+            Effect::Abort(lease) => {
                 if let Some(attempt) = self.running.get(&lease) {
                     attempt.task.abort();
                 }
             }
             Effect::Finish(job, end) => self.finish(job, end),
+            Effect::Evict(lease) => self.evict(lease),
+            Effect::Began(pool, _) => self.upkeep.answered(pool, Ok(())),
+            Effect::Refused(pool, why) => self.upkeep.answered(pool, Err(why)),
+            Effect::Drained(pool, replica) => self.upkeep.emptied(&(pool, replica)),
             Effect::Probe(pool, replica) => self.parts.pools.look_now(&pool, &replica),
             // Only a submit is accepted or rejected, and that has its own path.
             Effect::Accept(..) | Effect::Reject(..) => {}
-            // Nothing here begins an operation or closes a pool yet.
-            Effect::Began(..) | Effect::Refused(..) | Effect::Drained(..) => {}
         }
     }
 
     fn dispatch(&mut self, assignment: Assignment) {
         let Some(entry) = self.parts.jobs.find(assignment.job) else { return };
         let guard = SlotGuard::new(assignment.lease, entry.facts.prompt_tokens, self.parts.handle.clone());
-        let (lease, pool, session) = (assignment.lease, assignment.pool.clone(), entry.facts.session());
-        let attempt = Arc::clone(&self.parts.dispatcher).run(entry, assignment, guard);
+        let (lease, stop_word) = (assignment.lease, guard.stop_word());
+        let (pool, replica) = (assignment.pool.clone(), assignment.replica.clone());
+        let attempt = Arc::clone(&self.parts.dispatcher).run(Arc::clone(&entry), assignment, guard);
         let task = self.parts.tracker.spawn(attempt).abort_handle();
-        self.running.insert(lease, Running { task, pool, session });
+        self.running.insert(lease, Running { task, stop_word, entry, pool, replica, heard: None });
     }
 
     fn finish(&mut self, job: JobId, end: JobEnd) {

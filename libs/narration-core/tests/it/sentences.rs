@@ -2,18 +2,29 @@
 
 use std::time::Duration;
 
-use narration_core::{Class, Ending, HUMAN_CHARS_MAX, Narration, Phase, Refusal};
+use narration_core::{Class, Ending, HUMAN_CHARS_MAX, Narration, NodeMoment, Phase, PoolMoment, Refusal};
 use proptest::prelude::*;
 
 const CLASSES: [Class; 2] = [Class::Interactive, Class::Batch];
 const PHASES: [Phase; 2] = [Phase::Queued, Phase::Running];
-const REFUSALS: [Refusal; 17] = [
+const POOLS: [PoolMoment; 4] =
+    [PoolMoment::Drained, PoolMoment::Reloads, PoolMoment::Purged, PoolMoment::Resumes];
+const NODES: [NodeMoment; 5] = [
+    NodeMoment::Registers,
+    NodeMoment::Online,
+    NodeMoment::Offline,
+    NodeMoment::Leaves,
+    NodeMoment::Quarantined,
+];
+const REFUSALS: [Refusal; 19] = [
     Refusal::NoPool,
     Refusal::UnknownPin,
     Refusal::NoSuchModel,
     Refusal::NoSuchWorkload,
     Refusal::Context,
     Refusal::Device,
+    Refusal::Vram,
+    Refusal::Node,
     Refusal::Unready,
     Refusal::Unreachable,
     Refusal::Deadline,
@@ -26,7 +37,7 @@ const REFUSALS: [Refusal; 17] = [
     Refusal::Sessions,
     Refusal::ShuttingDown,
 ];
-const ENDINGS: [Ending; 11] = [
+const ENDINGS: [Ending; 12] = [
     Ending::Stop,
     Ending::Length,
     Ending::Canceled,
@@ -37,6 +48,7 @@ const ENDINGS: [Ending; 11] = [
     Ending::Refused,
     Ending::Poisoned,
     Ending::BudgetSpent,
+    Ending::Drained,
     Ending::ShuttingDown,
 ];
 
@@ -47,12 +59,17 @@ fn all(small: u32, big: u64, time: Duration) -> Vec<Narration> {
         Narration::stream_started(time),
         Narration::drain_started(big, u64::from(small), time),
         Narration::drain_ended(big, time),
+        Narration::pool_drains(time),
+        Narration::nodes_silent(big, big),
+        Narration::nodes_heard(),
     ];
     moments.extend(CLASSES.map(|class| Narration::admission_accepted(class, small, time)));
     moments.extend(REFUSALS.map(|refusal| Narration::admission_refused(refusal, None)));
     moments.extend(REFUSALS.map(|refusal| Narration::admission_refused(refusal, Some(time))));
     moments.extend(ENDINGS.map(|ending| Narration::stream_ended(ending, big, time)));
     moments.extend(PHASES.map(Narration::job_canceled));
+    moments.extend(POOLS.map(Narration::pool));
+    moments.extend(NODES.map(Narration::node));
     moments
 }
 
@@ -151,17 +168,37 @@ fn streams_cancels_and_drains_have_their_sentences() {
     );
 }
 
+//= ORCH-3312 type=test
+#[test]
+fn pools_and_nodes_have_their_sentences() {
+    let told = [
+        Narration::pool_drains(Duration::from_secs(30)).human(),
+        Narration::pool(PoolMoment::Reloads).human(),
+        Narration::node(NodeMoment::Offline).human(),
+        Narration::nodes_silent(3, 5).human(),
+    ];
+    assert_eq!(
+        told,
+        [
+            "The pool takes nothing new; what it runs ends within 30.0 s.",
+            "The pool changes to another model, one engine after the other.",
+            "A node is silent for too long; its engines get nothing new.",
+            "The registry misses 3 nodes at once, of 5 nodes; it gives up none yet.",
+        ]
+    );
+}
+
 //= ORCH-3300 type=test
 #[test]
 fn every_moment_names_its_actor_its_action_and_its_target() {
     let moments = all(1, 1, Duration::ZERO);
-    let actors = ["admission", "client", "engine", "placement", "server"];
+    let actors = ["admission", "client", "engine", "node", "operator", "placement", "registry", "server"];
     let mut seen: Vec<_> = moments.iter().map(Narration::actor).collect();
     seen.sort_unstable();
     seen.dedup();
     assert_eq!(seen, actors);
     for moment in moments {
-        assert!(["job", "stream", "pools"].contains(&moment.target()));
+        assert!(["job", "stream", "pool", "pools", "node", "nodes"].contains(&moment.target()));
         assert!(!moment.action().is_empty());
     }
 }

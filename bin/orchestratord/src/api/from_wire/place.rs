@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use api_types::{Engine, ErrorCode, Placement, PlacementMode};
-use orchestrator_core::{PoolId, Requirements};
+use api_types::{Engine, Placement, PlacementMode};
+use orchestrator_core::{NodeId, PoolId, Requirements};
 
 use crate::error::ApiError;
 
@@ -28,10 +28,8 @@ pub(super) fn place(requirements: &mut Requirements, wire: &Placement) -> Result
     requirements.prefer_pools = pools(&wire.prefer_pools);
     requirements.avoid_pools = pools(&wire.avoid_pools);
     requirements.device_mask = wire.require_device_mask.as_deref().map(Arc::from);
-    if wire.node_id.is_some() {
-        let message = "placement.node_id: no node of this name is registered";
-        return Err(ApiError::new(ErrorCode::NodeUnavailable, message));
-    }
+    // A node that is named binds in every mode: there is no other meaning to it.
+    requirements.pin_node = wire.node_id.as_deref().map(NodeId::new);
     requirements.pin_pool = pin(wire)?;
     Ok(())
 }
@@ -39,8 +37,8 @@ pub(super) fn place(requirements: &mut Requirements, wire: &Placement) -> Result
 fn pin(wire: &Placement) -> Result<Option<PoolId>, ApiError> {
     match (wire.mode, &wire.pin_pool_id, wire.prefer_pools.as_slice()) {
         (PlacementMode::Pin, Some(pool), _) => Ok(Some(PoolId::new(pool.as_str()))),
-        (PlacementMode::Pin, None, _) => {
-            Err(ApiError::invalid("placement.pin_pool_id", "is required with mode `pin`"))
+        (PlacementMode::Pin, None, _) if wire.node_id.is_none() => {
+            Err(ApiError::invalid("placement.pin_pool_id", "or node_id is required with mode `pin`"))
         }
         (_, Some(_), _) => {
             Err(ApiError::invalid("placement.mode", "must be `pin` when pin_pool_id is given"))
