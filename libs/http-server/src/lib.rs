@@ -12,8 +12,10 @@ mod certificate;
 mod correlation;
 mod host;
 mod server;
+mod tls;
 
 pub use certificate::PeerCertificate;
 pub use correlation::CorrelationId;
 pub use host::{BadHost, check_host};
 pub use server::{Limits, Server, listen};
+pub use tls::{Renewal, Tls, TlsError, TlsFiles};
