@@ -201,6 +201,25 @@ async fn new_certificates_are_taken_up_and_bad_ones_are_left() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn a_server_looks_for_new_certificates_by_itself() {
+    let (first, second) = (Authority::new(), Authority::new());
+    let folder = folder(&first.sign(&["localhost"]), None);
+    let server = start(Tls::load(files(&folder)).unwrap());
+    assert_eq!(server.names(&first, None).await.unwrap(), "nobody");
+    second.sign(&["localhost"]).write(folder.path());
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(61)).await;
+    tokio::time::resume();
+    let renewed = async {
+        while server.names(&second, None).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, renewed).await.expect("the new certificate is used");
+    server.stop().await;
+}
+
 //= AUTH-1007 type=test
 #[test]
 fn files_that_are_no_certificates_are_named_and_not_repeated() {
