@@ -16,7 +16,7 @@ use rustls::{
     RootCertStore, ServerConfig,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
+    server::{Acceptor, NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use thiserror::Error;
 use tokio::{
@@ -25,7 +25,7 @@ use tokio::{
     sync::Semaphore,
     time::{sleep, timeout},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 use tracing::{info, warn};
 
 use crate::certificate::PeerCertificate;
@@ -164,11 +164,11 @@ impl Tls {
     /// Shakes hands, within the time and the number that are allowed.
     pub(crate) async fn accept(&self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let shaken = timeout(self.handshake_timeout, async {
-            // Who says nothing takes no place from those who do.
-            socket.peek(&mut [0]).await?;
+            // Who says nothing, or less than a whole greeting, takes no place from those who do.
+            let greeted = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
             let _place = self.handshakes.acquire().await.map_err(io::Error::other)?;
             let config = Arc::clone(&self.current.lock().config);
-            TlsAcceptor::from(config).accept(socket).await
+            greeted.into_stream(config).await
         });
         shaken.await?
     }

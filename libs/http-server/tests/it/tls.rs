@@ -22,7 +22,10 @@ use crate::authority::{Authority, Pair};
 /// No test waits longer for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
 const LIMITS: Limits =
-    Limits { header_bytes_max: 16_384, header_timeout: Duration::from_secs(5), connections_max: 100 };
+    Limits { header_bytes_max: 16_384, header_timeout: Duration::from_secs(5), connections_max: 200 };
+
+/// The beginning of a client's greeting.
+const HALF_A_RECORD: &[u8] = &[0x16, 3, 1, 2, 0, 1];
 
 /// A server that answers with the names of its client's certificate.
 struct TestServer {
@@ -146,9 +149,8 @@ async fn plain_http_and_nonsense_are_closed_at_once_and_silence_after_its_time()
     let folder = folder(&authority.sign(&["localhost"]), None);
     let tls = Tls::load(files(&folder)).unwrap().with_handshake_timeout(Duration::from_millis(300));
     let server = start(tls);
-    let half_a_record: &[u8] = &[0x16, 3, 1, 2, 0, 1];
     for sent in
-        [b"GET /names HTTP/1.1\r\nHost: localhost\r\n\r\n".as_slice(), &[0xff; 600], b"", half_a_record]
+        [b"GET /names HTTP/1.1\r\nHost: localhost\r\n\r\n".as_slice(), &[0xff; 600], b"", HALF_A_RECORD]
     {
         let mut socket = TcpStream::connect(server.addr).await.unwrap();
         socket.write_all(sent).await.unwrap();
@@ -162,13 +164,16 @@ async fn plain_http_and_nonsense_are_closed_at_once_and_silence_after_its_time()
 
 /// More of them than handshakes may be computed at once.
 #[tokio::test]
-async fn connections_that_say_nothing_keep_nobody_from_shaking_hands() {
+async fn connections_that_say_nothing_or_half_of_it_keep_nobody_from_shaking_hands() {
     let authority = Authority::new();
     let folder = folder(&authority.sign(&["localhost"]), None);
     let server = start(Tls::load(files(&folder)).unwrap().with_handshake_timeout(PATIENCE * 3));
     let mut silent = Vec::new();
     for _ in 0..70 {
         silent.push(TcpStream::connect(server.addr).await.unwrap());
+        let mut slow = TcpStream::connect(server.addr).await.unwrap();
+        slow.write_all(HALF_A_RECORD).await.unwrap();
+        silent.push(slow);
     }
     let answer = timeout(PATIENCE, server.names(&authority, None)).await.expect("it is not kept waiting");
     assert_eq!(answer.unwrap(), "nobody");
