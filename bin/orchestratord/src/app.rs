@@ -124,7 +124,7 @@ impl App {
         let readers = Readers { scheduler: scheduler.clone(), tracker: tracker.clone() };
         let state =
             AppState { admission, scheduler, jobs, fleet, metrics, clock, readers, gate, keeper, artifacts };
-        let server = server(config, &state, &connections);
+        let server = server(config, &state, &connections)?;
         let tasks = Tasks { scheduler: tracker.spawn(scheduling), journal };
         Ok(Self { server, state, tracker, connections, tasks, grace: config.shutdown_grace })
     }
@@ -179,13 +179,19 @@ fn dispatcher(config: &Config, shared: &Shared, fleet: &Fleet) -> Arc<Dispatcher
     })
 }
 
-fn server(config: &Config, state: &AppState, connections: &TaskTracker) -> Server {
+fn server(config: &Config, state: &AppState, connections: &TaskTracker) -> anyhow::Result<Server> {
     let limits = http_server::Limits {
         header_bytes_max: config.limits.header_bytes_max,
         header_timeout: config.limits.header_timeout,
         connections_max: config.limits.connections_max,
     };
-    Server::new(api::router(state.clone()), limits, connections.clone(), CancellationToken::new())
+    let server =
+        Server::new(api::router(state.clone()), limits, connections.clone(), CancellationToken::new());
+    let tls = settings::tls(config).context(StartRefused)?;
+    Ok(match tls {
+        Some(tls) => server.with_tls(tls),
+        None => server,
+    })
 }
 
 /// Ends what waits, gives what runs its time, then ends that too.

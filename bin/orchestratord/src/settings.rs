@@ -11,6 +11,7 @@ use config_schema::{
     CatalogConfig, Config, EngineConfig, GpuPolicy, NodesConfig, OnDamage, Outbound, PoolConfig, Secret,
     SessionsConfig, StoreConfig, StoreKind, TrustRule,
 };
+use http_server::{Tls, TlsError, TlsFiles};
 use model_fetch::{Fetcher, Timing};
 use orchestrator_core::{Budget, Device, PoolId, ReplicaId, Rules, SessionRules};
 use service_registry::Network;
@@ -237,6 +238,19 @@ pub(crate) fn retention(config: &Config) -> RetentionLimits {
     RetentionLimits { time: jobs.retention, bytes: jobs.retained_bytes_max, jobs: jobs.retained_max }
 }
 
+/// The certificates of the server. Without them tokens and prompts travel as they are, which is said.
+pub(crate) fn tls(config: &Config) -> Result<Option<Tls>, TlsError> {
+    let Some(files) = &config.tls else {
+        if !config.bind_addr.ip().to_canonical().is_loopback() {
+            warn!(target: "orchestratord", address = %config.bind_addr,
+                "other machines are served without TLS: whoever is between reads tokens and prompts");
+        }
+        return Ok(None);
+    };
+    let (cert, key, client_ca) = (files.cert.clone(), files.key.clone(), files.client_ca.clone());
+    Tls::load(TlsFiles { cert, key, client_ca }).map(Some)
+}
+
 pub(crate) fn gate_rules(config: &Config, closing: CancellationToken) -> anyhow::Result<GateRules> {
     let auth = &config.auth;
     let authorities =
@@ -263,3 +277,6 @@ pub(crate) fn gate_rules(config: &Config, closing: CancellationToken) -> anyhow:
 fn tokens(secrets: &[Secret]) -> Result<Vec<TokenAuthority>, UnusableToken> {
     secrets.iter().map(|secret| TokenAuthority::new(secret.reveal())).collect()
 }
+
+#[cfg(test)]
+mod tests;

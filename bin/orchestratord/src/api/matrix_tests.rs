@@ -14,6 +14,7 @@ use axum::{
     extract::ConnectInfo,
     http::{Method, Request, Response, StatusCode, header},
 };
+use http_server::PeerCertificate;
 use tower::ServiceExt;
 
 use super::{RouteFacts, Routes, route_table, router};
@@ -34,7 +35,7 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let mut env = vec![("ORCHD_STORE_KIND".to_owned(), "memory".to_owned())];
         for (name, value) in settings {
-            let value = if name.ends_with("_FILE") {
+            let value = if name.ends_with("_TOKEN_FILE") {
                 let file = folder.path().join(name);
                 let lines: Vec<_> = value.chars().map(token).collect();
                 std::fs::write(&file, lines.join("\n")).unwrap();
@@ -263,6 +264,38 @@ fn clients_change_nothing_but_tasks_sessions_and_artifacts() {
         let reads = route.method == Method::GET;
         let theirs = ours.iter().any(|prefix| route.path.starts_with(prefix));
         assert!(reads || theirs, "{} {}", route.method, route.path);
+    }
+}
+
+//= AUTH-1012 type=test
+#[tokio::test]
+async fn a_node_shows_a_certificate_beside_its_token_where_an_authority_for_nodes_is_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    std::fs::write(&cert, own.cert.pem()).unwrap();
+    std::fs::write(&key, own.signing_key.serialize_pem()).unwrap();
+    let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
+    let tls =
+        [("ORCHD_TLS_CERT_FILE", cert), ("ORCHD_TLS_KEY_FILE", key), ("ORCHD_TLS_CLIENT_CA_FILE", cert)];
+    let server = Server::with(&[&tls[..], &[("LLORCH_API_TOKEN_FILE", "a")]].concat()).await;
+    let asked = async |path: &str, value: String, certificate: Option<PeerCertificate>| {
+        let sent = Sent::remote(&[value]);
+        let request = Request::post(path).header(header::HOST, "localhost");
+        let request = request.header("authorization", &sent.headers[0].1);
+        let mut request = request.body(Body::empty()).unwrap();
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::new(sent.peer, 1)));
+        if let Some(certificate) = certificate {
+            request.extensions_mut().insert(certificate);
+        }
+        verdict(&server.router.clone().oneshot(request).await.unwrap())
+    };
+    let shown = || Some(PeerCertificate { names: vec!["gpu-7".to_owned()] });
+    assert_eq!(asked(NODE_ROUTE, bearer('a'), None).await, Verdict::Forbidden);
+    assert_eq!(asked(NODE_ROUTE, bearer('a'), shown()).await, Verdict::LetIn);
+    assert_eq!(asked(NODE_ROUTE, bearer('x'), shown()).await, Verdict::Unauthorized);
+    for other in ["/v2/tasks", "/v2/catalog/models"] {
+        assert_eq!(asked(other, bearer('a'), None).await, Verdict::LetIn, "{other}");
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 
-use api_types::{AvailabilityView, NodeList};
+use api_types::{AvailabilityView, ErrorCode, NodeList};
 use auth_min::Identity;
 use axum::{
-    Extension, Json,
-    extract::{ConnectInfo, State},
-    http::StatusCode,
+    Json,
+    extract::{ConnectInfo, FromRequestParts, State},
+    http::{StatusCode, request::Parts},
 };
+use http_server::PeerCertificate;
 use pool_registry_types::{Heartbeat, HeartbeatAnswer, NodeRegistered, RegisterNode};
 
 use super::{body::WireJson, path::Name, to_wire};
@@ -17,37 +18,69 @@ use crate::{
     services::{Fleet, Speaker},
 };
 
+/// Who calls on the plane of nodes.
+pub(crate) struct Caller {
+    speaker: Speaker,
+    certificate: Option<PeerCertificate>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.ip());
+        let identity = parts.extensions.get::<Identity>().copied();
+        // The gate has left both with every request that it lets in.
+        let (Some(peer), Some(identity)) = (peer, identity) else {
+            return Err(ApiError::new(ErrorCode::Internal, "the request came in past the gate"));
+        };
+        let certificate = parts.extensions.get::<PeerCertificate>().cloned();
+        Ok(Self { speaker: Speaker { peer, identity }, certificate })
+    }
+}
+
+impl Caller {
+    /// Lets the caller speak for a node, unless its certificate names another one.
+    //= AUTH-1012
+    fn speaks_for(self, node_id: &str) -> Result<Speaker, ApiError> {
+        match self.certificate {
+            Some(certificate) if !certificate.names_node(node_id) => {
+                let message = "the certificate of this connection does not name this node";
+                Err(ApiError::new(ErrorCode::Forbidden, message))
+            }
+            _ => Ok(self.speaker),
+        }
+    }
+}
+
 /// `POST /v2/nodes/register`: 200, also for a node that is known.
 pub(crate) async fn node_register(
     State(fleet): State<Fleet>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    Extension(identity): Extension<Identity>,
+    caller: Caller,
     WireJson(wire): WireJson<RegisterNode>,
 ) -> Result<Json<NodeRegistered>, ApiError> {
-    let speaker = Speaker { peer: peer.ip(), identity };
+    let speaker = caller.speaks_for(&wire.node_id)?;
     Ok(Json(fleet.nodes.register(wire, speaker).await?))
 }
 
 /// `POST /v2/nodes/{id}/heartbeat`: 200, or 404 when the node must register again.
 pub(crate) async fn node_heartbeat(
     State(fleet): State<Fleet>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    Extension(identity): Extension<Identity>,
+    caller: Caller,
     Name(id): Name,
     WireJson(wire): WireJson<Heartbeat>,
 ) -> Result<Json<HeartbeatAnswer>, ApiError> {
-    let speaker = Speaker { peer: peer.ip(), identity };
+    let speaker = caller.speaks_for(&id)?;
     Ok(Json(fleet.nodes.heartbeat(&id, wire, speaker)?))
 }
 
 /// `DELETE /v2/nodes/{id}`: 204.
 pub(crate) async fn node_leave(
     State(fleet): State<Fleet>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    Extension(identity): Extension<Identity>,
+    caller: Caller,
     Name(id): Name,
 ) -> Result<StatusCode, ApiError> {
-    let speaker = Speaker { peer: peer.ip(), identity };
+    let speaker = caller.speaks_for(&id)?;
     fleet.nodes.deregister(&id, speaker).await?;
     Ok(StatusCode::NO_CONTENT)
 }

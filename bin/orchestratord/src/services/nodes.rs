@@ -129,7 +129,14 @@ impl Nodes {
         let mut state = self.state.lock();
         let changes = state.registry.heartbeat(self.now(), node_id, beat, speaker.contact());
         self.parts.metrics.node_heard(outcome(&changes));
-        self.carry_out(&mut state, changes.map_err(NodeError::Refused)?);
+        let changes = match changes {
+            // It came late or twice, and a node can do nothing about that.
+            Err(Refusal::Stale) => {
+                return Ok(HeartbeatAnswer { success: false, next_heartbeat_ms: HEARTBEAT_MS });
+            }
+            changes => changes.map_err(NodeError::Refused)?,
+        };
+        self.carry_out(&mut state, changes);
         Ok(HeartbeatAnswer { success: true, next_heartbeat_ms: HEARTBEAT_MS })
     }
 
