@@ -129,15 +129,19 @@ impl Nodes {
         let mut state = self.state.lock();
         let changes = state.registry.heartbeat(self.now(), node_id, beat, speaker.contact());
         self.parts.metrics.node_heard(outcome(&changes));
-        let changes = match changes {
+        let success = changes.is_ok();
+        match changes {
+            Ok(changes) => self.carry_out(&mut state, changes),
             // It came late or twice, and a node can do nothing about that.
-            Err(Refusal::Stale) => {
-                return Ok(HeartbeatAnswer { success: false, next_heartbeat_ms: HEARTBEAT_MS });
+            Err(Refusal::Stale) => {}
+            Err(refusal) => {
+                // What a refusal changed is told by the next call.
+                let changes = state.registry.sweep(self.now());
+                self.carry_out(&mut state, changes);
+                return Err(NodeError::Refused(refusal));
             }
-            changes => changes.map_err(NodeError::Refused)?,
-        };
-        self.carry_out(&mut state, changes);
-        Ok(HeartbeatAnswer { success: true, next_heartbeat_ms: HEARTBEAT_MS })
+        }
+        Ok(HeartbeatAnswer { success, next_heartbeat_ms: HEARTBEAT_MS })
     }
 
     /// A node leaves: what runs there goes elsewhere, or ends.

@@ -46,7 +46,7 @@ impl Daemon {
         self.child.wait().unwrap().success()
     }
 
-    fn spawn(tracer: &[&str], (state, settings): (&Path, &[(&str, &str)]), stderr: Stdio) -> Self {
+    pub(crate) fn spawn(tracer: &[&str], (state, settings): (&Path, &[(&str, &str)]), stderr: Stdio) -> Self {
         let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let program = env!("CARGO_BIN_EXE_orchestratord");
         let mut command = Command::new(tracer.first().copied().unwrap_or(program));

@@ -1,0 +1,106 @@
+//! What is known of nodes and pools outlives the server.
+
+use std::{path::Path, process::Stdio, time::Duration};
+
+use mock::wire::open_ended;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
+
+use crate::{
+    daemon::Daemon,
+    node::{Node, Reload},
+    support::{PATIENCE, engine_task},
+};
+
+/// Starts it where it cannot be ready before its nodes are back, and waits until it answers.
+async fn restart(state: &Path) -> Daemon {
+    let server = Daemon::spawn(&[], (state, &[]), Stdio::inherit());
+    let answers = async {
+        while server.client.get(server.url("/health")).send().await.is_err() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, answers).await.expect("the server answers");
+    server
+}
+
+async fn health(server: &Daemon) -> Value {
+    server.get_json("/v2/pools/p/health").await
+}
+
+#[tokio::test]
+async fn tasks_of_a_killed_server_wait_for_their_node_to_come_back() {
+    let state = TempDir::new().unwrap();
+    let server = Daemon::start(state.path(), &[]).await;
+    let node = Node::start("gpu-1", "p", 1).await;
+    node.join(&server.url("")).await;
+    node.engine.push(open_ended(&[" a"]));
+    let _runs = server.submit(&engine_task()).await;
+    let mut waits = engine_task();
+    waits["prompt"] = json!("another");
+    let waits = server.submit(&waits).await;
+    server.kill();
+    let server = restart(state.path()).await;
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(server.get_json(&format!("/v2/tasks/{waits}")).await["state"], "queued");
+    // It does not have to register again.
+    node.is_heard(&server.url("")).await;
+    let task = server.until_state(&waits, "completed").await;
+    assert_eq!(task["placement"]["replica_id"], "gpu-1/p");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_pool_that_was_drained_stays_so() {
+    let state = TempDir::new().unwrap();
+    let server = Daemon::start(state.path(), &[]).await;
+    let node = Node::start("gpu-1", "p", 1).await;
+    node.join(&server.url("")).await;
+    let (status, _) = server.post("/v2/pools/p/drain", &json!({"deadline_ms": 0})).await;
+    assert_eq!(status, 202);
+    server.kill();
+    node.says("draining", false);
+    let server = restart(state.path()).await;
+    node.beat(&server.url("")).await;
+    let seen = async {
+        while health(&server).await["replicas"][0]["engine"] != "llamacpp" {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, seen).await.expect("the engine is seen");
+    sleep(Duration::from_millis(200)).await;
+    assert_eq!(health(&server).await["draining"], true);
+    let (status, body) = server.post("/v2/tasks", &engine_task()).await;
+    assert_eq!((status.as_u16(), &body["code"]), (503, &json!("POOL_UNREADY")), "{body}");
+    server.stop().await;
+}
+
+// N12
+#[tokio::test]
+async fn a_reload_that_was_under_way_is_finished_by_the_next_process() {
+    let state = TempDir::new().unwrap();
+    let server = Daemon::start(state.path(), &[]).await;
+    let node = Node::start("gpu-1", "p", 1).await;
+    node.agent.state.lock().reloads = vec![Reload::Hangs];
+    node.join(&server.url("")).await;
+    let reload = json!({"new_model_ref": "next", "wait_ms": 0});
+    let (status, body) = server.post("/v2/pools/p/reload", &reload).await;
+    assert_eq!(status, 202, "{body}");
+    while node.asked().is_empty() {
+        sleep(Duration::from_millis(10)).await;
+    }
+    server.kill();
+    let server = restart(state.path()).await;
+    node.beat(&server.url("")).await;
+    let finished = async {
+        while health(&server).await["operation"]["state"] != "succeeded" {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, finished).await.expect("the reload is finished");
+    assert_eq!(node.asked(), ["reload", "reload"]);
+    let replica = &health(&server).await["replicas"][0];
+    assert_eq!((&replica["models"][0], &replica["ready"]), (&json!("next"), &json!(true)));
+    server.stop().await;
+}
