@@ -189,10 +189,13 @@ impl Owner {
             }
             Effect::Finish(job, end) => self.finish(job, end),
             Effect::Probe(pool, replica) => self.parts.pools.look_now(&pool, &replica),
-            // Only a submit is accepted or rejected, and that has its own path.
-            Effect::Accept(..) | Effect::Reject(..) => {}
-            // Nothing here begins an operation or closes a pool yet.
-            Effect::Began(..) | Effect::Refused(..) | Effect::Drained(..) => {}
+            // Only a submit is accepted or rejected, and that has its own path. Nothing here begins an operation
+            // or closes a pool yet.
+            Effect::Accept(..)
+            | Effect::Reject(..)
+            | Effect::Began(..)
+            | Effect::Refused(..)
+            | Effect::Drained(..) => {}
         }
     }
 

@@ -1,7 +1,7 @@
 //! Why a task is where it is, in words.
 
 use api_types::{CandidateView, ChoiceView, ExplainView, StartView};
-use orchestrator_core::{Assignment, Candidate, Requirements, Rule, Verdict, Why};
+use orchestrator_core::{Assignment, Candidate, Readiness, Requirements, Rule, Verdict, Why};
 
 use super::state;
 use crate::{
@@ -90,9 +90,7 @@ fn candidate(it: &Candidate, chosen: Option<&Assignment>) -> CandidateView {
         Verdict::Closed => ("closed", "it takes nothing new for now".to_owned()),
         Verdict::NotReady(readiness) => ("not_ready", format!("it is {}", word(*readiness))),
         Verdict::Suspect => ("suspect", "a stream of it broke; it is looked at first".to_owned()),
-        Verdict::Resting(_) => {
-            ("resting", "it said that it is busy, and is left alone for a moment".to_owned())
-        }
+        Verdict::Resting(_) => ("resting", "it said that it is busy, and rests for a moment".to_owned()),
         Verdict::CircuitOpen(_) => ("circuit_open", "its requests failed too often lately".to_owned()),
         Verdict::Full { slots } => ("full", format!("all of its {slots} slots are in use")),
         Verdict::Open { .. } => ("open", "it has a free slot".to_owned()),
@@ -113,15 +111,14 @@ fn candidate(it: &Candidate, chosen: Option<&Assignment>) -> CandidateView {
     }
 }
 
-fn word(readiness: orchestrator_core::Readiness) -> &'static str {
-    use orchestrator_core::Readiness::{Barred, Draining, Offline, Ready, Unreachable, Unseen};
+fn word(readiness: Readiness) -> &'static str {
     match readiness {
-        Unseen => "not heard of yet",
-        Ready => "ready",
-        Draining => "draining",
-        Unreachable => "not reachable",
-        Offline => "on a node that is silent",
-        Barred => "not to be used",
+        Readiness::Unseen => "not heard of yet",
+        Readiness::Ready => "ready",
+        Readiness::Draining => "draining",
+        Readiness::Unreachable => "not reachable",
+        Readiness::Offline => "on a node that is silent",
+        Readiness::Barred => "not to be used",
     }
 }
 
