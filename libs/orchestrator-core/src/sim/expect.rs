@@ -278,6 +278,9 @@ fn attempt_ended(
         tally.reach_if(!expected.ends.is_empty(), Rare::PoisonedInLine);
         return expected.ends.push((book.live[place].job.id, POISONED));
     }
+    if let Outcome::Evicted { .. } = outcome {
+        expected.ends_by = "P13";
+    }
     note_eviction(book, tally, &lease_note, outcome);
     match end_of_attempt(book, now, (place, &lease_note), outcome) {
         Some(end) => expected.ends.push((book.live[place].job.id, end)),
