@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// The choice, and what it must remember.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Placement {
     kind: PlacementKind,
     last: Option<ReplicaKey>,

@@ -2,7 +2,8 @@
 //!
 //! The parts: [`admit`] decides whether a job comes in, [`predict`] when it will start, [`place`]
 //! which job gets which slot, [`explain`] why, [`end`]
-//! what happens when something is over, [`hold`] what operators close and open, [`hope`] who waits in vain, [`audit`] what must hold after every step.
+//! what happens when something is over, [`hold`] what operators close and open, [`hope`] who waits in
+//! vain, [`audit`] what must hold after every step.
 
 mod admit;
 mod audit;

@@ -263,10 +263,14 @@ impl Scheduler {
     fn start_if_free(&mut self, now: Timestamp, place: Place, not_on: Option<ReplicaKey>) {
         let record = &self.jobs[place];
         let (job, tried) = (record.job.clone(), record.tried.clone());
-        let best = self.choose_free(now, &job, &tried);
-        if let Some((key, rule)) = best.filter(|(key, _)| Some(*key) != not_on) {
-            self.leave_line(place);
-            self.dispatch(now, place, key, rule);
+        let turn = self.placement;
+        match self.choose_free(now, &job, &tried) {
+            Some((key, rule)) if Some(key) != not_on => {
+                self.leave_line(place);
+                self.dispatch(now, place, key, rule);
+            }
+            // What was not taken has not had its turn.
+            _ => self.placement = turn,
         }
     }
 

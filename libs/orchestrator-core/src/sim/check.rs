@@ -15,7 +15,7 @@ use std::fmt;
 use super::{
     book::{Book, Claimed, JobNote, Standing},
     closing::DRAINED,
-    expect::{Expectation, Verdict, expect},
+    expect::{Expectation, LOST, Verdict, expect},
     rare::{Rare, Tally},
 };
 use crate::{
@@ -299,7 +299,9 @@ impl Step<'_> {
             return breach("T4", format!("lease {lease} is aborted, and no job ends with it"));
         }
         if let Some((job, end)) = self.expected.ends.first() {
-            let by = if *end == DRAINED { "P15" } else { self.expected.ends_by };
+            let waits = self.book.find(*job).is_some_and(|place| self.book.live[place].line().is_some());
+            let in_vain = waits && (*end == DRAINED || *end == LOST);
+            let by = if in_vain { "P15" } else { self.expected.ends_by };
             return breach(by, format!("job {job} does not end ({end:?})"));
         }
         self.operations_are_told()?;

@@ -84,10 +84,6 @@ pub(super) fn expect(book: &mut Book, tally: &mut Tally, now: Timestamp, event: 
         Event::Tick => {
             expected.cause = Cause::Time;
             expected.ends_by = "Q5";
-            let late = |note: &JobNote| note.job.deadline.is_some_and(|deadline| deadline <= now);
-            if book.live.iter().any(|note| late(note) && note.line().is_none()) {
-                tally.reach(Rare::DeadlineWhileRunning);
-            }
             due(book, tally, now, &mut expected);
             book.ledger.expire(now);
         }
@@ -205,6 +201,8 @@ fn due(book: &mut Book, tally: &mut Tally, now: Timestamp, expected: &mut Expect
         match (deadline, allowance) {
             (Some((at, id)), other) if other.is_none_or(|(then, _)| at <= then) => {
                 book.ledger.ended(id, now);
+                let runs = book.find(id).is_some_and(|place| book.live[place].line().is_none());
+                tally.reach_if(runs, Rare::DeadlineWhileRunning);
                 ends.push((id, JobEnd::Failed(FailReason::DeadlinePassed)));
             }
             (_, Some((_, lease))) => match book.ledger.extend(lease) {
@@ -279,6 +277,9 @@ fn attempt_ended(
         expected.ends = ends(book, POISONED, like);
         tally.reach_if(!expected.ends.is_empty(), Rare::PoisonedInLine);
         return expected.ends.push((book.live[place].job.id, POISONED));
+    }
+    if let Outcome::Evicted { .. } = outcome {
+        expected.ends_by = "P13";
     }
     note_eviction(book, tally, &lease_note, outcome);
     match end_of_attempt(book, now, (place, &lease_note), outcome) {

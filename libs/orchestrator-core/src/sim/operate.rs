@@ -17,7 +17,11 @@ impl World {
         let busy = index.is_some_and(|index| self.checked.book.operation(index).is_some());
         let holds = self.checked.book.holds.iter().filter(|hold| Some(hold.pool) == index);
         let scopes: Vec<Option<ReplicaId>> = holds.map(|hold| hold.replica.clone()).collect();
-        let weights = [10, 10, if scopes.is_empty() { 2 } else { 40 }, if busy { 30 } else { 1 }];
+        // Most of the time most pools must be open, or nothing else happens in the world.
+        if scopes.is_empty() && !busy && random.chance(75) {
+            return Ok(());
+        }
+        let weights = [8, 8, if scopes.is_empty() { 1 } else { 60 }, if busy { 35 } else { 1 }];
         match random.weighted(&weights) {
             0 => {
                 let (kind, deadline) = (operation(random), deadline(random, self.now));

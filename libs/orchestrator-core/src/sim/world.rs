@@ -127,7 +127,7 @@ impl World {
 
     fn act(&mut self) -> Result<(), Breach> {
         let [submit, end] = self.mood.weights();
-        match self.random.weighted(&[submit, end, 50, 40, 20, 15, 15, 6, 3, 14, 3]) {
+        match self.random.weighted(&[submit, end, 50, 40, 20, 15, 15, 6, 3, 40, 3]) {
             0 => self.submit(),
             1 => self.end_one(),
             2 => self.change_replica(),

@@ -90,7 +90,7 @@ fn candidate(it: &Candidate, chosen: Option<&Assignment>) -> CandidateView {
         Verdict::Closed => ("closed", "it takes nothing new for now".to_owned()),
         Verdict::NotReady(readiness) => ("not_ready", format!("it is {}", word(*readiness))),
         Verdict::Suspect => ("suspect", "a stream of it broke; it is looked at first".to_owned()),
-        Verdict::Resting(_) => ("resting", "it said that it is busy, and is left alone".to_owned()),
+        Verdict::Resting(_) => ("resting", "it said that it is busy, and rests for a moment".to_owned()),
         Verdict::CircuitOpen(_) => ("circuit_open", "its requests failed too often lately".to_owned()),
         Verdict::Full { slots } => ("full", format!("all of its {slots} slots are in use")),
         Verdict::Open { .. } => ("open", "it has a free slot".to_owned()),

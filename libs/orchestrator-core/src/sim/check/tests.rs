@@ -1,6 +1,8 @@
 //! A checker that accepts everything finds nothing: here the scheduler's true effects are falsified,
 //! one lie at a time, and each lie must be called by the right name.
 
+mod closing;
+
 use std::time::Duration;
 
 use super::*;
