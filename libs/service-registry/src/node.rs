@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use pool_registry_types::{NodeCapabilities, PoolReport};
+use pool_registry_types::{Fault, NodeCapabilities, PoolReport};
 
 use crate::{
     attention::Moment,
@@ -69,9 +69,11 @@ pub(crate) enum Fitness {
 }
 
 /// A node that said impossible things too often.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Quarantine {
     pub(crate) since: Duration,
+    /// The last impossible thing, if it could be read.
+    pub(crate) fault: Option<Fault>,
     /// Whether it registered since.
     pub(crate) registered: bool,
 }

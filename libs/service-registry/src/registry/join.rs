@@ -90,7 +90,11 @@ impl Registry {
             second.steadiness = first.steadiness;
             second.strikes = first.strikes;
             second.stale = first.stale;
-            second.quarantine = first.quarantine.map(|it| Quarantine { registered: true, ..it });
+            if let Some(quarantine) = first.quarantine {
+                let (node, fault) = (Arc::clone(&id), quarantine.fault.clone());
+                changes.push(Change::NodeQuarantined { node, fault });
+                second.quarantine = Some(Quarantine { registered: true, ..quarantine });
+            }
         }
         self.release(&id, moment.at);
         self.settle_alarm(&mut changes);
