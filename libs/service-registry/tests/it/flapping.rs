@@ -38,6 +38,16 @@ fn the_first_return_is_at_once_and_each_further_one_takes_twice_as_long() {
     }
 }
 
+//= ORCH-3428 type=test
+#[test]
+fn who_was_never_heard_did_not_fall() {
+    let mut world = World::default();
+    world.register(node("n1", "n1", None)).unwrap();
+    assert_eq!(fall_and_return(&mut world), s(0));
+    assert_eq!(fall_and_return(&mut world), s(0));
+    assert_eq!(fall_and_return(&mut world), s(20));
+}
+
 // N03
 //= ORCH-3428 type=test
 #[test]

@@ -1,9 +1,9 @@
 //! Endpoints that try to lead the control plane elsewhere.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use pool_registry_types::PoolReport;
-use service_registry::{Endpoint, Refusal, Scheme, check_address, check_endpoint};
+use pool_registry_types::{Heartbeat, PoolReport, RegisterNode};
+use service_registry::{Contact, Endpoint, Refusal, Scheme, check_address, check_endpoint};
 
 use crate::world::{World, beat, contact, node, pool};
 
@@ -215,22 +215,40 @@ fn what_a_name_resolves_to_is_judged_like_an_address() {
     }
 }
 
+fn numbered_at(seq: u64) -> Heartbeat {
+    let pool = PoolReport { endpoint: Some("http://10.0.0.1:8080".into()), ..pool("p") };
+    Heartbeat { incarnation: Some(1), seq: Some(seq), ..beat(vec![pool]) }
+}
+
+fn named_node() -> RegisterNode {
+    RegisterNode { address: "gpu-1:9200".into(), ..node("n1", "n1", Some(1)) }
+}
+
+const ELSEWHERE: Contact = Contact { peer: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)), credential: 1 };
+
 // N07
 //= ORCH-3432 type=test
 #[test]
-fn endpoints_are_judged_again_when_the_node_calls_from_elsewhere() {
+fn endpoints_are_judged_again_when_the_node_calls_or_registers_from_elsewhere() {
+    assert_eq!(contact("n1").credential, ELSEWHERE.credential);
     let mut world = World::default();
-    let mut told = node("n1", "n1", Some(1));
-    told.address = "gpu-1:9200".into();
-    world.register(told).unwrap();
-    let at = |seq| {
-        let mut beat = beat(vec![PoolReport { endpoint: Some("http://10.0.0.1:8080".into()), ..pool("p") }]);
-        (beat.incarnation, beat.seq) = (Some(1), Some(seq));
-        beat
-    };
-    world.say("n1", at(1)).unwrap();
-    let mut elsewhere = contact("n1");
-    elsewhere.peer = [10, 0, 0, 2].into();
-    assert!(matches!(world.say_from("n1", at(2), elsewhere), Err(Refusal::EndpointRefused(_))));
-    world.say("n1", at(3)).unwrap();
+    world.register(named_node()).unwrap();
+    world.say("n1", numbered_at(1)).unwrap();
+    let refused = |answer| matches!(answer, Err(Refusal::EndpointRefused(_)));
+    assert!(refused(world.say_from("n1", numbered_at(2), ELSEWHERE)));
+    world.say("n1", numbered_at(3)).unwrap();
+    world.register_from(named_node(), ELSEWHERE).unwrap();
+    assert!(refused(world.say_from("n1", numbered_at(4), ELSEWHERE)));
+}
+
+// N07
+//= ORCH-3432 type=test
+#[test]
+fn endpoints_are_judged_again_when_the_node_has_another_address() {
+    let mut world = World::default();
+    world.register(node("n1", "n1", Some(1))).unwrap();
+    world.say_from("n1", numbered_at(1), ELSEWHERE).unwrap();
+    world.register_from(named_node(), ELSEWHERE).unwrap();
+    let answer = world.say_from("n1", numbered_at(2), ELSEWHERE);
+    assert!(matches!(answer, Err(Refusal::EndpointRefused(_))), "{answer:?}");
 }

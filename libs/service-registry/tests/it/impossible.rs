@@ -110,6 +110,18 @@ fn an_unsound_registration_and_a_new_life_do_not_end_a_quarantine() {
 
 //= ORCH-3431 type=test
 #[test]
+fn a_new_life_does_not_begin_to_count_anew() {
+    let mut world = World::of(&["n1"]);
+    for _ in 0..2 {
+        world.say("n1", impossible()).unwrap_err();
+    }
+    world.register(node("n1", "n1", Some(1))).unwrap();
+    world.say("n1", impossible()).unwrap_err();
+    assert_eq!(world.status("n1"), NodeStatus::Failed);
+}
+
+//= ORCH-3431 type=test
+#[test]
 fn a_node_that_stays_in_quarantine_expires() {
     let mut world = quarantined();
     world.pass(s(599));

@@ -278,9 +278,11 @@ impl Model<'_> {
             assert!(same_machine || is_later || known == Some(Known::Offline), "{told:?} over {before:?}");
             assert!(same_machine || !again, "{told:?} again");
         }
-        let last =
-            before.filter(|before| again && before.incarnation.is_some()).and_then(|before| before.last);
-        let owner = Owner { machine: told.machine_id, incarnation, last, heard: self.attended() };
+        // That it says the same again does not show that it is well.
+        let before = before.filter(|_| again);
+        let heard = before.as_ref().map_or_else(|| self.attended(), |_| self.owners[&told.node_id].heard);
+        let last = before.filter(|before| before.incarnation.is_some()).and_then(|before| before.last);
+        let owner = Owner { machine: told.machine_id, incarnation, last, heard };
         self.owners.insert(told.node_id, owner);
     }
 

@@ -148,3 +148,9 @@ fn there_is_room_for_so_many_nodes_only() {
     world.leave("n1").unwrap();
     world.join("n3");
 }
+
+#[test]
+fn a_credential_is_not_written_to_a_log() {
+    let text = format!("{:?}", Contact { peer: [10, 0, 0, 1].into(), credential: 0x005e_c2e7 });
+    assert_eq!(text, "Contact { peer: 10.0.0.1, .. }");
+}

@@ -32,6 +32,7 @@ fn a_replay_never_revives_a_node_nor_keeps_it_alive() {
     let mut world = world();
     world.pass(s(25));
     assert_eq!(world.say("n1", numbered(7, 5)), Err(Refusal::Stale));
+    world.register(node("n1", "m", Some(7))).unwrap();
     world.pass(s(5));
     assert_eq!(world.status("n1"), NodeStatus::Offline);
     assert_eq!(world.say("n1", numbered(7, 5)), Err(Refusal::Stale));

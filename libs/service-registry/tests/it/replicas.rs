@@ -63,6 +63,16 @@ fn a_replica_may_be_named_but_not_like_that_of_another_node() {
 
 //= ORCH-3433 type=test
 #[test]
+fn the_names_of_a_node_that_left_are_free() {
+    let mut world = World::of(&["n1", "n2"]);
+    world.say("n1", beat(vec![named("p", "left")])).unwrap();
+    world.leave("n1").unwrap();
+    world.say("n2", beat(vec![named("p", "left")])).unwrap();
+    assert_eq!(world.registry.holders("p").count(), 1);
+}
+
+//= ORCH-3433 type=test
+#[test]
 fn a_claimed_name_is_no_impossible_number() {
     let mut world = World::of(&["n1", "n2"]);
     for _ in 0..9 {

@@ -113,6 +113,18 @@ fn who_fell_silent_a_minute_ago_counts_no_more() {
 
 //= ORCH-3430 type=test
 #[test]
+fn who_fell_silent_under_an_alarm_is_no_reason_for_another() {
+    let mut world = World::of(&NODES);
+    let changes = world.pass_with(&["n1"], s(90));
+    assert_eq!((offline_count(&changes), end(&changes)), (3, Some(AlarmEnd::TimedOut)));
+    world.join("n5");
+    world.join("n6");
+    let changes = world.pass_with(&["n1", "n6"], s(30));
+    assert_eq!((offline_count(&changes), alarm(&changes)), (1, None));
+}
+
+//= ORCH-3430 type=test
+#[test]
 fn two_nodes_are_too_few_for_an_alarm() {
     let mut world = World::of(&["n1", "n2"]);
     let changes = world.pass(s(30));
