@@ -162,8 +162,7 @@ fn parse(text: &str) -> Option<Endpoint> {
         "https" => Scheme::Https,
         _ => return None,
     };
-    let is_bare = url.username().is_empty() && url.password().is_none() && url.path() == "/";
-    if !is_bare || url.query().is_some() || url.fragment().is_some() {
+    if url.query().is_some() || url.fragment().is_some() {
         return None;
     }
     let port = url.port_or_known_default().filter(|port| *port != 0)?;

@@ -1,8 +1,8 @@
 //! A node as the registry knows it.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
-use pool_registry_types::{NodeCapabilities, PoolReport};
+use pool_registry_types::{Fault, NodeCapabilities, PoolReport};
 
 use crate::{
     attention::Moment,
@@ -13,12 +13,19 @@ use crate::{
 };
 
 /// Who speaks for a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Contact {
     /// Where it speaks from.
     pub peer: IpAddr,
     /// A digest of what proves who it is. Where all nodes share one token, that proves no more than that it is a node.
     pub credential: u64,
+}
+
+impl fmt::Debug for Contact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The credential's digest is nobody's business.
+        f.debug_struct("Contact").field("peer", &self.peer).finish_non_exhaustive()
+    }
 }
 
 /// How a node is.
@@ -69,9 +76,11 @@ pub(crate) enum Fitness {
 }
 
 /// A node that said impossible things too often.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Quarantine {
     pub(crate) since: Duration,
+    /// The last impossible thing, if it could be read.
+    pub(crate) fault: Option<Fault>,
     /// Whether it registered since.
     pub(crate) registered: bool,
 }
@@ -196,7 +205,7 @@ impl Node {
         self.life.incarnation
     }
 
-    /// When it was last heard, or registered, in the time that the calls bring.
+    /// When it was last heard, or first registered, in the time that the calls bring.
     pub fn heard_at(&self) -> Duration {
         self.heard.now
     }

@@ -40,8 +40,7 @@ pub struct Registry {
 impl Registry {
     /// A registry without nodes.
     pub fn new(rules: Rules) -> Self {
-        let expire_after = rules.expire_after.max(rules.offline_after);
-        Self { rules: Rules { expire_after, ..rules }, ..Self::default() }
+        Self { rules, ..Self::default() }
     }
 
     /// What the operator decided.

@@ -11,7 +11,7 @@ pub struct Rules {
     pub offline_after: Duration,
     /// How often [`Registry::sweep`](crate::Registry::sweep) is called.
     pub sweep_every: Duration,
-    /// How long a node may be silent before it is forgotten; never less than `offline_after`.
+    /// How long a node may be silent before it is forgotten; it is offline before.
     pub expire_after: Duration,
     /// How many nodes are kept.
     pub nodes_max: usize,

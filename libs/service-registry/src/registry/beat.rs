@@ -180,6 +180,7 @@ pub(super) fn check_speaker(node: &Node, from: Contact, incarnation: Option<u64>
     }
 }
 
-fn is_same_peer(known: Contact, from: Contact) -> bool {
+/// Whether both speak from one address.
+pub(super) fn is_same_peer(known: Contact, from: Contact) -> bool {
     known.peer.to_canonical() == from.peer.to_canonical()
 }

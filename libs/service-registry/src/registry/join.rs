@@ -11,7 +11,7 @@ use crate::{
     life::Life,
     node::{Contact, Fitness, Node, Presence, Quarantine},
     refusal::Refusal,
-    registry::Registry,
+    registry::{Registry, beat::is_same_peer},
     steadiness::Steadiness,
 };
 
@@ -90,7 +90,11 @@ impl Registry {
             second.steadiness = first.steadiness;
             second.strikes = first.strikes;
             second.stale = first.stale;
-            second.quarantine = first.quarantine.map(|it| Quarantine { registered: true, ..it });
+            if let Some(quarantine) = first.quarantine {
+                let (node, fault) = (Arc::clone(&id), quarantine.fault.clone());
+                changes.push(Change::NodeQuarantined { node, fault });
+                second.quarantine = Some(Quarantine { registered: true, ..quarantine });
+            }
         }
         self.release(&id, moment.at);
         self.settle_alarm(&mut changes);
@@ -126,12 +130,13 @@ impl Registry {
         id
     }
 
+    /// The same life says who it is. That it is well is shown by its next heartbeat: this may be a replay.
     fn join_again(&mut self, joining: Joining) -> Vec<Change> {
         let mut changes = self.untold();
         let Joining { told, machine, place, from, moment } = joining;
         let Some(node) = self.nodes.get_mut(&*told.node_id) else { return changes };
         let id = Arc::clone(&node.id);
-        node.moved |= node.place != place;
+        node.moved |= node.place != place || !is_same_peer(node.contact, from);
         node.machine = machine;
         node.contact = from;
         node.address = told.address;
@@ -139,7 +144,6 @@ impl Registry {
         node.capabilities = told.capabilities;
         node.version = told.version;
         node.declared = told.pools;
-        node.heard = moment;
         // Without incarnations a restart looks like this, and its numbers begin anew.
         if told.incarnation.is_none() || node.life.incarnation.is_none() {
             node.life = Life::begin(told.incarnation);
@@ -147,12 +151,8 @@ impl Registry {
         if let Some(quarantine) = &mut node.quarantine {
             quarantine.registered = true;
         }
-        if node.presence == Presence::Suspect {
-            node.presence = Presence::Online;
-        }
         changes.push(Change::NodeRegistered { node: Arc::clone(&id), how: Registration::Again });
         self.release(&id, moment.at);
-        self.settle_alarm(&mut changes);
         changes.append(&mut self.untold);
         changes
     }
@@ -184,6 +184,6 @@ fn claim(known: &Node, joining: &Joining) -> Claim {
 
 /// Whether `place` is where the node is known to be: the same port of the same host.
 pub(super) fn is_same_place(known: &Node, place: &Endpoint, from: Contact) -> bool {
-    let is_same_peer = known.contact.peer.to_canonical() == from.peer.to_canonical();
-    known.place.port() == place.port() && (is_same_peer || known.place.host() == place.host())
+    let is_same_host = is_same_peer(known.contact, from) || known.place.host() == place.host();
+    known.place.port() == place.port() && is_same_host
 }

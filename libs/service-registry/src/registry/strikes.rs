@@ -35,7 +35,7 @@ impl Registry {
             return;
         }
         node.strikes = 0;
-        node.quarantine = Some(Quarantine { since: at, registered: false });
+        node.quarantine = Some(Quarantine { since: at, fault: fault.cloned(), registered: false });
         node.presence = Presence::Registering;
         let id = Arc::clone(&node.id);
         self.untold.push(Change::NodeQuarantined { node: id, fault: fault.cloned() });
@@ -45,9 +45,8 @@ impl Registry {
     /// Whether the node may be heard: one in quarantine waits, and then registers.
     pub(super) fn leave_quarantine(&mut self, node_id: &str, at: Duration) -> Result<(), Refusal> {
         self.release(node_id, at);
-        let Some(quarantine) = self.nodes.get(node_id).and_then(|node| node.quarantine) else {
-            return Ok(());
-        };
+        let quarantine = self.nodes.get(node_id).and_then(|node| node.quarantine.as_ref());
+        let Some(quarantine) = quarantine else { return Ok(()) };
         let wait = QUARANTINE.saturating_sub(at.saturating_sub(quarantine.since));
         Err(if wait.is_zero() { Refusal::Unknown } else { Refusal::Quarantined { wait } })
     }
@@ -65,5 +64,7 @@ impl Registry {
 pub(super) fn release(node: &mut Node, at: Duration) -> Option<Change> {
     let is_over = |it: &Quarantine| it.registered && at.saturating_sub(it.since) >= QUARANTINE;
     node.quarantine.take_if(|quarantine| is_over(quarantine))?;
+    // Nobody listened to it, so its silence begins now.
+    node.heard.at = at;
     Some(Change::NodeReleased { node: Arc::clone(&node.id) })
 }
