@@ -33,6 +33,7 @@ const FLOORS: &[(&str, Floor)] = &[
     ("store-sqlite", Floor::Level(2)),
     ("adapter-api", Floor::Level(2)),
     ("artifact-store", Floor::Level(2)),
+    ("http-server", Floor::Level(2)),
     ("adapter-host", Floor::Level(3)),
     ("http-util", Floor::Level(3)),
     ("mock", Floor::Level(4)),

@@ -4,6 +4,7 @@ use std::{hash::RandomState, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use config_schema::Config;
+use http_server::Server;
 use narration_core::{Narration, narrate};
 use orchestrator_core::{Event, Scheduler};
 use store_api::StoreError;
@@ -19,7 +20,6 @@ use crate::{
     api,
     clock::Clock,
     metrics::Metrics,
-    server::Server,
     services::{
         Admission, Dispatcher, Jobs, Keeper, Pools, Reader, Readers, Restored, SchedulerHandle,
         SchedulerParts, run,
@@ -142,7 +142,7 @@ impl App {
         shutdown: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
         let Self { server, state, tracker, connections, mut tasks, grace } = self;
-        let stop_accepting = server.closing.clone();
+        let stop_accepting = server.closing();
         let accepting = tracker.spawn(server.run(listener));
         tokio::select! {
             ended = &mut tasks.scheduler => {
@@ -172,12 +172,12 @@ impl App {
 }
 
 fn server(config: &Config, state: &AppState, connections: &TaskTracker) -> Server {
-    Server {
-        router: api::router(state.clone()),
-        limits: config.limits.clone(),
-        tracker: connections.clone(),
-        closing: CancellationToken::new(),
-    }
+    let limits = http_server::Limits {
+        header_bytes_max: config.limits.header_bytes_max,
+        header_timeout: config.limits.header_timeout,
+        connections_max: config.limits.connections_max,
+    };
+    Server::new(api::router(state.clone()), limits, connections.clone(), CancellationToken::new())
 }
 
 /// Ends what waits, gives what runs its time, then ends that too.

@@ -13,6 +13,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use http_server::BadHost;
 use orchestrator_core::{RejectReason, Rejection, SessionRefusal, Share};
 
 use store_api::StoreError;
@@ -190,6 +191,13 @@ impl From<AuthError> for ApiError {
                 .hint("send the header `Authorization: Bearer <token>`"),
             AuthError::Bad => Self::new(ErrorCode::BadToken, "the bearer token is not the right one"),
         }
+    }
+}
+
+impl From<BadHost> for ApiError {
+    fn from(refused: BadHost) -> Self {
+        let error = Self::new(ErrorCode::BadHost, refused.to_string());
+        if refused == BadHost::Foreign { error.hint("see limits.hosts") } else { error }
     }
 }
 

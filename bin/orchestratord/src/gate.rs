@@ -3,8 +3,6 @@
 //! [`door`] is outermost, so that every answer carries a correlation id, also a refusal. [`bearer_auth`]
 //! stands on the guarded routes. Neither knows what a route means.
 
-mod host;
-
 use std::net::SocketAddr;
 
 use auth_min::{AuthError, Forwarding, Identity, is_forwarding_header, loopback_exempt};
@@ -14,10 +12,11 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use http_server::{CorrelationId, check_host};
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::{correlation::CorrelationId, error::ApiError, services::millis, state::AppState};
+use crate::{error::ApiError, services::millis, state::AppState};
 
 /// Names the request, checks that it is meant for this server, and writes the access log.
 pub(crate) async fn door(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
@@ -25,9 +24,9 @@ pub(crate) async fn door(State(state): State<AppState>, mut request: Request, ne
     let correlation = CorrelationId::of(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     request.extensions_mut().insert(correlation.clone());
-    let mut response = match host::check(&request, &state.gate.limits.hosts) {
+    let mut response = match check_host(&request, |host| state.gate.limits.hosts.permits(host)) {
         Ok(()) => next.run(request).await,
-        Err(refused) => refused.into_response(),
+        Err(refused) => ApiError::from(refused).into_response(),
     };
     let headers = response.headers_mut();
     headers.insert("x-correlation-id", correlation.header());

@@ -8,17 +8,15 @@ mod api;
 mod app;
 mod clock;
 pub mod config;
-mod correlation;
 mod error;
 mod gate;
 mod metrics;
 pub mod process;
 mod relay;
-mod server;
 mod services;
 mod settings;
 mod state;
 pub mod telemetry;
 
 pub use app::{App, StartRefused};
-pub use server::listen;
+pub use http_server::listen;

@@ -30,7 +30,7 @@ impl HostRule {
     }
 
     /// The rule of a server that was told nothing: its own names when it listens on loopback.
-    pub(crate) fn for_bind(bind: SocketAddr) -> Self {
+    pub fn for_bind(bind: SocketAddr) -> Self {
         if !bind.ip().to_canonical().is_loopback() {
             return Self::Any;
         }

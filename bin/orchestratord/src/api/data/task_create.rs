@@ -7,6 +7,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, HeaderName, StatusCode, header},
 };
+use http_server::CorrelationId;
 
 use super::super::{
     body::WireJson,
@@ -15,7 +16,6 @@ use super::super::{
     trace::traceparent,
 };
 use crate::{
-    correlation::CorrelationId,
     error::ApiError,
     services::{Admission, Admitted},
 };

@@ -8,11 +8,12 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, HeaderValue, request::Parts},
 };
+use http_server::CorrelationId;
 use orchestrator_core::Priority;
 use uuid::Uuid;
 
 use super::super::trace::traceparent;
-use crate::{correlation::CorrelationId, error::ApiError};
+use crate::error::ApiError;
 
 /// What is known of a call apart from its body.
 #[derive(Debug)]

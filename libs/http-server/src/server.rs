@@ -6,7 +6,6 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, extract::ConnectInfo};
-use config_schema::Limits;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
@@ -39,18 +38,39 @@ pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// What peers may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The largest request head.
+    pub header_bytes_max: usize,
+    /// How long a request head may take to arrive, and how long a connection may stay without one.
+    pub header_timeout: Duration,
+    /// How many connections may be open.
+    pub connections_max: usize,
+}
+
 /// What the loop works with.
-pub(crate) struct Server {
-    pub(crate) router: Router,
-    pub(crate) limits: Limits,
-    pub(crate) tracker: TaskTracker,
-    /// Stops accepting, and lets each connection end after its answer.
-    pub(crate) closing: CancellationToken,
+pub struct Server {
+    router: Router,
+    limits: Limits,
+    tracker: TaskTracker,
+    closing: CancellationToken,
 }
 
 impl Server {
+    /// A server of `router`. Its connections run on `tracker`; `closing` stops accepting, and lets each
+    /// connection end after its answer.
+    pub fn new(router: Router, limits: Limits, tracker: TaskTracker, closing: CancellationToken) -> Self {
+        Self { router, limits, tracker, closing }
+    }
+
+    /// What stops it.
+    pub fn closing(&self) -> CancellationToken {
+        self.closing.clone()
+    }
+
     /// Accepts until it is told to stop.
-    pub(crate) async fn run(self, listener: TcpListener) {
+    pub async fn run(self, listener: TcpListener) {
         let slots = Arc::new(Semaphore::new(self.limits.connections_max));
         loop {
             // At the bound, new connections wait in the kernel's backlog.
@@ -65,7 +85,7 @@ impl Server {
                 }
                 Err(error) => {
                     // Out of descriptors, most likely: the next try needs a moment.
-                    warn!(target: "orchestratord::server", %error, "accept failed");
+                    warn!(target: "http_server::server", %error, "accept failed");
                     sleep(Duration::from_millis(50)).await;
                 }
             }
@@ -87,7 +107,7 @@ impl Server {
             .max_headers(HEADERS_MAX);
         async move {
             if let Err(error) = tune(&socket) {
-                debug!(target: "orchestratord::server", %error, "a connection could not be tuned");
+                debug!(target: "http_server::server", %error, "a connection could not be tuned");
             }
             let service = service_fn(move |mut request: hyper::Request<Incoming>| {
                 request.extensions_mut().insert(ConnectInfo(peer));
@@ -103,7 +123,7 @@ impl Server {
                 }
             };
             if let Err(error) = ended {
-                debug!(target: "orchestratord::server", %error, "a connection broke");
+                debug!(target: "http_server::server", %error, "a connection broke");
             }
             drop(slot);
         }

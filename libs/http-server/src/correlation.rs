@@ -2,15 +2,16 @@
 
 use std::{fmt, sync::Arc};
 
-use axum::http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use uuid::Uuid;
 
 /// A correlation id: the client's own if it is harmless, else a fresh one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct CorrelationId(Arc<str>);
+pub struct CorrelationId(Arc<str>);
 
 impl CorrelationId {
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
+    /// The id of a request with these headers.
+    pub fn of(headers: &HeaderMap) -> Self {
         let given = headers.get("x-correlation-id").and_then(|value| value.to_str().ok());
         match given.filter(|id| is_harmless(id)) {
             Some(id) => Self(id.into()),
@@ -18,12 +19,14 @@ impl CorrelationId {
         }
     }
 
-    pub(crate) fn header(&self) -> HeaderValue {
+    /// It as the value of `X-Correlation-Id`, for the answer.
+    pub fn header(&self) -> HeaderValue {
         // It holds visible ASCII only, by its own rule.
         HeaderValue::from_str(&self.0).unwrap_or_else(|_invalid| HeaderValue::from_static("invalid"))
     }
 
-    pub(crate) fn shared(&self) -> Arc<str> {
+    /// Its text, for what outlives the request.
+    pub fn shared(&self) -> Arc<str> {
         Arc::clone(&self.0)
     }
 }
