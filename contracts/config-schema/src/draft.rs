@@ -5,6 +5,8 @@
 
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
 
+use toml::Value;
+
 use crate::{
     config::{
         AdmissionConfig, ArtifactsConfig, AuthConfig, CatalogConfig, Config, EngineConfig, JobsConfig,
@@ -16,7 +18,9 @@ use crate::{
         AdmissionPolicy, EngineKind, ExtraFields, GpuPolicy, LoopbackRule, OnDamage, Outbound, PlacementKind,
         ProxyTrust, StoreKind, Transcripts, TrustRule,
     },
-    layers::Open,
+    layers::{Layers, Open},
+    pool,
+    schema::{Rules, Schema},
     secret::Secret,
     setting::{Preset, Setting},
     table::SETTINGS,
@@ -28,10 +32,11 @@ enum TokenPlace {
 }
 
 /// What was said, and by whom.
-pub(crate) struct Draft {
-    pub(crate) config: Config,
+pub(crate) struct Draft<C = Config> {
+    pub(crate) config: C,
     pub(crate) hosts: Option<HostRule>,
-    token: Option<TokenPlace>,
+    /// By the key of the setting that holds the token itself.
+    tokens: HashMap<&'static str, TokenPlace>,
     said_by: HashMap<&'static str, Source>,
     /// Settings with a fault: a rule over them would judge a value that nobody wrote.
     unsound: Vec<&'static str>,
@@ -44,18 +49,18 @@ pub(crate) fn put<T>(place: &mut T, value: Result<T, Problem>) -> Result<(), Vec
     Ok(())
 }
 
-impl Draft {
+impl<C: Rules> Draft<C> {
     /// The defaults of the table and nothing else.
     pub(crate) fn with_defaults() -> Self {
         let mut draft = Self {
-            config: blank(),
+            config: C::blank(),
             hosts: None,
-            token: None,
+            tokens: HashMap::new(),
             said_by: HashMap::new(),
             unsound: Vec::new(),
             faults: Vec::new(),
         };
-        for setting in SETTINGS {
+        for setting in C::settings() {
             if let Preset::Value(text) = setting.preset {
                 draft.say(setting, text, Source::Default(setting.key));
             }
@@ -64,18 +69,19 @@ impl Draft {
     }
 
     /// Takes `text` as the value of `setting`, over whatever was said before.
-    pub(crate) fn say(&mut self, setting: &Setting, text: &str, source: Source) {
+    pub(crate) fn say(&mut self, setting: &Setting<C>, text: &str, source: Source) {
         let outcome = (setting.apply)(self, text);
         self.note(setting.key, source, outcome);
     }
 
     /// Takes the pools of the file, which are tables and not text.
-    pub(crate) fn say_pools(&mut self, pools: Result<Vec<PoolConfig>, Vec<Problem>>, source: Source) {
-        let outcome = pools.map(|pools| self.config.pools = pools);
+    pub(crate) fn say_pools(&mut self, pools: &[Value], source: Source) {
+        let outcome = self.config.take_pools(pools);
         self.note("pools", source, outcome);
     }
 
-    fn note(&mut self, key: &'static str, source: Source, outcome: Result<(), Vec<Problem>>) {
+    /// Remembers who said a setting, or what is wrong with what was said.
+    pub(crate) fn note(&mut self, key: &'static str, source: Source, outcome: Result<(), Vec<Problem>>) {
         match outcome {
             Ok(()) => drop(self.said_by.insert(key, source)),
             Err(problems) => {
@@ -85,82 +91,135 @@ impl Draft {
         }
     }
 
-    pub(crate) fn token_inline(&mut self, token: Result<Secret, Problem>) -> Result<(), Vec<Problem>> {
-        self.token = Some(TokenPlace::Inline(token?));
+    pub(crate) fn token_inline(
+        &mut self,
+        key: &'static str,
+        token: Result<Secret, Problem>,
+    ) -> Result<(), Vec<Problem>> {
+        self.tokens.insert(key, TokenPlace::Inline(token?));
         Ok(())
     }
 
-    pub(crate) fn token_file(&mut self, path: Result<String, Problem>) -> Result<(), Vec<Problem>> {
-        self.token = Some(TokenPlace::File(path?.into()));
+    pub(crate) fn token_file(
+        &mut self,
+        key: &'static str,
+        path: Result<String, Problem>,
+    ) -> Result<(), Vec<Problem>> {
+        self.tokens.insert(key, TokenPlace::File(path?.into()));
         Ok(())
     }
 
-    /// Settles what depends on several settings, and gives the configuration if there is no fault.
-    pub(crate) fn settle(mut self, open: Open<'_>, env: &[(String, String)]) -> Result<Config, Vec<Fault>> {
-        self.settle_token(open);
-        self.settle_folder(env);
-        self.config.limits.hosts =
-            self.hosts.take().unwrap_or_else(|| HostRule::for_bind(self.config.bind_addr));
-        if self.config.pools.is_empty() {
-            self.config.pools = vec![default_pool()];
-            self.config.mock_by_default = true;
-        }
-        self.check_bind();
-        if self.faults.is_empty() { Ok(self.config) } else { Err(self.faults) }
-    }
-
-    fn settle_token(&mut self, open: Open<'_>) {
-        let token = match self.token.take() {
-            None => return,
-            Some(TokenPlace::Inline(secret)) => Ok(secret),
-            Some(TokenPlace::File(path)) => open(&path)
+    /// The token of the setting `key`, read from its file where `key_file` names one.
+    pub(crate) fn settle_token(
+        &mut self,
+        [key, key_file]: [&'static str; 2],
+        open: Open<'_>,
+    ) -> Option<Secret> {
+        let token = match self.tokens.remove(key)? {
+            TokenPlace::Inline(secret) => return Some(secret),
+            TokenPlace::File(path) => open(&path)
                 .map_err(|error| Problem::new(format!("cannot be read: {error}")))
                 .and_then(|text| Secret::token(text.trim_end_matches(['\r', '\n']))),
         };
-        let outcome = put(&mut self.config.auth.token, token.map(Some));
-        let source = self.said_by.get("api_token_file").cloned().unwrap_or(Source::Default("api_token_file"));
-        self.note("api_token_file", source, outcome);
-    }
-
-    /// The folder of the XDG base directories, unless one was named.
-    fn settle_folder(&mut self, env: &[(String, String)]) {
-        let store = &mut self.config.store;
-        if store.kind == StoreKind::Memory || !store.folder.as_os_str().is_empty() {
-            return;
-        }
-        let absolute = |name: &str| {
-            let value = env.iter().rev().find(|(given, _)| given == name);
-            value.map(|(_, path)| PathBuf::from(path)).filter(|path| path.is_absolute())
-        };
-        let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
-        match state {
-            Some(state) => store.folder = state.join("orchestratord"),
-            None => {
-                let problem = Problem::new("has no default: neither XDG_STATE_HOME nor HOME is a folder");
-                let hint = "set ORCHD_STATE_DIR, or store.kind = memory to keep nothing";
-                self.fault(Source::Default("state_dir"), problem.hint(hint));
+        let source = self.said_by(key_file);
+        match token {
+            Ok(token) => Some(token),
+            Err(problem) => {
+                self.note(key_file, source, Err(problem.into()));
+                None
             }
         }
     }
 
     //= AUTH-1004
-    fn check_bind(&mut self) {
+    pub(crate) fn check_bind(&mut self, addr: SocketAddr, token: Option<&Secret>) {
         let judged = ["bind_addr", "api_token", "api_token_file"];
         if self.unsound.iter().any(|key| judged.contains(key)) {
             return;
         }
-        let addr = self.config.bind_addr;
-        if addr.ip().to_canonical().is_loopback() || self.config.auth.token.is_some() {
+        if addr.ip().to_canonical().is_loopback() || token.is_some() {
             return;
         }
         let what = format!("{addr} can be reached from other machines, and no token is set");
         let hint = "set LLORCH_API_TOKEN or api_token_file, or listen on 127.0.0.1";
-        let source = self.said_by.get("bind_addr").cloned().unwrap_or(Source::Default("bind_addr"));
-        self.fault(source, Problem::new(what).hint(hint));
+        self.fault(self.said_by("bind_addr"), Problem::new(what).hint(hint));
+    }
+
+    /// Where a setting was written last.
+    pub(crate) fn said_by(&self, key: &'static str) -> Source {
+        self.said_by.get(key).cloned().unwrap_or(Source::Default(key))
     }
 
     pub(crate) fn fault(&mut self, source: Source, problem: Problem) {
         self.faults.push(problem.into_fault(source));
+    }
+
+    /// The configuration, if there is no fault.
+    pub(crate) fn end(self) -> Result<C, Vec<Fault>> {
+        if self.faults.is_empty() { Ok(self.config) } else { Err(self.faults) }
+    }
+}
+
+/// The folder `name` among the state of the XDG base directories.
+pub(crate) fn xdg_state(env: &[(String, String)], name: &str) -> Option<PathBuf> {
+    let absolute = |name: &str| {
+        let value = env.iter().rev().find(|(given, _)| given == name);
+        value.map(|(_, path)| PathBuf::from(path)).filter(|path| path.is_absolute())
+    };
+    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
+    state.map(|state| state.join(name))
+}
+
+impl Schema for Config {
+    fn settings() -> &'static [Setting<Self>] {
+        SETTINGS
+    }
+
+    fn resolve(layers: &Layers<'_>) -> Result<Self, Vec<Fault>> {
+        layers.resolve()
+    }
+}
+
+impl Rules for Config {
+    const PREFIX: &'static str = "ORCHD_";
+
+    fn blank() -> Self {
+        blank()
+    }
+
+    fn take_pools(&mut self, pools: &[Value]) -> Result<(), Vec<Problem>> {
+        pool::from_tables(pools).map(|pools| self.pools = pools)
+    }
+
+    /// Settles what depends on several settings, and gives the configuration if there is no fault.
+    fn settle(mut draft: Draft<Self>, open: Open<'_>, env: &[(String, String)]) -> Result<Self, Vec<Fault>> {
+        draft.config.auth.token = draft.settle_token(["api_token", "api_token_file"], open);
+        settle_folder(&mut draft, env);
+        draft.config.limits.hosts =
+            draft.hosts.take().unwrap_or_else(|| HostRule::for_bind(draft.config.bind_addr));
+        if draft.config.pools.is_empty() {
+            draft.config.pools = vec![default_pool()];
+            draft.config.mock_by_default = true;
+        }
+        let token = draft.config.auth.token.clone();
+        draft.check_bind(draft.config.bind_addr, token.as_ref());
+        draft.end()
+    }
+}
+
+/// The folder of the XDG base directories, unless one was named.
+fn settle_folder(draft: &mut Draft, env: &[(String, String)]) {
+    let store = &mut draft.config.store;
+    if store.kind == StoreKind::Memory || !store.folder.as_os_str().is_empty() {
+        return;
+    }
+    match xdg_state(env, "orchestratord") {
+        Some(folder) => store.folder = folder,
+        None => {
+            let problem = Problem::new("has no default: neither XDG_STATE_HOME nor HOME is a folder");
+            let hint = "set ORCHD_STATE_DIR, or store.kind = memory to keep nothing";
+            draft.fault(Source::Default("state_dir"), problem.hint(hint));
+        }
     }
 }
 

@@ -5,11 +5,11 @@
 use std::ops::RangeInclusive;
 
 use crate::{
-    draft::{Draft, put},
+    draft::put,
     hosts::HostRule,
     pool,
     secret::Secret,
-    setting::{Preset, Reach, Setting},
+    setting::{Reach, Setting, derived, row},
     value::{addr, amount, choice, count, folder, host, key, line, list, millis, size, whole},
 };
 
@@ -19,20 +19,6 @@ const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
 const SHORT: RangeInclusive<u64> = 1..=10 * MINUTE_MS;
 /// For what may take hours.
 const LONG: RangeInclusive<u64> = 1..=7 * DAY_MS;
-
-/// A row of the usual kind: writable everywhere, with a plain default.
-const fn row(names: [&'static str; 4], default: &'static str, apply: Apply) -> Setting {
-    let [key, env, syntax, meaning] = names;
-    Setting { key, env, reach: Reach::Everywhere, syntax, preset: Preset::Value(default), meaning, apply }
-}
-
-/// A row whose default is nothing, or follows from elsewhere.
-const fn derived(names: [&'static str; 4], reach: Reach, said: &'static str, apply: Apply) -> Setting {
-    let [key, env, syntax, meaning] = names;
-    Setting { key, env, reach, syntax, preset: Preset::Derived(said), meaning, apply }
-}
-
-type Apply = fn(&mut Draft, &str) -> Result<(), Vec<crate::fault::Problem>>;
 
 /// Every setting that works, in the order of the help.
 #[rustfmt::skip] // A table is read in columns: names, default, reader.
@@ -46,9 +32,9 @@ pub static SETTINGS: &[Setting] = &[
     row(["gpu_policy", "ORCHD_GPU_POLICY", "vram-only|allow-cpu", "Whether pools on the CPU may be used; allow-cpu is for development"],
         "vram-only", |draft, text| put(&mut draft.config.gpu_policy, choice(text))),
     derived(["api_token", "LLORCH_API_TOKEN", "TOKEN", "The token that clients must show, at least 32 characters"],
-        Reach::NoFlag, "none", |draft, text| draft.token_inline(Secret::token(text))),
+        Reach::NoFlag, "none", |draft, text| draft.token_inline("api_token", Secret::token(text))),
     derived(["api_token_file", "LLORCH_API_TOKEN_FILE", "FILE", "A file that holds the token"],
-        Reach::Everywhere, "none", |draft, text| draft.token_file(line(text))),
+        Reach::Everywhere, "none", |draft, text| draft.token_file("api_token", line(text))),
     row(["shutdown_grace_ms", "ORCHD_SHUTDOWN_GRACE_MS", "MS", "How long running jobs may go on after the signal to stop"],
         "8000", |draft, text| put(&mut draft.config.shutdown_grace, millis(text, 0..=DAY_MS))),
 
