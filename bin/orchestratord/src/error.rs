@@ -113,7 +113,9 @@ fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::NotFound => StatusCode::NOT_FOUND,
         ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ErrorCode::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-        ErrorCode::TaskIdConflict | ErrorCode::ModelConflict | ErrorCode::JobEnded => StatusCode::CONFLICT,
+        ErrorCode::TaskIdConflict | ErrorCode::ModelConflict | ErrorCode::JobEnded | ErrorCode::PoolBusy => {
+            StatusCode::CONFLICT
+        }
         ErrorCode::StreamExpired => StatusCode::GONE,
         ErrorCode::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::Poisoned => StatusCode::UNPROCESSABLE_ENTITY,
@@ -139,6 +141,7 @@ fn is_retriable(code: ErrorCode) -> bool {
             | ErrorCode::QueueFullDropLru
             | ErrorCode::PoolUnready
             | ErrorCode::PoolUnavailable
+            | ErrorCode::PoolBusy
             | ErrorCode::ModelNotAvailable
             | ErrorCode::NodeUnavailable
             | ErrorCode::DecodeTimeout

@@ -42,6 +42,8 @@ pub enum ErrorCode {
     PoolUnready,
     /// There is no pool, or it cannot be reached, or may not run this.
     PoolUnavailable,
+    /// Something else is being done to the pool as a whole, or work of others would be lost.
+    PoolBusy,
     /// No pool serves the model, or it is retired.
     ModelNotAvailable,
     /// The model failed its verification, or does not prove what the policy asks for.
@@ -82,6 +84,7 @@ impl ErrorCode {
             Self::QueueFullDropLru => "QUEUE_FULL_DROP_LRU",
             Self::PoolUnready => "POOL_UNREADY",
             Self::PoolUnavailable => "POOL_UNAVAILABLE",
+            Self::PoolBusy => "POOL_BUSY",
             Self::ModelNotAvailable => "MODEL_NOT_AVAILABLE",
             Self::UntrustedArtifact => "UNTRUSTED_ARTIFACT",
             Self::NodeUnavailable => "NODE_UNAVAILABLE",
