@@ -1,6 +1,6 @@
 //! The public HTTP API. Every path of the product is on this page, or on that of [`openai`].
 //!
-//! Whether a path needs a credential is a property of the table in which it stands, never of a prefix.
+//! Who may ask for a path is said where it is declared, and nowhere else.
 //! A handler extracts, translates, makes one call and translates back.
 
 mod artifacts;
@@ -9,51 +9,63 @@ mod catalog;
 mod control;
 mod data;
 mod from_wire;
+#[cfg(test)]
+mod matrix_tests;
 mod openai;
 mod ops;
 mod path;
+mod routes;
 mod to_wire;
 mod trace;
 
-use axum::{
-    Router,
-    middleware::from_fn_with_state,
-    routing::{get, post},
-};
+use auth_min::Plane::{Control, Data, Open};
+use axum::{Router, middleware::from_fn_with_state};
 
 pub(crate) use from_wire::task_again;
+pub use routes::RouteFacts;
 
 use crate::{gate, state::AppState};
+use routes::Routes;
 
 /// All routes, behind the gate.
 pub(crate) fn router(state: AppState) -> Router {
-    let open = Router::new()
-        .route("/health", get(ops::health))
-        .route("/ready", get(ops::ready))
-        .route("/metrics", get(ops::metrics));
-    let guarded = Router::new()
-        .route("/v2/tasks", get(data::task_list).post(data::task_create))
-        .route("/v2/tasks/{id}", get(data::task_view))
-        .route("/v2/tasks/{id}/events", get(data::task_events))
-        .route("/v2/tasks/{id}/cancel", post(data::task_cancel))
-        .route("/v2/tasks/{id}/explain", get(data::task_explain))
-        .route("/v2/sessions/{id}", get(data::session_view).delete(data::session_end))
-        .route("/v2/catalog/models", get(catalog::model_list).post(catalog::model_register))
-        .route(
-            "/v2/catalog/models/{*id}",
-            get(catalog::model_view).delete(catalog::model_remove).post(catalog::model_ask),
-        )
-        .route("/v2/artifacts", get(artifacts::artifact_list).post(artifacts::artifact_create))
-        .route("/v2/artifacts/{id}", get(artifacts::artifact_view))
-        .route("/v2/pools", get(control::pool_list))
-        .route("/v2/pools/{id}/health", get(control::pool_health))
-        .route("/v2/meta/capabilities", get(control::capabilities_view))
-        .route("/v2/meta/version", get(control::version_view))
-        .route_layer(from_fn_with_state(state.clone(), gate::bearer_auth));
-    open.merge(guarded)
-        .merge(openai::routes(&state))
+    native()
+        .into_router(&state)
+        .merge(openai::router(&state))
         .fallback(ops::not_found)
         .method_not_allowed_fallback(ops::method_not_allowed)
         .layer(from_fn_with_state(state.clone(), gate::door))
         .with_state(state)
+}
+
+/// Every route of the product, as facts.
+pub fn route_table() -> Vec<RouteFacts> {
+    native().facts().chain(openai::routes().facts()).collect()
+}
+
+fn native() -> Routes {
+    Routes::default()
+        .get(Open, "/health", ops::health)
+        .get(Open, "/ready", ops::ready)
+        .get(Open, "/metrics", ops::metrics)
+        .get(Data, "/v2/tasks", data::task_list)
+        .post(Data, "/v2/tasks", data::task_create)
+        .get(Data, "/v2/tasks/{id}", data::task_view)
+        .get(Data, "/v2/tasks/{id}/events", data::task_events)
+        .post(Data, "/v2/tasks/{id}/cancel", data::task_cancel)
+        .get(Data, "/v2/tasks/{id}/explain", data::task_explain)
+        .get(Data, "/v2/sessions/{id}", data::session_view)
+        .delete(Data, "/v2/sessions/{id}", data::session_end)
+        .get(Data, "/v2/artifacts", artifacts::artifact_list)
+        .post(Data, "/v2/artifacts", artifacts::artifact_create)
+        .get(Data, "/v2/artifacts/{id}", artifacts::artifact_view)
+        .get(Data, "/v2/meta/capabilities", control::capabilities_view)
+        .get(Data, "/v2/meta/version", control::version_view)
+        .get(Data, "/v2/pools", control::pool_list)
+        .get(Data, "/v2/pools/{id}/health", control::pool_health)
+        .get(Data, "/v2/catalog/models", catalog::model_list)
+        .post(Control, "/v2/catalog/models", catalog::model_register)
+        .get(Data, "/v2/catalog/models/{*id}", catalog::model_view)
+        .post(Control, "/v2/catalog/models/{*id}", catalog::model_ask)
+        .delete(Control, "/v2/catalog/models/{*id}", catalog::model_remove)
 }

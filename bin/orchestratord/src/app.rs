@@ -42,7 +42,7 @@ pub struct StartRefused;
 /// The server, built and running its background tasks, not yet accepting.
 pub struct App {
     server: Server,
-    state: AppState,
+    pub(crate) state: AppState,
     tracker: TaskTracker,
     connections: TaskTracker,
     tasks: Tasks,
@@ -127,7 +127,7 @@ impl App {
         let readers = Readers { scheduler: scheduler.clone(), tracker: tracker.clone() };
         let state =
             AppState { admission, scheduler, jobs, pools, metrics, clock, readers, gate, keeper, artifacts };
-        let server = server(config, &state, &connections);
+        let server = server(config, &state, &connections)?;
         let tasks = Tasks { scheduler: tracker.spawn(scheduling), journal };
         Ok(Self { server, state, tracker, connections, tasks, grace: config.shutdown_grace })
     }
@@ -171,13 +171,19 @@ impl App {
     }
 }
 
-fn server(config: &Config, state: &AppState, connections: &TaskTracker) -> Server {
+fn server(config: &Config, state: &AppState, connections: &TaskTracker) -> anyhow::Result<Server> {
     let limits = http_server::Limits {
         header_bytes_max: config.limits.header_bytes_max,
         header_timeout: config.limits.header_timeout,
         connections_max: config.limits.connections_max,
     };
-    Server::new(api::router(state.clone()), limits, connections.clone(), CancellationToken::new())
+    let server =
+        Server::new(api::router(state.clone()), limits, connections.clone(), CancellationToken::new());
+    let tls = settings::tls(config).context(StartRefused)?;
+    Ok(match tls {
+        Some(tls) => server.with_tls(tls),
+        None => server,
+    })
 }
 
 /// Ends what waits, gives what runs its time, then ends that too.

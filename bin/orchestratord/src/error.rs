@@ -1,5 +1,6 @@
 //! Every failure becomes an answer here, and only here.
 
+mod access;
 mod artifacts;
 mod models;
 mod openai;
@@ -7,13 +8,11 @@ mod openai;
 pub(crate) use openai::in_openai_words;
 
 use api_types::{ErrorBody, ErrorCode};
-use auth_min::AuthError;
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use http_server::BadHost;
 use orchestrator_core::{RejectReason, Rejection, SessionRefusal, Share};
 
 use store_api::StoreError;
@@ -110,6 +109,7 @@ fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::BadHost
         | ErrorCode::UntrustedArtifact => StatusCode::BAD_REQUEST,
         ErrorCode::MissingToken | ErrorCode::BadToken => StatusCode::UNAUTHORIZED,
+        ErrorCode::Forbidden => StatusCode::FORBIDDEN,
         ErrorCode::NotFound => StatusCode::NOT_FOUND,
         ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ErrorCode::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -120,7 +120,9 @@ fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::Poisoned => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        ErrorCode::AdmissionReject | ErrorCode::QueueFullDropLru => StatusCode::TOO_MANY_REQUESTS,
+        ErrorCode::AdmissionReject | ErrorCode::QueueFullDropLru | ErrorCode::TooManyFailures => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
         ErrorCode::PoolUnready
         | ErrorCode::PoolUnavailable
         | ErrorCode::ModelNotAvailable
@@ -139,11 +141,12 @@ fn is_retriable(code: ErrorCode) -> bool {
         code,
         ErrorCode::AdmissionReject
             | ErrorCode::QueueFullDropLru
+            | ErrorCode::TooManyFailures
             | ErrorCode::PoolUnready
             | ErrorCode::PoolUnavailable
-            | ErrorCode::PoolBusy
             | ErrorCode::ModelNotAvailable
             | ErrorCode::NodeUnavailable
+            | ErrorCode::PoolBusy
             | ErrorCode::DecodeTimeout
             | ErrorCode::WorkerReset
             | ErrorCode::RequestTimeout
@@ -184,23 +187,6 @@ impl From<CannotRead> for ApiError {
                 Self::new(ErrorCode::Internal, "what was stored of this task is damaged")
             }
         }
-    }
-}
-
-impl From<AuthError> for ApiError {
-    fn from(error: AuthError) -> Self {
-        match error {
-            AuthError::Missing => Self::new(ErrorCode::MissingToken, "the request carries no bearer token")
-                .hint("send the header `Authorization: Bearer <token>`"),
-            AuthError::Bad => Self::new(ErrorCode::BadToken, "the bearer token is not the right one"),
-        }
-    }
-}
-
-impl From<BadHost> for ApiError {
-    fn from(refused: BadHost) -> Self {
-        let error = Self::new(ErrorCode::BadHost, refused.to_string());
-        if refused == BadHost::Foreign { error.hint("see limits.hosts") } else { error }
     }
 }
 

@@ -17,5 +17,6 @@ mod services;
 mod settings;
 mod state;
 
+pub use api::{RouteFacts, route_table};
 pub use app::{App, StartRefused};
 pub use http_server::listen;

@@ -42,6 +42,11 @@ struct VerdictLabel {
     outcome: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CauseLabel {
+    reason: &'static str,
+}
+
 type Counters<L> = Family<L, Counter<u64, AtomicU64>>;
 
 /// The label value of what concerns no pool.
@@ -71,6 +76,7 @@ pub(crate) struct Metrics {
     model_bytes_read: Counter<u64, AtomicU64>,
     models_verified: Counters<VerdictLabel>,
     transcripts: Counters<VerdictLabel>,
+    auth_failures: Counters<CauseLabel>,
 }
 
 impl Metrics {
@@ -103,6 +109,8 @@ impl Metrics {
         let (model_bytes_read, models_verified) = models(&mut registry);
         let transcripts = Counters::default();
         registry.register("orchd_transcripts", "Transcripts of ended tasks", transcripts.clone());
+        let auth_failures = Counters::default();
+        registry.register("orchd_auth_failures", "Requests that were not let in", auth_failures.clone());
         Self {
             registry,
             queue_depth,
@@ -117,6 +125,7 @@ impl Metrics {
             model_bytes_read,
             models_verified,
             transcripts,
+            auth_failures,
         }
     }
 
@@ -211,6 +220,11 @@ impl Metrics {
     /// A transcript was stored, failed, or was dropped because too many waited.
     pub(crate) fn transcript(&self, outcome: &'static str) {
         self.transcripts.get_or_create(&VerdictLabel { outcome }).inc();
+    }
+
+    /// A request was not let in; `reason` is one of a closed list.
+    pub(crate) fn auth_failed(&self, reason: &'static str) {
+        self.auth_failures.get_or_create(&CauseLabel { reason }).inc();
     }
 
     /// A task was refused for its model.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use adapter_host::{Binding, Bindings, Timeouts};
 use anyhow::Context;
 use artifact_store::{ArtifactStore, Limits as ArtifactLimits};
-use auth_min::{LoopbackPolicy, TokenAuthority};
+use auth_min::{Authorities, LoopbackPolicy, TokenAuthority, UnusableToken};
 use catalog_core::{CatalogSettings, Roots, TrustPolicy, TrustedKeys};
 use config_schema::{
-    CatalogConfig, Config, EngineConfig, GpuPolicy, OnDamage, Outbound, PoolConfig, SessionsConfig,
+    CatalogConfig, Config, EngineConfig, GpuPolicy, OnDamage, Outbound, PoolConfig, Secret, SessionsConfig,
     StoreConfig, StoreKind, TrustRule,
 };
+use http_server::{Tls, TlsError, TlsFiles};
 use model_fetch::{Fetcher, Timing};
 use orchestrator_core::{Budget, Device, PoolId, ReplicaId, Rules, SessionRules};
 use store_api::{MemoryStore, Store};
@@ -21,6 +22,7 @@ use tracing::{info, warn};
 use crate::{
     adapters,
     clock::Clock,
+    gate::{Failures, NodeCertificates},
     metrics::Metrics,
     services::{
         Artifacts, Fetched, Fetching, Keeper, Models, Outlives, Places, Prompts, ReplicaConfig,
@@ -219,9 +221,23 @@ pub(crate) fn retention(config: &Config) -> RetentionLimits {
     RetentionLimits { time: jobs.retention, bytes: jobs.retained_bytes_max, jobs: jobs.retained_max }
 }
 
+/// The certificates of the server. Without them tokens and prompts travel as they are, which is said.
+pub(crate) fn tls(config: &Config) -> Result<Option<Tls>, TlsError> {
+    let Some(files) = &config.tls else {
+        if !config.bind_addr.ip().to_canonical().is_loopback() {
+            warn!(target: "orchestratord", address = %config.bind_addr,
+                "other machines are served without TLS: whoever is between reads tokens and prompts");
+        }
+        return Ok(None);
+    };
+    let (cert, key, client_ca) = (files.cert.clone(), files.key.clone(), files.client_ca.clone());
+    Tls::load(TlsFiles { cert, key, client_ca }).map(Some)
+}
+
 pub(crate) fn gate_rules(config: &Config, closing: CancellationToken) -> anyhow::Result<GateRules> {
-    let token = config.auth.token.as_ref();
-    let authority = token.map(|token| TokenAuthority::new(token.reveal())).transpose()?;
+    let auth = &config.auth;
+    let authorities =
+        Authorities { api: tokens(&auth.api)?, control: tokens(&auth.control)?, node: tokens(&auth.node)? };
     let rule = match config.auth.loopback {
         config_schema::LoopbackRule::TokenNeeded => auth_min::LoopbackRule::TokenNeeded,
         config_schema::LoopbackRule::TokenOptional => auth_min::LoopbackRule::TokenOptional,
@@ -230,8 +246,20 @@ pub(crate) fn gate_rules(config: &Config, closing: CancellationToken) -> anyhow:
         config_schema::ProxyTrust::Withheld => auth_min::ProxyTrust::Withheld,
         config_schema::ProxyTrust::Given => auth_min::ProxyTrust::Given,
     };
-    auth_min::bind_rule(config.bind_addr.ip(), authority.as_ref())?;
+    authorities.check_bind(config.bind_addr.ip())?;
+    let node_certificates = match config.tls.as_ref().and_then(|tls| tls.client_ca.as_ref()) {
+        Some(_) => NodeCertificates::Needed,
+        None => NodeCertificates::NotNeeded,
+    };
     let loopback = LoopbackPolicy { rule, proxy };
     let (limits, extra_fields) = (config.limits.clone(), config.extra_fields);
-    Ok(GateRules { limits, authority, loopback, extra_fields, closing })
+    let failures = Failures::default();
+    Ok(GateRules { limits, authorities, loopback, node_certificates, failures, extra_fields, closing })
 }
+
+fn tokens(secrets: &[Secret]) -> Result<Vec<TokenAuthority>, UnusableToken> {
+    secrets.iter().map(|secret| TokenAuthority::new(secret.reveal())).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use auth_min::{LoopbackPolicy, TokenAuthority};
+use auth_min::{Authorities, LoopbackPolicy};
 use axum::extract::FromRef;
 use config_schema::{ExtraFields, Limits};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
+    gate::{Failures, NodeCertificates},
     metrics::Metrics,
     services::{Admission, Artifacts, Jobs, Keeper, Models, Pools, Readers, SchedulerHandle},
 };
@@ -60,8 +61,11 @@ impl FromRef<AppState> for Arc<Models> {
 /// What the gate checks by.
 pub(crate) struct GateRules {
     pub(crate) limits: Limits,
-    pub(crate) authority: Option<TokenAuthority>,
+    pub(crate) authorities: Authorities,
     pub(crate) loopback: LoopbackPolicy,
+    pub(crate) node_certificates: NodeCertificates,
+    /// Who presented wrong tokens lately.
+    pub(crate) failures: Failures,
     /// What becomes of fields that are unknown here but perhaps not to an engine.
     pub(crate) extra_fields: ExtraFields,
     /// Set when the server goes down.

@@ -9,8 +9,8 @@ use std::{
 };
 
 use anyhow::Context;
-use auth_min::TokenAuthority;
-use config_schema::{EnginePool, GpuPolicy, ManagerConfig};
+use auth_min::{Authorities, TokenAuthority};
+use config_schema::{EnginePool, GpuPolicy, ManagerConfig, Secret};
 use http_server::{Limits, Server, listen};
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -214,14 +214,16 @@ fn registrar(
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<Option<Arc<Registrar>>> {
     let Some(url) = config.control_plane.clone() else { return Ok(None) };
-    let token = config.node_token.as_ref().or(config.api_token.as_ref());
+    let token = config.node_tokens.first().or(config.api_tokens.first());
     let link = Link::new(url, token, &config.tls).context(StartRefused)?;
     Ok(Some(Arc::new(Registrar { link, node, pools, readings, metrics })))
 }
 
-fn authorities(config: &ManagerConfig) -> anyhow::Result<Vec<TokenAuthority>> {
-    let tokens = config.api_token.iter().chain(&config.node_token);
-    tokens.map(|token| TokenAuthority::new(token.reveal()).context(StartRefused)).collect()
+fn authorities(config: &ManagerConfig) -> anyhow::Result<Authorities> {
+    let of = |tokens: &[Secret]| -> anyhow::Result<Vec<TokenAuthority>> {
+        tokens.iter().map(|token| TokenAuthority::new(token.reveal()).context(StartRefused)).collect()
+    };
+    Ok(Authorities { api: of(&config.api_tokens)?, node: of(&config.node_tokens)?, ..Authorities::default() })
 }
 
 fn longest_stop(pools: &[EnginePool]) -> Duration {

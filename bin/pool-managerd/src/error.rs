@@ -43,6 +43,7 @@ impl ApiError {
 fn status(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::MissingToken | ErrorCode::BadToken => StatusCode::UNAUTHORIZED,
+        ErrorCode::Forbidden => StatusCode::FORBIDDEN,
         ErrorCode::NotFound => StatusCode::NOT_FOUND,
         ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ErrorCode::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -80,6 +81,7 @@ impl From<AuthError> for ApiError {
         let code = match error {
             AuthError::Missing => ErrorCode::MissingToken,
             AuthError::Bad => ErrorCode::BadToken,
+            AuthError::WrongPlane => ErrorCode::Forbidden,
         };
         Self::new(code, error.to_string())
     }

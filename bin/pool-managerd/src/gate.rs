@@ -1,6 +1,6 @@
 //! Who asks, under which name, and how the request is called in the log.
 
-use auth_min::{AuthError, TokenAuthority};
+use auth_min::{AuthError, Authorities, Plane};
 use axum::{
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, header},
@@ -18,8 +18,8 @@ use crate::{api::ApiState, error::ApiError};
 #[derive(Debug)]
 pub(crate) struct Rules {
     pub(crate) hosts: HostRule,
-    /// Any of these tokens is good. Without one the agent listens on loopback only.
-    pub(crate) authorities: Vec<TokenAuthority>,
+    /// Whoever has a node's token may ask.
+    pub(crate) authorities: Authorities,
 }
 
 /// Names the request, and checks that it is meant for this agent.
@@ -48,51 +48,45 @@ pub(crate) async fn bearer_auth(State(state): State<ApiState>, request: Request,
     }
 }
 
+/// A request with several such headers has none that counts.
 //= AUTH-1001
-fn check(authorities: &[TokenAuthority], headers: &HeaderMap) -> Result<(), AuthError> {
-    if authorities.is_empty() {
-        // Without a token the agent listens on loopback only; the configuration has made sure of that.
-        return Ok(());
-    }
+fn check(authorities: &Authorities, headers: &HeaderMap) -> Result<(), AuthError> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let credential = match (given.next(), given.next()) {
         (credential, None) => credential.map(HeaderValue::as_bytes),
         (_, Some(_)) => return Err(AuthError::Bad),
     };
-    let mut outcome = Err(AuthError::Missing);
-    for authority in authorities {
-        // Each is asked, so that the time tells nothing about which one it was.
-        let checked = authority.check(credential);
-        if outcome.is_err() {
-            outcome = checked.map(drop);
-        }
-    }
-    outcome
+    // Without a token the agent listens on loopback only; the configuration has made sure of that.
+    authorities.check(Plane::Node, credential).map(drop)
 }
 
 #[cfg(test)]
 mod tests {
+    use auth_min::TokenAuthority;
+
     use super::*;
 
     const TOKENS: [&str; 2] = ["0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"];
 
     #[test]
-    fn either_token_is_let_in_and_nothing_else() {
-        let authorities = TOKENS.map(|token| TokenAuthority::new(token).unwrap());
-        let with = |values: &[&str]| {
+    fn the_nodes_own_token_is_let_in_and_where_there_is_none_the_other() {
+        let [api, node] = TOKENS.map(|token| vec![TokenAuthority::new(token).unwrap()]);
+        let with = |authorities: &Authorities, values: &[&str]| {
             let mut headers = HeaderMap::new();
             for value in values {
                 headers.append(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
             }
-            check(&authorities, &headers)
+            check(authorities, &headers)
         };
-        for token in TOKENS {
-            assert_eq!(with(&[&format!("Bearer {token}")]), Ok(()));
-        }
         let (first, second) = (format!("Bearer {}", TOKENS[0]), format!("Bearer {}", TOKENS[1]));
-        assert_eq!(with(&[&first, &second]), Err(AuthError::Bad));
-        assert_eq!(with(&["Bearer x"]), Err(AuthError::Bad));
-        assert_eq!(with(&[]), Err(AuthError::Missing));
-        assert_eq!(check(&[], &HeaderMap::new()), Ok(()));
+        let one = Authorities { api, ..Authorities::default() };
+        assert_eq!(with(&one, &[&first]), Ok(()));
+        assert_eq!(with(&one, &[&first, &first]), Err(AuthError::Bad));
+        assert_eq!(with(&one, &["Bearer x"]), Err(AuthError::Bad));
+        assert_eq!(with(&one, &[]), Err(AuthError::Missing));
+        let both = Authorities { node, ..one };
+        assert_eq!(with(&both, &[&second]), Ok(()));
+        assert_eq!(with(&both, &[&first]), Err(AuthError::WrongPlane));
+        assert_eq!(with(&Authorities::default(), &[]), Ok(()));
     }
 }

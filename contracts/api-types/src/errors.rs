@@ -14,6 +14,10 @@ pub enum ErrorCode {
     MissingToken,
     /// The credential is wrong.
     BadToken,
+    /// The credential is valid, but not for this.
+    Forbidden,
+    /// Too many wrong credentials came from the client's address.
+    TooManyFailures,
     /// There is no such thing.
     NotFound,
     /// The thing is there, but not this way of asking for it.
@@ -24,6 +28,8 @@ pub enum ErrorCode {
     ModelConflict,
     /// The job ended before.
     JobEnded,
+    /// Something else is being done to the pool, or still runs there.
+    PoolBusy,
     /// The stream is past its retention.
     StreamExpired,
     /// The body is larger than allowed.
@@ -42,8 +48,6 @@ pub enum ErrorCode {
     PoolUnready,
     /// There is no pool, or it cannot be reached, or may not run this.
     PoolUnavailable,
-    /// Something else is being done to the pool as a whole, or work of others would be lost.
-    PoolBusy,
     /// No pool serves the model, or it is retired.
     ModelNotAvailable,
     /// The model failed its verification, or does not prove what the policy asks for.
@@ -70,11 +74,14 @@ impl ErrorCode {
             Self::DeadlineUnmet => "DEADLINE_UNMET",
             Self::MissingToken => "MISSING_TOKEN",
             Self::BadToken => "BAD_TOKEN",
+            Self::Forbidden => "FORBIDDEN",
+            Self::TooManyFailures => "TOO_MANY_FAILURES",
             Self::NotFound => "NOT_FOUND",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::TaskIdConflict => "TASK_ID_CONFLICT",
             Self::ModelConflict => "MODEL_CONFLICT",
             Self::JobEnded => "JOB_ENDED",
+            Self::PoolBusy => "POOL_BUSY",
             Self::StreamExpired => "STREAM_EXPIRED",
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
             Self::RequestTimeout => "REQUEST_TIMEOUT",
@@ -84,7 +91,6 @@ impl ErrorCode {
             Self::QueueFullDropLru => "QUEUE_FULL_DROP_LRU",
             Self::PoolUnready => "POOL_UNREADY",
             Self::PoolUnavailable => "POOL_UNAVAILABLE",
-            Self::PoolBusy => "POOL_BUSY",
             Self::ModelNotAvailable => "MODEL_NOT_AVAILABLE",
             Self::UntrustedArtifact => "UNTRUSTED_ARTIFACT",
             Self::NodeUnavailable => "NODE_UNAVAILABLE",

@@ -33,6 +33,8 @@ pub struct Config {
     pub gpu_policy: GpuPolicy,
     /// Who may speak to the server.
     pub auth: AuthConfig,
+    /// By which certificates the server speaks; plain HTTP without.
+    pub tls: Option<TlsConfig>,
     /// What is logged, and how.
     pub log: LogConfig,
     /// What one client may take.
@@ -87,15 +89,31 @@ pub struct AdmissionConfig {
     pub policy: AdmissionPolicy,
 }
 
-/// Who may speak to the server.
+/// Who may speak to the server. Each plane has as many tokens as its file has lines.
 #[derive(Debug, Clone)]
 pub struct AuthConfig {
-    /// The token; without one the server listens on loopback only.
-    pub token: Option<Secret>,
+    /// The tokens of the data plane, and of every plane without its own; without one the server listens
+    /// on loopback only.
+    pub api: Vec<Secret>,
+    /// Those of the control plane, which then takes no other.
+    pub control: Vec<Secret>,
+    /// Those of the node plane, which then takes no other.
+    pub node: Vec<Secret>,
     /// Whether peers on this machine need it.
     pub loopback: LoopbackRule,
     /// Whether a proxy in front is vouched for.
     pub proxy: ProxyTrust,
+}
+
+/// Where certificates lie, all in PEM. They are read again when they change.
+#[derive(Debug, Clone)]
+pub struct TlsConfig {
+    /// The server's own, with those that lead to its root.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// Who signs the certificates of nodes; the node plane asks for one when it is given.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// What is logged, and how.

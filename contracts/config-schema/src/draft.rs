@@ -10,7 +10,7 @@ use toml::Value;
 use crate::{
     config::{
         AdmissionConfig, ArtifactsConfig, AuthConfig, CatalogConfig, Config, EngineConfig, JobsConfig,
-        Limits, LogConfig, PoolConfig, SessionsConfig, StoreConfig,
+        Limits, LogConfig, PoolConfig, SessionsConfig, StoreConfig, TlsConfig,
     },
     fault::{Fault, Problem, Source},
     hosts::HostRule,
@@ -26,6 +26,28 @@ use crate::{
     table::SETTINGS,
 };
 
+/// Whose token it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokenOf {
+    /// The data plane's, and that of every plane without its own.
+    Api,
+    Control,
+    Node,
+}
+
+impl TokenOf {
+    const ALL: [Self; 3] = [Self::Api, Self::Control, Self::Node];
+
+    /// The setting that names its file.
+    const fn file_key(self) -> &'static str {
+        match self {
+            Self::Api => "api_token_file",
+            Self::Control => "control_token_file",
+            Self::Node => "node_token_file",
+        }
+    }
+}
+
 enum TokenPlace {
     Inline(Secret),
     File(PathBuf),
@@ -35,12 +57,20 @@ enum TokenPlace {
 pub(crate) struct Draft<C = Config> {
     pub(crate) config: C,
     pub(crate) hosts: Option<HostRule>,
-    /// By the key of the setting that holds the token itself.
-    tokens: HashMap<&'static str, TokenPlace>,
+    pub(crate) tls: TlsDraft,
+    tokens: [Option<TokenPlace>; TokenOf::ALL.len()],
     said_by: HashMap<&'static str, Source>,
     /// Settings with a fault: a rule over them would judge a value that nobody wrote.
     unsound: Vec<&'static str>,
     faults: Vec<Fault>,
+}
+
+/// The files of certificates, as far as they were named.
+#[derive(Debug, Default)]
+pub(crate) struct TlsDraft {
+    pub(crate) cert: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+    pub(crate) client_ca: Option<PathBuf>,
 }
 
 /// Puts a value where it belongs, once it has been read.
@@ -55,7 +85,8 @@ impl<C: Rules> Draft<C> {
         let mut draft = Self {
             config: C::blank(),
             hosts: None,
-            tokens: HashMap::new(),
+            tls: TlsDraft::default(),
+            tokens: [const { None }; TokenOf::ALL.len()],
             said_by: HashMap::new(),
             unsound: Vec::new(),
             faults: Vec::new(),
@@ -80,8 +111,7 @@ impl<C: Rules> Draft<C> {
         self.note("pools", source, outcome);
     }
 
-    /// Remembers who said a setting, or what is wrong with what was said.
-    pub(crate) fn note(&mut self, key: &'static str, source: Source, outcome: Result<(), Vec<Problem>>) {
+    fn note(&mut self, key: &'static str, source: Source, outcome: Result<(), Vec<Problem>>) {
         match outcome {
             Ok(()) => drop(self.said_by.insert(key, source)),
             Err(problems) => {
@@ -93,61 +123,56 @@ impl<C: Rules> Draft<C> {
 
     pub(crate) fn token_inline(
         &mut self,
-        key: &'static str,
+        whose: TokenOf,
         token: Result<Secret, Problem>,
     ) -> Result<(), Vec<Problem>> {
-        self.tokens.insert(key, TokenPlace::Inline(token?));
+        self.tokens[whose as usize] = Some(TokenPlace::Inline(token?));
         Ok(())
     }
 
     pub(crate) fn token_file(
         &mut self,
-        key: &'static str,
+        whose: TokenOf,
         path: Result<String, Problem>,
     ) -> Result<(), Vec<Problem>> {
-        self.tokens.insert(key, TokenPlace::File(path?.into()));
+        self.tokens[whose as usize] = Some(TokenPlace::File(path?.into()));
         Ok(())
     }
 
-    /// The token of the setting `key`, read from its file where `key_file` names one.
-    pub(crate) fn settle_token(
-        &mut self,
-        [key, key_file]: [&'static str; 2],
-        open: Open<'_>,
-    ) -> Option<Secret> {
-        let token = match self.tokens.remove(key)? {
-            TokenPlace::Inline(secret) => return Some(secret),
-            TokenPlace::File(path) => open(&path)
+    /// The tokens that were given, read from their file where one was named.
+    pub(crate) fn settle_tokens(&mut self, whose: TokenOf, open: Open<'_>) -> Vec<Secret> {
+        let tokens = match self.tokens[whose as usize].take() {
+            None => return Vec::new(),
+            Some(TokenPlace::Inline(secret)) => return vec![secret],
+            Some(TokenPlace::File(path)) => open(&path)
                 .map_err(|error| Problem::new(format!("cannot be read: {error}")))
-                .and_then(|text| Secret::token(text.trim_end_matches(['\r', '\n']))),
+                .and_then(|text| Secret::tokens(&text)),
         };
-        let source = self.said_by(key_file);
-        match token {
-            Ok(token) => Some(token),
-            Err(problem) => {
-                self.note(key_file, source, Err(problem.into()));
-                None
-            }
-        }
+        tokens.unwrap_or_else(|problem| {
+            let key = whose.file_key();
+            self.note(key, self.source_of(key), Err(problem.into()));
+            Vec::new()
+        })
     }
 
+    /// Who said something of `key`.
+    pub(crate) fn source_of(&self, key: &'static str) -> Source {
+        self.said_by.get(key).cloned().unwrap_or(Source::Default(key))
+    }
+
+    /// An address that others reach needs one of these tokens.
     //= AUTH-1004
-    pub(crate) fn check_bind(&mut self, addr: SocketAddr, token: Option<&Secret>) {
+    pub(crate) fn check_bind(&mut self, addr: SocketAddr, tokens: &[Secret]) {
         let judged = ["bind_addr", "api_token", "api_token_file"];
         if self.unsound.iter().any(|key| judged.contains(key)) {
             return;
         }
-        if addr.ip().to_canonical().is_loopback() || token.is_some() {
+        if addr.ip().to_canonical().is_loopback() || !tokens.is_empty() {
             return;
         }
         let what = format!("{addr} can be reached from other machines, and no token is set");
         let hint = "set LLORCH_API_TOKEN or api_token_file, or listen on 127.0.0.1";
-        self.fault(self.said_by("bind_addr"), Problem::new(what).hint(hint));
-    }
-
-    /// Where a setting was written last.
-    pub(crate) fn said_by(&self, key: &'static str) -> Source {
-        self.said_by.get(key).cloned().unwrap_or(Source::Default(key))
+        self.fault(self.source_of("bind_addr"), Problem::new(what).hint(hint));
     }
 
     pub(crate) fn fault(&mut self, source: Source, problem: Problem) {
@@ -191,9 +216,11 @@ impl Rules for Config {
         pool::from_tables(pools).map(|pools| self.pools = pools)
     }
 
-    /// Settles what depends on several settings, and gives the configuration if there is no fault.
     fn settle(mut draft: Draft<Self>, open: Open<'_>, env: &[(String, String)]) -> Result<Self, Vec<Fault>> {
-        draft.config.auth.token = draft.settle_token(["api_token", "api_token_file"], open);
+        draft.config.auth.api = draft.settle_tokens(TokenOf::Api, open);
+        draft.config.auth.control = draft.settle_tokens(TokenOf::Control, open);
+        draft.config.auth.node = draft.settle_tokens(TokenOf::Node, open);
+        settle_tls(&mut draft);
         settle_folder(&mut draft, env);
         draft.config.limits.hosts =
             draft.hosts.take().unwrap_or_else(|| HostRule::for_bind(draft.config.bind_addr));
@@ -201,10 +228,31 @@ impl Rules for Config {
             draft.config.pools = vec![default_pool()];
             draft.config.mock_by_default = true;
         }
-        let token = draft.config.auth.token.clone();
-        draft.check_bind(draft.config.bind_addr, token.as_ref());
+        // This token covers every plane, so it is the one that must be there.
+        let tokens = draft.config.auth.api.clone();
+        draft.check_bind(draft.config.bind_addr, &tokens);
         draft.end()
     }
+}
+
+/// A certificate is no use without its key, and nobody can show one to a server that has none.
+fn settle_tls(draft: &mut Draft) {
+    let TlsDraft { cert, key, client_ca } = std::mem::take(&mut draft.tls);
+    let judged = ["tls.cert_file", "tls.key_file", "tls.client_ca_file"];
+    if draft.unsound.iter().any(|key| judged.contains(key)) {
+        return;
+    }
+    let (said, missing) = match (cert, key, &client_ca) {
+        (Some(cert), Some(key), _) => {
+            draft.config.tls = Some(TlsConfig { cert, key, client_ca });
+            return;
+        }
+        (None, None, None) => return,
+        (Some(_), None, _) => ("tls.cert_file", "tls.key_file"),
+        (None, Some(_), _) => ("tls.key_file", "tls.cert_file"),
+        (None, None, Some(_)) => ("tls.client_ca_file", "tls.cert_file and tls.key_file"),
+    };
+    draft.fault(draft.source_of(said), Problem::new(format!("needs {missing} beside it")));
 }
 
 /// The folder of the XDG base directories, unless one was named.
@@ -247,7 +295,14 @@ fn blank() -> Config {
         admission: AdmissionConfig { capacity: 0, policy: AdmissionPolicy::Reject },
         placement: PlacementKind::LeastLoaded,
         gpu_policy: GpuPolicy::VramOnly,
-        auth: AuthConfig { token: None, loopback: LoopbackRule::TokenNeeded, proxy: ProxyTrust::Withheld },
+        auth: AuthConfig {
+            api: Vec::new(),
+            control: Vec::new(),
+            node: Vec::new(),
+            loopback: LoopbackRule::TokenNeeded,
+            proxy: ProxyTrust::Withheld,
+        },
+        tls: None,
         log: LogConfig { filter: String::new(), format: None },
         limits: Limits {
             body_bytes_max: 0,

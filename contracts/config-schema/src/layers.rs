@@ -23,7 +23,7 @@ pub struct Layers<'a> {
     pub flags: Vec<(String, String)>,
     /// The environment; what is not ours is passed over.
     pub env: Vec<(String, String)>,
-    /// Opens the configuration file, and the file that holds the token.
+    /// Opens the configuration file, and the files that hold tokens.
     pub open: &'a dyn Fn(&Path) -> io::Result<String>,
 }
 

@@ -28,7 +28,7 @@ mod value;
 
 pub use config::{
     AdmissionConfig, ArtifactsConfig, AuthConfig, CatalogConfig, Config, EngineConfig, JobsConfig, Limits,
-    LogConfig, PoolConfig, SessionsConfig, StoreConfig,
+    LogConfig, PoolConfig, SessionsConfig, StoreConfig, TlsConfig,
 };
 pub use fault::{Fault, Source};
 pub use hosts::HostRule;

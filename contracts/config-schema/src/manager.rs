@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::{
     config::LogConfig,
-    draft::{Draft, xdg_state},
+    draft::{Draft, TokenOf, xdg_state},
     fault::{Fault, Problem, Source},
     hosts::HostRule,
     kind::{EngineKind, GpuPolicy, WarmUp},
@@ -32,10 +32,10 @@ pub struct ManagerConfig {
     pub address: Option<String>,
     /// The control plane; without one the agent only answers questions.
     pub control_plane: Option<Url>,
-    /// What the control plane asks for, and what it shows.
-    pub api_token: Option<Secret>,
-    /// What is used between nodes and control plane in place of that.
-    pub node_token: Option<Secret>,
+    /// What the control plane shows, and asks for: any of these is taken, and the first is shown.
+    pub api_tokens: Vec<Secret>,
+    /// The same between nodes and control plane alone; it is shown in place of the others.
+    pub node_tokens: Vec<Secret>,
     /// Which devices may be used at all.
     pub gpu_policy: GpuPolicy,
     /// What the agent keeps, and where.
@@ -199,8 +199,8 @@ impl Rules for ManagerConfig {
             node_id: None,
             address: None,
             control_plane: None,
-            api_token: None,
-            node_token: None,
+            api_tokens: Vec::new(),
+            node_tokens: Vec::new(),
             gpu_policy: GpuPolicy::VramOnly,
             state_dir: PathBuf::new(),
             metrics_port: None,
@@ -216,8 +216,8 @@ impl Rules for ManagerConfig {
     }
 
     fn settle(mut draft: Draft<Self>, open: Open<'_>, env: &[(String, String)]) -> Result<Self, Vec<Fault>> {
-        draft.config.api_token = draft.settle_token(["api_token", "api_token_file"], open);
-        draft.config.node_token = draft.settle_token(["node_token", "node_token_file"], open);
+        draft.config.api_tokens = draft.settle_tokens(TokenOf::Api, open);
+        draft.config.node_tokens = draft.settle_tokens(TokenOf::Node, open);
         draft.config.hosts = draft.hosts.take().unwrap_or_else(|| HostRule::for_bind(draft.config.bind_addr));
         if draft.config.state_dir.as_os_str().is_empty() {
             match xdg_state(env, "pool-managerd") {
@@ -233,10 +233,10 @@ impl Rules for ManagerConfig {
         if tls.certificate.is_some() != tls.key.is_some() {
             let key = if tls.certificate.is_some() { "tls.cert_file" } else { "tls.key_file" };
             let problem = Problem::new("needs the other of tls.cert_file and tls.key_file");
-            draft.fault(draft.said_by(key), problem);
+            draft.fault(draft.source_of(key), problem);
         }
-        let token = draft.config.api_token.clone().or_else(|| draft.config.node_token.clone());
-        draft.check_bind(draft.config.bind_addr, token.as_ref());
+        let tokens = [&draft.config.api_tokens[..], &draft.config.node_tokens].concat();
+        draft.check_bind(draft.config.bind_addr, &tokens);
         draft.end()
     }
 }

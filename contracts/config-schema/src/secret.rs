@@ -7,6 +7,8 @@ use crate::fault::Problem;
 /// The fewest and the most characters of the server's own token.
 const TOKEN_CHARS_MIN: usize = 32;
 const TOKEN_CHARS_MAX: usize = 8192;
+/// The most tokens of one file: more than a rotation needs.
+const TOKENS_MAX: usize = 8;
 
 /// A token or key. It shows nothing of itself, and cannot be compared by accident.
 #[derive(Clone)]
@@ -33,6 +35,20 @@ impl Secret {
         }
         let what = format!("has {chars} characters; a token has {TOKEN_CHARS_MIN} to {TOKEN_CHARS_MAX}");
         Err(Problem::new(what).hint("make one with `openssl rand -hex 32`"))
+    }
+
+    /// The tokens of a file: one on each line, so that a new one works before the old one goes.
+    pub(crate) fn tokens(text: &str) -> Result<Vec<Self>, Problem> {
+        let lines: Vec<_> = text.trim_end_matches(['\r', '\n']).split('\n').collect();
+        if lines.len() > TOKENS_MAX {
+            return Err(Problem::new(format!("has {} lines; at most {TOKENS_MAX} are tokens", lines.len())));
+        }
+        let numbered = lines.iter().zip(1..);
+        let read = numbered.map(|(line, number)| {
+            let at = if lines.len() == 1 { String::new() } else { format!("line {number}") };
+            Self::token(line.trim_end_matches('\r')).map_err(|problem| problem.at(&at))
+        });
+        read.collect()
     }
 
     /// An engine's key: whatever a header can carry.
@@ -79,5 +95,18 @@ mod tests {
         assert!(Secret::token(&"a".repeat(32)).is_ok());
         assert!(Secret::token(&"a".repeat(8193)).is_err());
         assert!(Secret::token(&format!("{} ", "a".repeat(32))).is_err());
+    }
+
+    #[test]
+    fn each_line_of_a_file_is_a_token() {
+        let [a, b] = ["a", "b"].map(|letter| letter.repeat(32));
+        let read = |text: &str| Secret::tokens(text).map(|tokens| tokens.len()).ok();
+        assert_eq!(read(&a), Some(1));
+        assert_eq!(read(&format!("{a}\r\n{b}\n")), Some(2));
+        for wrong in [String::new(), format!("{a}\n\n{b}"), format!("\n{a}"), format!("{a}\nshort")] {
+            assert_eq!(read(&wrong), None, "{wrong:?}");
+        }
+        assert_eq!(read(&format!("{a}\n").repeat(8)), Some(8));
+        assert_eq!(read(&format!("{a}\n").repeat(9)), None);
     }
 }

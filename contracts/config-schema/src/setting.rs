@@ -85,6 +85,6 @@ impl<C> Setting<C> {
     /// An empty variable usually means "not set" (compose files do that). An empty token does not: it
     /// is a secret that failed to arrive, and going on without one would open the server.
     pub(crate) fn empty_is_unset(&self) -> bool {
-        !self.key.contains("token") || self.key.contains("tokens")
+        !self.key.ends_with("_token") && !self.key.ends_with("_token_file")
     }
 }

@@ -5,12 +5,12 @@
 use std::ops::RangeInclusive;
 
 use crate::{
-    draft::put,
+    draft::{TokenOf, put},
     hosts::HostRule,
     pool,
     secret::Secret,
     setting::{Reach, Setting, derived, row},
-    value::{addr, amount, choice, count, folder, host, key, line, list, millis, size, whole},
+    value::{addr, amount, choice, count, file, folder, host, key, line, list, millis, size, whole},
 };
 
 const MINUTE_MS: u64 = 60_000;
@@ -31,10 +31,18 @@ pub static SETTINGS: &[Setting] = &[
         Reach::Everywhere, "one mock pool", |draft, text| pool::from_list(text).map(|pools| draft.config.pools = pools)),
     row(["gpu_policy", "ORCHD_GPU_POLICY", "vram-only|allow-cpu", "Whether pools on the CPU may be used; allow-cpu is for development"],
         "vram-only", |draft, text| put(&mut draft.config.gpu_policy, choice(text))),
-    derived(["api_token", "LLORCH_API_TOKEN", "TOKEN", "The token that clients must show, at least 32 characters"],
-        Reach::NoFlag, "none", |draft, text| draft.token_inline("api_token", Secret::token(text))),
-    derived(["api_token_file", "LLORCH_API_TOKEN_FILE", "FILE", "A file that holds the token"],
-        Reach::Everywhere, "none", |draft, text| draft.token_file("api_token", line(text))),
+    derived(["api_token", "LLORCH_API_TOKEN", "TOKEN", "The token, at least 32 characters; of every plane that has none of its own"],
+        Reach::NoFlag, "none", |draft, text| draft.token_inline(TokenOf::Api, Secret::token(text))),
+    derived(["api_token_file", "LLORCH_API_TOKEN_FILE", "FILE", "A file that holds it; of several lines each is a token that works"],
+        Reach::Everywhere, "none", |draft, text| draft.token_file(TokenOf::Api, line(text))),
+    derived(["control_token", "LLORCH_CONTROL_TOKEN", "TOKEN", "The control plane's own token: that plane then takes no other"],
+        Reach::NoFlag, "none", |draft, text| draft.token_inline(TokenOf::Control, Secret::token(text))),
+    derived(["control_token_file", "LLORCH_CONTROL_TOKEN_FILE", "FILE", "A file that holds it, or several"],
+        Reach::Everywhere, "none", |draft, text| draft.token_file(TokenOf::Control, line(text))),
+    derived(["node_token", "LLORCH_NODE_TOKEN", "TOKEN", "The node plane's own token: that plane then takes no other"],
+        Reach::NoFlag, "none", |draft, text| draft.token_inline(TokenOf::Node, Secret::token(text))),
+    derived(["node_token_file", "LLORCH_NODE_TOKEN_FILE", "FILE", "A file that holds it, or several"],
+        Reach::Everywhere, "none", |draft, text| draft.token_file(TokenOf::Node, line(text))),
     row(["shutdown_grace_ms", "ORCHD_SHUTDOWN_GRACE_MS", "MS", "How long running jobs may go on after the signal to stop"],
         "8000", |draft, text| put(&mut draft.config.shutdown_grace, millis(text, 0..=DAY_MS))),
 
@@ -42,6 +50,13 @@ pub static SETTINGS: &[Setting] = &[
         "false", |draft, text| put(&mut draft.config.auth.loopback, choice(text))),
     row(["auth.trust_proxy", "TRUST_PROXY_AUTH", "true|false", "Vouches for a proxy on this machine: what it forwards counts as local"],
         "false", |draft, text| put(&mut draft.config.auth.proxy, choice(text))),
+
+    derived(["tls.cert_file", "ORCHD_TLS_CERT_FILE", "FILE", "The server's certificate and its chain, in PEM; plain HTTP without"],
+        Reach::Everywhere, "none", |draft, text| put(&mut draft.tls.cert, file(text))),
+    derived(["tls.key_file", "ORCHD_TLS_KEY_FILE", "FILE", "The private key of that certificate, in PEM"],
+        Reach::Everywhere, "none", |draft, text| put(&mut draft.tls.key, file(text))),
+    derived(["tls.client_ca_file", "ORCHD_TLS_CLIENT_CA_FILE", "FILE", "Who signs the certificates that nodes must then show, in PEM"],
+        Reach::Everywhere, "none", |draft, text| put(&mut draft.tls.client_ca, file(text))),
 
     row(["admission.capacity", "ORCHD_ADMISSION_CAPACITY", "JOBS", "How many jobs may wait per pool, both classes together"],
         "100", |draft, text| put(&mut draft.config.admission.capacity, count(text, 1..=1_000_000))),

@@ -101,6 +101,11 @@ pub(crate) fn list<T>(text: &str, read: fn(&str) -> Result<T, Problem>) -> Resul
     if problems.is_empty() { Ok(items) } else { Err(problems) }
 }
 
+/// The path of a file.
+pub(crate) fn file(text: &str) -> Result<Option<PathBuf>, Problem> {
+    line(text).map(|path| Some(path.into()))
+}
+
 /// A folder by its whole path.
 pub(crate) fn folder(text: &str) -> Result<PathBuf, Problem> {
     let path = PathBuf::from(text);

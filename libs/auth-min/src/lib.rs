@@ -1,4 +1,5 @@
-//! Who may speak to the server: the bearer check, the identities in logs, and the two loopback rules.
+//! Who may speak to the server: the bearer check, planes, identities in logs, the loopback
+//! rules, and a limit on failures.
 //!
 //! Everything here is a pure function of bytes and addresses, so that the rules of access can be read
 //! and tested on one page, far from headers and sockets. The edge collects the facts of a request and
@@ -9,12 +10,16 @@
 #![warn(missing_docs)]
 
 mod identity;
+mod limiter;
 mod peer;
+mod plane;
 mod token;
 
 pub use identity::{Fingerprint, Identity, NotAnIdentity};
+pub use limiter::FailureLimiter;
 pub use peer::{
     Forwarding, LoopbackPolicy, LoopbackRule, OpenBind, ProxyTrust, bind_rule, is_forwarding_header,
     loopback_exempt,
 };
+pub use plane::{Authorities, Plane};
 pub use token::{AuthError, TOKEN_CHARS_MIN, TokenAuthority, UnusableToken};

@@ -79,7 +79,7 @@ pub fn bind_rule(addr: IpAddr, authority: Option<&TokenAuthority>) -> Result<(),
 }
 
 /// A dual-stack socket shows 127.0.0.1 as `::ffff:127.0.0.1`, which is the same machine.
-fn is_loopback(addr: IpAddr) -> bool {
+pub(crate) fn is_loopback(addr: IpAddr) -> bool {
     addr.to_canonical().is_loopback()
 }
 

@@ -26,6 +26,9 @@ pub enum AuthError {
     /// There is one, but it is malformed or holds another token.
     #[error("the bearer token is not valid")]
     Bad,
+    /// The token is valid, but opens another plane; only [`crate::Authorities`] say so.
+    #[error("the bearer token is for another plane")]
+    WrongPlane,
 }
 
 /// Why a token cannot be the server's.
@@ -45,10 +48,13 @@ pub enum UnusableToken {
     Unprintable,
 }
 
+/// What a token or what is presented as one is compared by.
+pub(crate) type Digest32 = [u8; 32];
+
 /// The one who knows whether a token is the right one, without knowing the token.
 #[derive(Clone)]
 pub struct TokenAuthority {
-    digest: [u8; 32],
+    digest: Digest32,
 }
 
 impl TokenAuthority {
@@ -83,11 +89,29 @@ impl TokenAuthority {
     /// # Errors
     /// [`AuthError::Missing`] without a header, [`AuthError::Bad`] with any header but the right one.
     pub fn check(&self, header: Option<&[u8]>) -> Result<Identity, AuthError> {
-        let presented = credential(header.ok_or(AuthError::Missing)?)?;
-        let digest: [u8; 32] = Sha256::digest(presented).into();
-        //= AUTH-1001
-        if bool::from(digest.ct_eq(&self.digest)) { Ok(self.identity()) } else { Err(AuthError::Bad) }
+        if self.is(&presented(header)?) { Ok(self.identity()) } else { Err(AuthError::Bad) }
     }
+
+    //= AUTH-1001
+    pub(crate) fn is(&self, presented: &Digest32) -> bool {
+        presented.ct_eq(&self.digest).into()
+    }
+
+    /// Someone to compare with where there is nobody. No text is known that has this digest.
+    pub(crate) const fn nobody() -> Self {
+        Self { digest: [0; 32] }
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn digest(&self) -> Digest32 {
+        self.digest
+    }
+}
+
+/// The digest of the credential in an `Authorization` header.
+pub(crate) fn presented(header: Option<&[u8]>) -> Result<Digest32, AuthError> {
+    let credential = credential(header.ok_or(AuthError::Missing)?)?;
+    Ok(Sha256::digest(credential).into())
 }
 
 impl fmt::Debug for TokenAuthority {

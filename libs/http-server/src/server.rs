@@ -10,6 +10,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::sleep,
@@ -17,6 +18,11 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 use tracing::{debug, warn};
+
+use crate::{
+    certificate::PeerCertificate,
+    tls::{Tls, peer_certificate},
+};
 
 /// A peer that takes nothing for so long is gone, also when it still answers the network.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -55,13 +61,20 @@ pub struct Server {
     limits: Limits,
     tracker: TaskTracker,
     closing: CancellationToken,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Server {
     /// A server of `router`. Its connections run on `tracker`; `closing` stops accepting, and lets each
     /// connection end after its answer.
     pub fn new(router: Router, limits: Limits, tracker: TaskTracker, closing: CancellationToken) -> Self {
-        Self { router, limits, tracker, closing }
+        Self { router, limits, tracker, closing, tls: None }
+    }
+
+    /// Has it speak TLS, and nothing else.
+    #[must_use]
+    pub fn with_tls(self, tls: Tls) -> Self {
+        Self { tls: Some(Arc::new(tls)), ..self }
     }
 
     /// What stops it.
@@ -71,6 +84,10 @@ impl Server {
 
     /// Accepts until it is told to stop.
     pub async fn run(self, listener: TcpListener) {
+        if let Some(tls) = self.tls.clone() {
+            let closing = self.closing.clone();
+            self.tracker.spawn(async move { closing.run_until_cancelled(tls.renew_regularly()).await });
+        }
         let slots = Arc::new(Semaphore::new(self.limits.connections_max));
         loop {
             // At the bound, new connections wait in the kernel's backlog.
@@ -99,33 +116,72 @@ impl Server {
         peer: SocketAddr,
         slot: OwnedSemaphorePermit,
     ) -> impl Future<Output = ()> + use<> {
-        let (router, closing) = (self.router.clone(), self.closing.clone());
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new())
-            .header_read_timeout(self.limits.header_timeout)
-            .max_buf_size(self.limits.header_bytes_max)
-            .max_headers(HEADERS_MAX);
+        let talk = Talk { router: self.router.clone(), limits: self.limits, closing: self.closing.clone() };
+        let tls = self.tls.clone();
         async move {
             if let Err(error) = tune(&socket) {
                 debug!(target: "http_server::server", %error, "a connection could not be tuned");
             }
-            let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-                request.extensions_mut().insert(ConnectInfo(peer));
-                router.clone().oneshot(request)
-            });
-            let connection = http.serve_connection(TokioIo::new(socket), service);
-            let mut connection = std::pin::pin!(connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = closing.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(error) = ended {
-                debug!(target: "http_server::server", %error, "a connection broke");
+            match tls {
+                None => talk.over(socket, Peer { addr: peer, certificate: None }).await,
+                Some(tls) => match talk.closing.run_until_cancelled(tls.accept(socket)).await {
+                    Some(Ok(stream)) => {
+                        let certificate = peer_certificate(&stream);
+                        talk.over(stream, Peer { addr: peer, certificate }).await;
+                    }
+                    Some(Err(error)) => {
+                        debug!(target: "http_server::server", %error, "a handshake failed");
+                    }
+                    None => {}
+                },
             }
             drop(slot);
+        }
+    }
+}
+
+/// Who is at the other end.
+struct Peer {
+    addr: SocketAddr,
+    certificate: Option<PeerCertificate>,
+}
+
+/// HTTP on one connection.
+struct Talk {
+    router: Router,
+    limits: Limits,
+    closing: CancellationToken,
+}
+
+impl Talk {
+    async fn over<IO>(self, socket: IO, peer: Peer)
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Self { router, limits, closing } = self;
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer.addr));
+            if let Some(certificate) = &peer.certificate {
+                request.extensions_mut().insert(certificate.clone());
+            }
+            router.clone().oneshot(request)
+        });
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(limits.header_timeout)
+            .max_buf_size(limits.header_bytes_max)
+            .max_headers(HEADERS_MAX);
+        let connection = http.serve_connection(TokioIo::new(socket), service);
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = closing.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            debug!(target: "http_server::server", %error, "a connection broke");
         }
     }
 }

@@ -17,24 +17,26 @@ mod words;
 
 pub(super) use merge::text_of;
 
-use axum::{
-    Router,
-    middleware::{from_fn, from_fn_with_state},
-    routing::{get, post},
-};
+use auth_min::Plane::Data;
+use axum::{Router, middleware::from_fn};
 
-use super::ops;
-use crate::{gate, state::AppState};
+use super::{ops, routes::Routes};
+use crate::state::AppState;
 
 /// Every path of this surface.
-pub(super) fn routes(state: &AppState) -> Router<AppState> {
-    Router::new()
-        .route("/v1/chat/completions", post(completions::chat_completions))
-        .route("/v1/completions", post(completions::completions))
-        .route("/v1/embeddings", post(completions::embeddings))
-        .route("/v1/models", get(models::model_list))
-        .route("/v1/models/{*id}", get(models::model_view))
-        .route_layer(from_fn_with_state(state.clone(), gate::bearer_auth))
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .post(Data, "/v1/chat/completions", completions::chat_completions)
+        .post(Data, "/v1/completions", completions::completions)
+        .post(Data, "/v1/embeddings", completions::embeddings)
+        .get(Data, "/v1/models", models::model_list)
+        .get(Data, "/v1/models/{*id}", models::model_view)
+}
+
+/// The surface, with its refusals in its own words.
+pub(super) fn router(state: &AppState) -> Router<AppState> {
+    routes()
+        .into_router(state)
         .method_not_allowed_fallback(ops::method_not_allowed)
         .layer(from_fn(words::say_errors_in_openai_words))
 }

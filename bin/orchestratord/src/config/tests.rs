@@ -125,7 +125,7 @@ fn the_file_and_the_token_file_are_read_from_the_disk() {
     let too_big = load(args(&[]), env(&big));
     fs::remove_dir_all(&folder).unwrap();
     let config = config.unwrap();
-    assert_eq!((config.admission.capacity, config.auth.token.unwrap().reveal().len()), (9, 32));
+    assert_eq!((config.admission.capacity, config.auth.api[0].reveal().len()), (9, 32));
     assert!(too_big.unwrap_err().to_string().contains("larger than 1 MiB"));
 }
 

@@ -25,4 +25,5 @@ mod restart;
 mod sessions;
 mod storage;
 mod tasks;
+mod tls;
 mod workloads;

@@ -6,7 +6,7 @@ use url::Url;
 
 use super::ManagerConfig;
 use crate::{
-    draft::put,
+    draft::{TokenOf, put},
     fault::Problem,
     hosts::HostRule,
     secret::Secret,
@@ -33,13 +33,13 @@ pub(super) static SETTINGS: &[Setting<ManagerConfig>] = &[
     derived(["pools", "", "[[pools]]", "The node's engines, one table each"],
         Reach::OnlyFile, "none", |_, _| Err(Problem::new("is not a list of tables").hint("begin each pool with [[pools]]").into())),
     derived(["api_token", "LLORCH_API_TOKEN", "TOKEN", "The token between agent and control plane, at least 32 characters"],
-        Reach::NoFlag, "none", |draft, text| draft.token_inline("api_token", Secret::token(text))),
-    derived(["api_token_file", "LLORCH_API_TOKEN_FILE", "FILE", "A file that holds the token"],
-        Reach::Everywhere, "none", |draft, text| draft.token_file("api_token", line(text))),
+        Reach::NoFlag, "none", |draft, text| draft.token_inline(TokenOf::Api, Secret::token(text))),
+    derived(["api_token_file", "LLORCH_API_TOKEN_FILE", "FILE", "A file that holds it; of several lines each is taken, and the first is shown"],
+        Reach::Everywhere, "none", |draft, text| draft.token_file(TokenOf::Api, line(text))),
     derived(["node_token", "LLORCH_NODE_TOKEN", "TOKEN", "A token for nodes alone, used in place of the other"],
-        Reach::NoFlag, "none", |draft, text| draft.token_inline("node_token", Secret::token(text))),
-    derived(["node_token_file", "LLORCH_NODE_TOKEN_FILE", "FILE", "A file that holds it"],
-        Reach::Everywhere, "none", |draft, text| draft.token_file("node_token", line(text))),
+        Reach::NoFlag, "none", |draft, text| draft.token_inline(TokenOf::Node, Secret::token(text))),
+    derived(["node_token_file", "LLORCH_NODE_TOKEN_FILE", "FILE", "A file that holds it, or several"],
+        Reach::Everywhere, "none", |draft, text| draft.token_file(TokenOf::Node, line(text))),
     row(["gpu_policy", GPU_POLICY, "vram-only|allow-cpu", "Whether engines may compute on the CPU; ORCHD_GPU_POLICY says it, too"],
         "vram-only", |draft, text| put(&mut draft.config.gpu_policy, choice(text))),
     derived(["state_dir", "POOL_MANAGERD_STATE_DIR", "DIR", "Where the agent keeps what must survive it, and caches"],

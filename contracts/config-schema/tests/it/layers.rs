@@ -134,19 +134,51 @@ fn a_bad_token_is_one_fault_and_not_two() {
 #[test]
 fn a_token_file_is_read_without_its_line_end_and_the_higher_layer_wins() {
     let base = || Written::default().token(&format!("{TOKEN}\n")).toml("api_token_file = '/token'");
-    assert_eq!(base().config().auth.token.unwrap().reveal(), TOKEN);
+    assert_eq!(base().config().auth.api[0].reveal(), TOKEN);
     let other = "f".repeat(32);
     let config = base().env("LLORCH_API_TOKEN", &other).config();
-    assert_eq!(config.auth.token.unwrap().reveal(), other);
+    assert_eq!(config.auth.api[0].reveal(), other);
 }
 
 #[test]
-fn two_tokens_in_one_layer_are_one_too_many() {
-    let written = Written::default().token(TOKEN);
-    let both = written.env("LLORCH_API_TOKEN", TOKEN).env("LLORCH_API_TOKEN_FILE", "/token");
-    assert!(both.fault().contains("one of the two must go"));
-    let text = format!("api_token = '{TOKEN}'\napi_token_file = '/token'");
-    assert!(Written::default().token(TOKEN).toml(&text).fault().contains("one of the two must go"));
+fn two_places_of_a_token_in_one_layer_are_one_too_many() {
+    for name in ["API", "CONTROL", "NODE"] {
+        let (env, key) = (format!("LLORCH_{name}_TOKEN"), format!("{}_token", name.to_lowercase()));
+        let both = Written::default().token(TOKEN).env(&env, TOKEN).env(&format!("{env}_FILE"), "/token");
+        assert!(both.fault().contains("one of the two must go"));
+        let text = format!("{key} = '{TOKEN}'\n{key}_file = '/token'");
+        assert!(Written::default().token(TOKEN).toml(&text).fault().contains("one of the two must go"));
+    }
+}
+
+#[test]
+fn a_token_file_may_hold_several_tokens_and_a_bad_one_is_named_by_its_line() {
+    let of = |text: &str| Written::default().token(text).env("LLORCH_NODE_TOKEN_FILE", "/token");
+    let config = of(&format!("{TOKEN}\n{}\n", "f".repeat(32))).config();
+    assert_eq!((config.auth.node.len(), config.auth.api.len()), (2, 0));
+    let fault = of(&format!("{TOKEN}\nshort\n")).fault();
+    let expected = "environment LLORCH_NODE_TOKEN_FILE: line 2 has 5 characters";
+    assert!(fault.starts_with(expected), "{fault}");
+}
+
+#[test]
+fn tokens_of_other_planes_do_not_open_an_address_to_other_machines() {
+    let partly = Written::default()
+        .env("ORCHD_BIND_ADDR", "0.0.0.0:1")
+        .env("LLORCH_CONTROL_TOKEN", TOKEN)
+        .env("LLORCH_NODE_TOKEN", TOKEN);
+    assert!(partly.fault().contains("no token is set"));
+}
+
+#[test]
+fn certificate_and_key_come_together_or_not_at_all() {
+    let (cert, key, ca) = ("ORCHD_TLS_CERT_FILE", "ORCHD_TLS_KEY_FILE", "ORCHD_TLS_CLIENT_CA_FILE");
+    assert!(Written::default().config().tls.is_none());
+    assert!(Written::default().env(cert, "/c").env(key, "/k").config().tls.is_some());
+    let alone = |name: &str| Written::default().env(name, "/x").fault();
+    assert_eq!(alone(cert), format!("environment {cert}: needs tls.key_file beside it"));
+    assert_eq!(alone(key), format!("environment {key}: needs tls.cert_file beside it"));
+    assert_eq!(alone(ca), format!("environment {ca}: needs tls.cert_file and tls.key_file beside it"));
 }
 
 #[test]

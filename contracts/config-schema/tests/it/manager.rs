@@ -155,8 +155,8 @@ fn unknown_names_of_ours_are_refused_with_the_nearest_one() {
 fn an_address_that_others_reach_needs_one_of_the_tokens() {
     let open = ("POOL_MANAGERD_BIND_ADDR", "0.0.0.0:9200");
     assert!(faults("", &[open])[0].contains("no token is set"));
-    assert!(config("", &[open, ("LLORCH_API_TOKEN", TOKEN)]).api_token.is_some());
-    assert!(config("", &[open, ("LLORCH_NODE_TOKEN_FILE", "/token")]).node_token.is_some());
+    assert!(config("", &[open, ("LLORCH_API_TOKEN", TOKEN)]).api_tokens.len() == 1);
+    assert!(config("", &[open, ("LLORCH_NODE_TOKEN_FILE", "/token")]).node_tokens.len() == 1);
     let both = [("LLORCH_NODE_TOKEN", TOKEN), ("LLORCH_NODE_TOKEN_FILE", "/token")];
     assert!(faults("", &both)[0].contains("is set beside LLORCH_NODE_TOKEN"));
 }

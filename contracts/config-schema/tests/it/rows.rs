@@ -14,13 +14,15 @@ const SAMPLES: &[Sample] = &[
     ("bind_addr", "[::1]:9000", "bind_addr: [::1]:9000", "localhost:8080"),
     ("pools", "a=llamacpp+http://127.0.0.1:81", "id: \"a\"", "a=llamacpp"),
     ("gpu_policy", "allow-cpu", "gpu_policy: AllowCpu", "cpu"),
-    (
-        "api_token",
-        "0123456789abcdef0123456789abcdef",
-        "token: Some((hidden))",
-        "0123456789abcdef0123456789abcde",
-    ),
-    ("api_token_file", "/token", "token: Some((hidden))", "/nowhere"),
+    ("api_token", "0123456789abcdef0123456789abcdef", "api: [(hidden)]", "0123456789abcdef0123456789abcde"),
+    ("api_token_file", "/token", "api: [(hidden)]", "/nowhere"),
+    ("control_token", CONTROL, "control: [(hidden)]", "short"),
+    ("control_token_file", "/token", "control: [(hidden)]", "/nowhere"),
+    ("node_token", CONTROL, "node: [(hidden)]", "short"),
+    ("node_token_file", "/token", "node: [(hidden)]", "/nowhere"),
+    ("tls.cert_file", "/c.pem", "cert: \"/c.pem\"", " "),
+    ("tls.key_file", "/k.pem", "key: \"/k.pem\"", " "),
+    ("tls.client_ca_file", "/ca.pem", "client_ca: Some(\"/ca.pem\")", " "),
     ("shutdown_grace_ms", "0", "shutdown_grace: 0ns", "-1"),
     ("auth.optional", "true", "loopback: TokenOptional", "yes"),
     ("auth.trust_proxy", "true", "proxy: Given", "1"),
@@ -66,6 +68,7 @@ const SAMPLES: &[Sample] = &[
     ("log.format", "json", "format: Some(Json)", "xml"),
 ];
 
+const CONTROL: &str = "fedcba9876543210fedcba9876543210";
 const TOKEN: &str = "a token file of an operator has no blanks";
 
 fn setting(key: &str) -> &'static Setting {
@@ -76,8 +79,16 @@ fn written() -> Written {
     Written::default().token(&TOKEN.replace(' ', "-"))
 }
 
+/// Nothing but what `key` needs beside it.
+fn beside(key: &str) -> Written {
+    let files = [("tls.cert_file", "ORCHD_TLS_CERT_FILE"), ("tls.key_file", "ORCHD_TLS_KEY_FILE")];
+    let others = files.iter().filter(|(other, _)| key.starts_with("tls.") && *other != key);
+    others.fold(written(), |written, (_, env)| written.env(env, "/other.pem"))
+}
+
 /// The three ways to write `value`, as far as the setting has them.
 fn ways(setting: &Setting, value: &str) -> Vec<Written> {
+    let written = || beside(setting.key);
     let mut ways = vec![written().env(setting.env, value)];
     if setting.reach != Reach::NoFile {
         ways.push(written().toml(&format!("{} = '{value}'", setting.key)));
@@ -132,7 +143,7 @@ fn the_defaults_of_the_table_are_those_that_the_operator_was_promised() {
     let config = Written::default().config();
     assert_eq!(config.bind_addr.to_string(), "127.0.0.1:8080");
     assert_eq!(config.admission.capacity, 100);
-    assert!(config.auth.token.is_none());
+    assert!(config.auth.api.is_empty());
     assert_eq!(config.log.filter, "info");
     assert_eq!(config.limits.body_bytes_max, 2_097_152);
     assert_eq!(config.jobs.max_attempts, 2);
@@ -188,5 +199,5 @@ fn a_secret_has_no_flag_and_is_never_repeated() {
     assert!(fault.contains("LLORCH_API_TOKEN"), "{fault}");
     let config: Config = written().env(token.env, &"s".repeat(40)).config();
     assert!(!format!("{config:#?}").contains("sss"));
-    assert_eq!(config.auth.token.unwrap().reveal(), "s".repeat(40));
+    assert_eq!(config.auth.api[0].reveal(), "s".repeat(40));
 }
