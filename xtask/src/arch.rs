@@ -34,7 +34,9 @@ const FLOORS: &[(&str, Floor)] = &[
     ("store-sqlite", Floor::Level(2)),
     ("adapter-api", Floor::Level(2)),
     ("artifact-store", Floor::Level(2)),
+    ("command-line", Floor::Level(2)),
     ("http-server", Floor::Level(2)),
+    ("telemetry", Floor::Level(2)),
     ("adapter-host", Floor::Level(3)),
     ("http-util", Floor::Level(3)),
     ("mock", Floor::Level(4)),
@@ -43,6 +45,7 @@ const FLOORS: &[(&str, Floor)] = &[
     ("vllm-http", Floor::Level(4)),
     ("tgi-http", Floor::Level(4)),
     ("orchestratord", Floor::Level(5)),
+    ("pool-managerd", Floor::Level(5)),
     ("tools-loadgen", Floor::Apart),
     ("xtask", Floor::Apart),
 ];

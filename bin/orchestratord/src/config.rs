@@ -1,44 +1,24 @@
-//! The one room that reads the command line, the environment and the configuration file.
+//! The one room that reads the command line and the environment.
 //!
-//! It only carries: the names, the defaults, the help and the verdicts all come from the table in
-//! `config-schema`. Everything else in the program receives a finished [`Config`].
+//! It only hands them on. Everything else in the program receives a finished [`Config`].
 
-use std::{
-    env,
-    ffi::OsString,
-    fs::File,
-    io::{self, Read},
-    path::Path,
+use std::{env, ffi::OsString};
+
+pub use command_line::ConfigError;
+use command_line::Program;
+use config_schema::Config;
+
+const PROGRAM: Program = Program {
+    name: "orchestratord",
+    version: env!("CARGO_PKG_VERSION"),
+    about: "The control plane of llama-orch: admits, queues, places and streams inference jobs.",
 };
-
-use clap::{
-    Arg, ArgMatches, Command,
-    error::{ContextKind, ContextValue, ErrorKind},
-};
-use thiserror::Error;
-
-use config_schema::{Config, Fault, Layers, Preset, SETTINGS, Setting, Source};
-
-/// A configuration or token file larger than this is some other file.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
-
-/// Why there is no configuration.
-#[derive(Debug, Error)]
-pub enum ConfigError {
-    /// None was wanted: this is the answer to `--help` or `--version`, for standard output.
-    #[error("{0}")]
-    Answer(String),
-    /// Something is wrong; all of it, one fault per line.
-    #[error("{}", .0.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n"))]
-    Faults(Vec<Fault>),
-}
 
 /// The configuration of this process.
 ///
 /// # Errors
 /// As [`load`].
 pub fn from_process() -> Result<Config, ConfigError> {
-    // A name of ours whose value is not UTF-8 must not vanish; the value will not survive its check.
     let lossy = |text: OsString| text.to_string_lossy().into_owned();
     load(env::args_os().skip(1), env::vars_os().map(|(name, value)| (lossy(name), lossy(value))))
 }
@@ -51,126 +31,7 @@ pub fn load(
     args: impl IntoIterator<Item = OsString>,
     env: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Config, ConfigError> {
-    let command = command();
-    let (known, mut flags) = set_unknown_apart(args, &command);
-    let mut faults = Vec::new();
-    match command.try_get_matches_from(known) {
-        Ok(matches) => flags.extend(given(&matches)),
-        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            return Err(ConfigError::Answer(error.render().to_string()));
-        }
-        Err(error) => faults.push(fault_of(&error)),
-    }
-    let layers = Layers { flags, env: env.into_iter().collect(), open: &open };
-    match Config::resolve(&layers) {
-        Ok(config) if faults.is_empty() => Ok(config),
-        Ok(_) => Err(ConfigError::Faults(faults)),
-        Err(more) => {
-            faults.extend(more);
-            Err(ConfigError::Faults(faults))
-        }
-    }
-}
-
-fn command() -> Command {
-    let about = "The control plane of llama-orch: admits, queues, places and streams inference jobs.";
-    let no_flag: Vec<_> =
-        SETTINGS.iter().filter(|setting| setting.flag().is_none()).map(not_a_flag).collect();
-    let after = format!(
-        "A flag wins over the environment, the environment over the file, the file over the default.\n\
-         Not as flags:\n{}",
-        no_flag.join("\n")
-    );
-    Command::new("orchestratord")
-        .version(env!("CARGO_PKG_VERSION"))
-        .about(about)
-        .after_help(after)
-        .no_binary_name(true)
-        .next_line_help(true)
-        .args(SETTINGS.iter().filter_map(|setting| Some(arg(setting, setting.flag()?))))
-}
-
-fn arg(setting: &'static Setting, flag: String) -> Arg {
-    let (Preset::Value(default) | Preset::Derived(default)) = setting.preset;
-    let in_file = if setting.key == "config" { String::new() } else { format!(" [file: {}]", setting.key) };
-    Arg::new(setting.key)
-        .long(flag)
-        .value_name(setting.syntax)
-        .help(format!("{}\n[default: {default}] [env: {}]{in_file}", setting.meaning, setting.env))
-        .help_heading(format!("{} settings", setting.group()))
-        // `-1` is a value that is out of range, and the table says so better than "unexpected".
-        .allow_negative_numbers(true)
-        // `--repair` alone says yes.
-        .num_args(if setting.syntax == "true|false" { 0..=1 } else { 1..=1 })
-        .default_missing_value("true")
-}
-
-fn not_a_flag(setting: &Setting) -> String {
-    format!("  {}\n          {} [file: {}]", setting.env, setting.meaning, setting.key)
-}
-
-/// Splits off the flags that nobody knows, each with its value. The parser would stop at the first of
-/// them, repeat what may be a secret, and say nothing of the rest.
-fn set_unknown_apart(
-    args: impl IntoIterator<Item = OsString>,
-    command: &Command,
-) -> (Vec<OsString>, Vec<(String, String)>) {
-    let is_known = |name: &str| {
-        ["help", "version"].contains(&name) || command.get_arguments().any(|arg| arg.get_long() == Some(name))
-    };
-    let (mut known, mut unknown) = (Vec::new(), Vec::new());
-    let mut args = args.into_iter().peekable();
-    while let Some(arg) = args.next() {
-        let long = arg.to_str().and_then(|text| text.strip_prefix("--")).filter(|text| !text.is_empty());
-        let Some(long) = long else {
-            known.push(arg);
-            continue;
-        };
-        match long.split_once('=') {
-            Some((name, value)) if !is_known(name) => unknown.push((name.to_owned(), value.to_owned())),
-            None if !is_known(long) => {
-                let is_value = |next: &OsString| !next.to_string_lossy().starts_with('-');
-                let value = args.next_if(is_value).unwrap_or_default();
-                unknown.push((long.to_owned(), value.to_string_lossy().into_owned()));
-            }
-            _ => known.push(arg),
-        }
-    }
-    (known, unknown)
-}
-
-fn given(matches: &ArgMatches) -> impl Iterator<Item = (String, String)> {
-    SETTINGS.iter().filter_map(|setting| {
-        let flag = setting.flag()?;
-        let value = matches.get_one::<String>(setting.key)?;
-        Some((flag, value.clone()))
-    })
-}
-
-/// What the parser did not like. Its own words would repeat the value.
-fn fault_of(error: &clap::Error) -> Fault {
-    let named = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(arg)) => arg.strip_prefix("--").and_then(|arg| arg.split(' ').next()),
-        _ => None,
-    };
-    let source = named.map_or(Source::CommandLine, |flag| Source::Flag(flag.to_owned()));
-    let problem = match error.kind() {
-        ErrorKind::InvalidValue => "needs a value",
-        ErrorKind::ArgumentConflict => "is given twice",
-        ErrorKind::InvalidUtf8 => "holds something that is not UTF-8",
-        ErrorKind::UnknownArgument => "has an argument that is not a flag",
-        _ => "cannot be read",
-    };
-    Fault { source, problem: problem.to_owned(), hint: Some("--help lists the settings".to_owned()) }
-}
-
-fn open(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(io::Error::other("it is larger than 1 MiB"));
-    }
-    Ok(text)
+    command_line::load(PROGRAM, args, env)
 }
 
 #[cfg(test)]

@@ -16,7 +16,6 @@ mod relay;
 mod services;
 mod settings;
 mod state;
-pub mod telemetry;
 
 pub use api::{RouteFacts, route_table};
 pub use app::{App, StartRefused};

@@ -3,13 +3,13 @@
 use std::{io, process::ExitCode};
 
 use anyhow::Context;
+use command_line::{EXIT_CONFIG, say};
 use config_schema::Config;
 use orchestratord::{
     App, StartRefused,
     config::{self, ConfigError},
     listen,
-    process::{EXIT_CONFIG, raise_descriptor_limit, say},
-    telemetry,
+    process::raise_descriptor_limit,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};

@@ -5,6 +5,8 @@
 
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
 
+use toml::Value;
+
 use crate::{
     config::{
         AdmissionConfig, ArtifactsConfig, AuthConfig, CatalogConfig, Config, EngineConfig, JobsConfig,
@@ -16,7 +18,9 @@ use crate::{
         AdmissionPolicy, EngineKind, ExtraFields, GpuPolicy, LoopbackRule, OnDamage, Outbound, PlacementKind,
         ProxyTrust, StoreKind, Transcripts, TrustRule,
     },
-    layers::Open,
+    layers::{Layers, Open},
+    pool,
+    schema::{Rules, Schema},
     secret::Secret,
     setting::{Preset, Setting},
     table::SETTINGS,
@@ -50,8 +54,8 @@ enum TokenPlace {
 }
 
 /// What was said, and by whom.
-pub(crate) struct Draft {
-    pub(crate) config: Config,
+pub(crate) struct Draft<C = Config> {
+    pub(crate) config: C,
     pub(crate) hosts: Option<HostRule>,
     pub(crate) tls: TlsDraft,
     tokens: [Option<TokenPlace>; TokenOf::ALL.len()],
@@ -75,11 +79,11 @@ pub(crate) fn put<T>(place: &mut T, value: Result<T, Problem>) -> Result<(), Vec
     Ok(())
 }
 
-impl Draft {
+impl<C: Rules> Draft<C> {
     /// The defaults of the table and nothing else.
     pub(crate) fn with_defaults() -> Self {
         let mut draft = Self {
-            config: blank(),
+            config: C::blank(),
             hosts: None,
             tls: TlsDraft::default(),
             tokens: [const { None }; TokenOf::ALL.len()],
@@ -87,7 +91,7 @@ impl Draft {
             unsound: Vec::new(),
             faults: Vec::new(),
         };
-        for setting in SETTINGS {
+        for setting in C::settings() {
             if let Preset::Value(text) = setting.preset {
                 draft.say(setting, text, Source::Default(setting.key));
             }
@@ -96,14 +100,14 @@ impl Draft {
     }
 
     /// Takes `text` as the value of `setting`, over whatever was said before.
-    pub(crate) fn say(&mut self, setting: &Setting, text: &str, source: Source) {
+    pub(crate) fn say(&mut self, setting: &Setting<C>, text: &str, source: Source) {
         let outcome = (setting.apply)(self, text);
         self.note(setting.key, source, outcome);
     }
 
     /// Takes the pools of the file, which are tables and not text.
-    pub(crate) fn say_pools(&mut self, pools: Result<Vec<PoolConfig>, Vec<Problem>>, source: Source) {
-        let outcome = pools.map(|pools| self.config.pools = pools);
+    pub(crate) fn say_pools(&mut self, pools: &[Value], source: Source) {
+        let outcome = self.config.take_pools(pools);
         self.note("pools", source, outcome);
     }
 
@@ -135,99 +139,37 @@ impl Draft {
         Ok(())
     }
 
-    /// Settles what depends on several settings, and gives the configuration if there is no fault.
-    pub(crate) fn settle(mut self, open: Open<'_>, env: &[(String, String)]) -> Result<Config, Vec<Fault>> {
-        for whose in TokenOf::ALL {
-            self.settle_tokens(whose, open);
-        }
-        self.settle_tls();
-        self.settle_folder(env);
-        self.config.limits.hosts =
-            self.hosts.take().unwrap_or_else(|| HostRule::for_bind(self.config.bind_addr));
-        if self.config.pools.is_empty() && self.config.nodes.managers.is_empty() {
-            self.config.pools = vec![default_pool()];
-            self.config.mock_by_default = true;
-        }
-        self.check_bind();
-        if self.faults.is_empty() { Ok(self.config) } else { Err(self.faults) }
-    }
-
-    fn settle_tokens(&mut self, whose: TokenOf, open: Open<'_>) {
+    /// The tokens that were given, read from their file where one was named.
+    pub(crate) fn settle_tokens(&mut self, whose: TokenOf, open: Open<'_>) -> Vec<Secret> {
         let tokens = match self.tokens[whose as usize].take() {
-            None => return,
-            Some(TokenPlace::Inline(secret)) => Ok(vec![secret]),
+            None => return Vec::new(),
+            Some(TokenPlace::Inline(secret)) => return vec![secret],
             Some(TokenPlace::File(path)) => open(&path)
                 .map_err(|error| Problem::new(format!("cannot be read: {error}")))
                 .and_then(|text| Secret::tokens(&text)),
         };
-        let auth = &mut self.config.auth;
-        let place = match whose {
-            TokenOf::Api => &mut auth.api,
-            TokenOf::Control => &mut auth.control,
-            TokenOf::Node => &mut auth.node,
-        };
-        let (outcome, key) = (put(place, tokens), whose.file_key());
-        let source = self.source_of(key);
-        self.note(key, source, outcome);
-    }
-
-    /// A certificate is no use without its key, and nobody can show one to a server that has none.
-    fn settle_tls(&mut self) {
-        let TlsDraft { cert, key, client_ca } = std::mem::take(&mut self.tls);
-        let judged = ["tls.cert_file", "tls.key_file", "tls.client_ca_file"];
-        if self.unsound.iter().any(|key| judged.contains(key)) {
-            return;
-        }
-        let (said, missing) = match (cert, key, &client_ca) {
-            (Some(cert), Some(key), _) => {
-                self.config.tls = Some(TlsConfig { cert, key, client_ca });
-                return;
-            }
-            (None, None, None) => return,
-            (Some(_), None, _) => ("tls.cert_file", "tls.key_file"),
-            (None, Some(_), _) => ("tls.key_file", "tls.cert_file"),
-            (None, None, Some(_)) => ("tls.client_ca_file", "tls.cert_file and tls.key_file"),
-        };
-        self.fault(self.source_of(said), Problem::new(format!("needs {missing} beside it")));
+        tokens.unwrap_or_else(|problem| {
+            let key = whose.file_key();
+            self.note(key, self.source_of(key), Err(problem.into()));
+            Vec::new()
+        })
     }
 
     /// Who said something of `key`.
-    fn source_of(&self, key: &'static str) -> Source {
+    pub(crate) fn source_of(&self, key: &'static str) -> Source {
         self.said_by.get(key).cloned().unwrap_or(Source::Default(key))
     }
 
-    /// The folder of the XDG base directories, unless one was named.
-    fn settle_folder(&mut self, env: &[(String, String)]) {
-        let store = &mut self.config.store;
-        if store.kind == StoreKind::Memory || !store.folder.as_os_str().is_empty() {
-            return;
-        }
-        let absolute = |name: &str| {
-            let value = env.iter().rev().find(|(given, _)| given == name);
-            value.map(|(_, path)| PathBuf::from(path)).filter(|path| path.is_absolute())
-        };
-        let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
-        match state {
-            Some(state) => store.folder = state.join("orchestratord"),
-            None => {
-                let problem = Problem::new("has no default: neither XDG_STATE_HOME nor HOME is a folder");
-                let hint = "set ORCHD_STATE_DIR, or store.kind = memory to keep nothing";
-                self.fault(Source::Default("state_dir"), problem.hint(hint));
-            }
-        }
-    }
-
+    /// An address that others reach needs one of these tokens.
     //= AUTH-1004
-    fn check_bind(&mut self) {
+    pub(crate) fn check_bind(&mut self, addr: SocketAddr, tokens: &[Secret]) {
         let judged = ["bind_addr", "api_token", "api_token_file"];
         if self.unsound.iter().any(|key| judged.contains(key)) {
             return;
         }
-        let addr = self.config.bind_addr;
-        if addr.ip().to_canonical().is_loopback() || !self.config.auth.api.is_empty() {
+        if addr.ip().to_canonical().is_loopback() || !tokens.is_empty() {
             return;
         }
-        // This token covers every plane, so it is the one that must be there.
         let what = format!("{addr} can be reached from other machines, and no token is set");
         let hint = "set LLORCH_API_TOKEN or api_token_file, or listen on 127.0.0.1";
         self.fault(self.source_of("bind_addr"), Problem::new(what).hint(hint));
@@ -235,6 +177,97 @@ impl Draft {
 
     pub(crate) fn fault(&mut self, source: Source, problem: Problem) {
         self.faults.push(problem.into_fault(source));
+    }
+
+    /// The configuration, if there is no fault.
+    pub(crate) fn end(self) -> Result<C, Vec<Fault>> {
+        if self.faults.is_empty() { Ok(self.config) } else { Err(self.faults) }
+    }
+}
+
+/// The folder `name` among the state of the XDG base directories.
+pub(crate) fn xdg_state(env: &[(String, String)], name: &str) -> Option<PathBuf> {
+    let absolute = |name: &str| {
+        let value = env.iter().rev().find(|(given, _)| given == name);
+        value.map(|(_, path)| PathBuf::from(path)).filter(|path| path.is_absolute())
+    };
+    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
+    state.map(|state| state.join(name))
+}
+
+impl Schema for Config {
+    fn settings() -> &'static [Setting<Self>] {
+        SETTINGS
+    }
+
+    fn resolve(layers: &Layers<'_>) -> Result<Self, Vec<Fault>> {
+        layers.resolve()
+    }
+}
+
+impl Rules for Config {
+    const PREFIX: &'static str = "ORCHD_";
+
+    fn blank() -> Self {
+        blank()
+    }
+
+    fn take_pools(&mut self, pools: &[Value]) -> Result<(), Vec<Problem>> {
+        pool::from_tables(pools).map(|pools| self.pools = pools)
+    }
+
+    fn settle(mut draft: Draft<Self>, open: Open<'_>, env: &[(String, String)]) -> Result<Self, Vec<Fault>> {
+        draft.config.auth.api = draft.settle_tokens(TokenOf::Api, open);
+        draft.config.auth.control = draft.settle_tokens(TokenOf::Control, open);
+        draft.config.auth.node = draft.settle_tokens(TokenOf::Node, open);
+        settle_tls(&mut draft);
+        settle_folder(&mut draft, env);
+        draft.config.limits.hosts =
+            draft.hosts.take().unwrap_or_else(|| HostRule::for_bind(draft.config.bind_addr));
+        if draft.config.pools.is_empty() && draft.config.nodes.managers.is_empty() {
+            draft.config.pools = vec![default_pool()];
+            draft.config.mock_by_default = true;
+        }
+        // This token covers every plane, so it is the one that must be there.
+        let tokens = draft.config.auth.api.clone();
+        draft.check_bind(draft.config.bind_addr, &tokens);
+        draft.end()
+    }
+}
+
+/// A certificate is no use without its key, and nobody can show one to a server that has none.
+fn settle_tls(draft: &mut Draft) {
+    let TlsDraft { cert, key, client_ca } = std::mem::take(&mut draft.tls);
+    let judged = ["tls.cert_file", "tls.key_file", "tls.client_ca_file"];
+    if draft.unsound.iter().any(|key| judged.contains(key)) {
+        return;
+    }
+    let (said, missing) = match (cert, key, &client_ca) {
+        (Some(cert), Some(key), _) => {
+            draft.config.tls = Some(TlsConfig { cert, key, client_ca });
+            return;
+        }
+        (None, None, None) => return,
+        (Some(_), None, _) => ("tls.cert_file", "tls.key_file"),
+        (None, Some(_), _) => ("tls.key_file", "tls.cert_file"),
+        (None, None, Some(_)) => ("tls.client_ca_file", "tls.cert_file and tls.key_file"),
+    };
+    draft.fault(draft.source_of(said), Problem::new(format!("needs {missing} beside it")));
+}
+
+/// The folder of the XDG base directories, unless one was named.
+fn settle_folder(draft: &mut Draft, env: &[(String, String)]) {
+    let store = &mut draft.config.store;
+    if store.kind == StoreKind::Memory || !store.folder.as_os_str().is_empty() {
+        return;
+    }
+    match xdg_state(env, "orchestratord") {
+        Some(folder) => store.folder = folder,
+        None => {
+            let problem = Problem::new("has no default: neither XDG_STATE_HOME nor HOME is a folder");
+            let hint = "set ORCHD_STATE_DIR, or store.kind = memory to keep nothing";
+            draft.fault(Source::Default("state_dir"), problem.hint(hint));
+        }
     }
 }
 

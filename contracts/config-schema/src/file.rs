@@ -8,14 +8,13 @@ use toml::{Table, Value};
 use crate::{
     draft::Draft,
     fault::{Problem, Source},
-    pool,
+    schema::Rules,
     setting::Setting,
     suggest::nearest,
-    table::SETTINGS,
 };
 
 /// Says to `draft` what the file says.
-pub(crate) fn read(draft: &mut Draft, text: &str) {
+pub(crate) fn read<C: Rules>(draft: &mut Draft<C>, text: &str) {
     match text.parse::<Table>() {
         Ok(table) => {
             walk(draft, &table, "");
@@ -30,30 +29,30 @@ pub(crate) fn read(draft: &mut Draft, text: &str) {
     }
 }
 
-fn walk(draft: &mut Draft, table: &Table, prefix: &str) {
+fn walk<C: Rules>(draft: &mut Draft<C>, table: &Table, prefix: &str) {
     for (name, value) in table {
         let key = format!("{prefix}{name}");
         let source = Source::File(key.clone());
-        let setting = SETTINGS.iter().find(|setting| setting.is_in_file() && setting.key == key);
+        let setting = C::settings().iter().find(|setting| setting.is_in_file() && setting.key == key);
         match (setting, value) {
             (Some(setting), Value::Array(pools)) if setting.key == "pools" => {
-                draft.say_pools(pool::from_tables(pools), source);
+                draft.say_pools(pools, source);
             }
             (Some(setting), _) => match as_text(setting, value) {
                 Ok(text) => draft.say(setting, &text, source),
                 Err(problem) => draft.fault(source, problem),
             },
-            (None, Value::Table(inner)) if is_heading(&key) => walk(draft, inner, &format!("{key}.")),
-            (None, _) => draft.fault(source, unknown(&key)),
+            (None, Value::Table(inner)) if is_heading::<C>(&key) => walk(draft, inner, &format!("{key}.")),
+            (None, _) => draft.fault(source, unknown::<C>(&key)),
         }
     }
 }
 
-fn is_heading(key: &str) -> bool {
-    SETTINGS.iter().any(|setting| setting.key.split_once('.').is_some_and(|(heading, _)| heading == key))
+fn is_heading<C: Rules>(key: &str) -> bool {
+    C::settings().iter().any(|setting| setting.key.split_once('.').is_some_and(|(heading, _)| heading == key))
 }
 
-fn as_text(setting: &Setting, value: &Value) -> Result<String, Problem> {
+fn as_text<C>(setting: &Setting<C>, value: &Value) -> Result<String, Problem> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Integer(number) => Ok(number.to_string()),
@@ -71,26 +70,25 @@ fn as_text(setting: &Setting, value: &Value) -> Result<String, Problem> {
     }
 }
 
-fn unknown(key: &str) -> Problem {
-    if is_heading(key) {
+fn unknown<C: Rules>(key: &str) -> Problem {
+    if is_heading::<C>(key) {
         return Problem::new(format!("is a heading; write [{key}] and its settings below"));
     }
     let problem = Problem::new("is not a setting");
-    let keys = SETTINGS.iter().filter(|setting| setting.is_in_file()).map(|setting| setting.key);
+    let keys = C::settings().iter().filter(|setting| setting.is_in_file()).map(|setting| setting.key);
     let headings =
-        SETTINGS.iter().filter_map(|setting| setting.key.split_once('.')).map(|(heading, _)| heading);
+        C::settings().iter().filter_map(|setting| setting.key.split_once('.')).map(|(heading, _)| heading);
     match nearest(key, keys.chain(headings)) {
         Some(near) => problem.hint(format!("did you mean {near}?")),
         None => problem.hint("--help lists the settings"),
     }
 }
 
-fn refuse_two_tokens(draft: &mut Draft, table: &Table) {
-    for inline in ["api_token", "control_token", "node_token"] {
-        let file = format!("{inline}_file");
-        if table.contains_key(inline) && table.contains_key(&file) {
-            let problem = Problem::new(format!("is given beside {inline}; one of the two must go"));
-            draft.fault(Source::File(file), problem);
+fn refuse_two_tokens<C: Rules>(draft: &mut Draft<C>, table: &Table) {
+    for [token, file] in C::token_pairs() {
+        if table.contains_key(token.key) && table.contains_key(file.key) {
+            let problem = Problem::new(format!("is given beside {}; one of the two must go", token.key));
+            draft.fault(Source::File(file.key.to_owned()), problem);
         }
     }
 }

@@ -182,6 +182,15 @@ kind! {
         On = "on",
     }
 }
+kind! {
+    /// Whether an engine must have said something before it counts as ready. The words are those of `warm_up`.
+    WarmUp {
+        /// It is ready once it says that it is.
+        Skip = "false",
+        /// It is ready once it made a token.
+        OneToken = "true",
+    }
+}
 
 #[cfg(test)]
 mod tests {

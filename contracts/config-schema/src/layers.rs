@@ -6,13 +6,12 @@
 use std::{fmt, io, path::Path};
 
 use crate::{
-    config::Config,
     draft::Draft,
     fault::{Fault, Problem, Source},
     file,
-    setting::Setting,
+    schema::Rules,
+    setting::{Reach, Setting},
     suggest::nearest,
-    table::SETTINGS,
 };
 
 /// A way to read a whole text file.
@@ -35,78 +34,83 @@ impl fmt::Debug for Layers<'_> {
     }
 }
 
-impl Config {
-    /// Lays the layers over each other: flags over environment over file over default.
-    ///
-    /// # Errors
-    /// All faults of all layers, in the order file, environment, flags, then rules over several settings.
-    pub fn resolve(layers: &Layers<'_>) -> Result<Self, Vec<Fault>> {
-        let mut draft = Draft::with_defaults();
-        if let Some((path, source)) = file_path(layers) {
-            match (layers.open)(Path::new(path)) {
+impl Layers<'_> {
+    /// Lays the layers over each other: flags over environment over file over default. The faults come in
+    /// the order file, environment, flags, then rules over several settings.
+    pub(crate) fn resolve<C: Rules>(&self) -> Result<C, Vec<Fault>> {
+        let mut draft = Draft::<C>::with_defaults();
+        if let Some((path, source)) = self.file_path::<C>() {
+            match (self.open)(Path::new(path)) {
                 Ok(text) => file::read(&mut draft, &text),
                 Err(error) => {
                     draft.fault(source, Problem::new(format!("the file cannot be read: {error}")));
                 }
             }
         }
-        say_env(&mut draft, &layers.env);
-        say_flags(&mut draft, &layers.flags);
-        draft.settle(layers.open, &layers.env)
+        say_env(&mut draft, &self.env);
+        say_flags(&mut draft, &self.flags);
+        C::settle(draft, self.open, &self.env)
+    }
+
+    fn file_path<C: Rules>(&self) -> Option<(&str, Source)> {
+        let variable = C::settings().iter().find(|setting| setting.key == "config")?.env;
+        let flag = last(&self.flags, "config").map(|path| (path, Source::Flag("config".to_owned())));
+        let env = || last(&self.env, variable).filter(|path| !path.is_empty());
+        flag.or_else(|| env().map(|path| (path, Source::Env(variable.to_owned()))))
     }
 }
 
-fn file_path<'a>(layers: &'a Layers<'_>) -> Option<(&'a str, Source)> {
-    let last = |pairs: &'a [(String, String)], name: &str| {
-        pairs.iter().rev().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
-    };
-    let flag = last(&layers.flags, "config").map(|path| (path, Source::Flag("config".to_owned())));
-    let env = || last(&layers.env, "ORCHD_CONFIG").filter(|path| !path.is_empty());
-    flag.or_else(|| env().map(|path| (path, Source::Env("ORCHD_CONFIG".to_owned()))))
+fn last<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    pairs.iter().rev().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
 }
 
-fn say_env(draft: &mut Draft, env: &[(String, String)]) {
+fn say_env<C: Rules>(draft: &mut Draft<C>, env: &[(String, String)]) {
     for (name, value) in env {
         let source = Source::Env(name.clone());
-        match SETTINGS.iter().find(|setting| setting.env == name) {
+        match C::settings().iter().find(|setting| setting.env == name) {
             Some(setting) if value.is_empty() && setting.empty_is_unset() => {}
             Some(setting) => draft.say(setting, value, source),
-            None if name.starts_with("ORCHD_") => {
+            None if name.starts_with(C::PREFIX) => {
                 let problem = Problem::new("is not a setting");
-                let near = nearest(name, SETTINGS.iter().map(|setting| setting.env));
+                let near = nearest(name, C::settings().iter().map(|setting| setting.env));
                 draft.fault(source, did_you_mean(problem, near));
             }
             None => {}
         }
     }
     let given = |wanted: &str| env.iter().any(|(name, _)| name == wanted);
-    for inline in ["LLORCH_API_TOKEN", "LLORCH_CONTROL_TOKEN", "LLORCH_NODE_TOKEN"] {
-        let file = format!("{inline}_FILE");
-        if given(inline) && given(&file) {
-            let problem = Problem::new(format!("is set beside {inline}; one of the two must go"));
-            draft.fault(Source::Env(file), problem);
+    for [token, file] in C::token_pairs() {
+        if given(token.env) && given(file.env) {
+            let problem = Problem::new(format!("is set beside {}; one of the two must go", token.env));
+            draft.fault(Source::Env(file.env.to_owned()), problem);
         }
     }
 }
 
-fn say_flags(draft: &mut Draft, flags: &[(String, String)]) {
+fn say_flags<C: Rules>(draft: &mut Draft<C>, flags: &[(String, String)]) {
     for (name, value) in flags {
         let source = Source::Flag(name.clone());
-        match SETTINGS.iter().find(|setting| setting.flag().as_ref() == Some(name)) {
+        match C::settings().iter().find(|setting| setting.flag().as_ref() == Some(name)) {
             Some(setting) => draft.say(setting, value, source),
-            None => draft.fault(source, unknown_flag(name)),
+            None => draft.fault(source, unknown_flag::<C>(name)),
         }
     }
 }
 
-fn unknown_flag(name: &str) -> Problem {
+fn unknown_flag<C: Rules>(name: &str) -> Problem {
     let problem = Problem::new("is not a flag");
-    if let Some(setting) = SETTINGS.iter().find(|setting| setting.key.replace(['.', '_'], "-") == *name) {
-        let hint =
-            format!("set {} instead: other users can read the command lines of processes", setting.env);
-        return problem.hint(hint);
+    let is_meant = |setting: &&Setting<C>| setting.key.replace(['.', '_'], "-") == *name;
+    match C::settings().iter().find(is_meant) {
+        Some(Setting { reach: Reach::OnlyFile, .. }) => return problem.hint("write it into the file"),
+        Some(setting) => {
+            return problem.hint(format!(
+                "set {} instead: other users can read the command lines of processes",
+                setting.env
+            ));
+        }
+        None => {}
     }
-    let flags: Vec<String> = SETTINGS.iter().filter_map(Setting::flag).collect();
+    let flags: Vec<String> = C::settings().iter().filter_map(Setting::flag).collect();
     let near = nearest(name, flags.iter().map(String::as_str)).map(|near| format!("--{near}"));
     did_you_mean(problem, near.as_deref())
 }

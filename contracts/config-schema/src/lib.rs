@@ -1,7 +1,7 @@
 //! Typed configuration: every setting, its name, default, range and meaning.
 //!
-//! One table, [`SETTINGS`], is the source of the flags, the environment names, the keys of the file, the
-//! defaults and the help, so that they cannot drift apart. [`Config::resolve`] lays the layers over
+//! One table per program, [`SETTINGS`] for the server, is the source of the flags, the environment names, the keys of the file, the
+//! defaults and the help, so that they cannot drift apart. [`Schema::resolve`] lays the layers over
 //! each other (flags over environment over file over default), reports every fault at once, and says
 //! for each where it was written and what was probably meant.
 //!
@@ -17,7 +17,9 @@ mod file;
 mod hosts;
 mod kind;
 mod layers;
+mod manager;
 mod pool;
+mod schema;
 mod secret;
 mod setting;
 mod suggest;
@@ -32,9 +34,13 @@ pub use fault::{Fault, Source};
 pub use hosts::HostRule;
 pub use kind::{
     AdmissionPolicy, EngineKind, ExtraFields, GpuPolicy, LogFormat, LoopbackRule, OnDamage, Outbound,
-    PlacementKind, ProxyTrust, StoreKind, Transcripts, TrustRule, UnknownWord,
+    PlacementKind, ProxyTrust, StoreKind, Transcripts, TrustRule, UnknownWord, WarmUp,
 };
 pub use layers::Layers;
+pub use manager::{
+    ContainerConfig, EnginePool, ManagerConfig, NodeTls, PackageConfig, Provisioning, SourceConfig,
+};
+pub use schema::Schema;
 pub use secret::Secret;
 pub use setting::{Preset, Reach, Setting};
 pub use table::SETTINGS;

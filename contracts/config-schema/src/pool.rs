@@ -19,8 +19,8 @@ use crate::{
 const KEYS: [&str; 9] =
     ["id", "engine", "endpoint", "model", "slots", "ctx_max", "device", "api_key", "price_per_mtok"];
 const ID_CHARS_MAX: usize = 64;
-const SLOTS: RangeInclusive<u32> = 1..=65_536;
-const CTX_MAX: RangeInclusive<u32> = 1..=100_000_000;
+pub(crate) const SLOTS: RangeInclusive<u32> = 1..=65_536;
+pub(crate) const CTX_MAX: RangeInclusive<u32> = 1..=100_000_000;
 
 /// Reads `id=engine+URL` items, or `id=mock`.
 pub(crate) fn from_list(text: &str) -> Result<Vec<PoolConfig>, Vec<Problem>> {
@@ -36,11 +36,19 @@ pub(crate) fn from_list(text: &str) -> Result<Vec<PoolConfig>, Vec<Problem>> {
 
 /// Reads the tables under `pools`.
 pub(crate) fn from_tables(tables: &[Value]) -> Result<Vec<PoolConfig>, Vec<Problem>> {
+    each_table(tables, from_table)
+}
+
+/// Reads the tables under `pools` one by one.
+pub(crate) fn each_table<P: Named>(
+    tables: &[Value],
+    read: fn(&Table, &str) -> Result<P, Vec<Problem>>,
+) -> Result<Vec<P>, Vec<Problem>> {
     let (mut pools, mut problems) = (Vec::new(), Vec::new());
     for (index, value) in tables.iter().enumerate() {
         let at = format!("[{index}]");
         match value {
-            Value::Table(table) => match from_table(table, &at) {
+            Value::Table(table) => match read(table, &at) {
                 Ok(pool) => pools.push((format!("{at}.id"), pool)),
                 Err(more) => problems.extend(more),
             },
@@ -50,15 +58,23 @@ pub(crate) fn from_tables(tables: &[Value]) -> Result<Vec<PoolConfig>, Vec<Probl
     checked(pools, problems)
 }
 
+/// Something under `pools`.
+pub(crate) trait Named {
+    fn id(&self) -> &str;
+}
+
+impl Named for PoolConfig {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
 /// Two pools of one name would be one queue with two owners.
-fn checked(
-    pools: Vec<(String, PoolConfig)>,
-    mut problems: Vec<Problem>,
-) -> Result<Vec<PoolConfig>, Vec<Problem>> {
+fn checked<P: Named>(pools: Vec<(String, P)>, mut problems: Vec<Problem>) -> Result<Vec<P>, Vec<Problem>> {
     let mut first = HashMap::new();
     for (index, (at, pool)) in pools.iter().enumerate() {
-        if first.insert(pool.id.as_str(), index).is_some() {
-            problems.push(Problem::new(format!("has the id {} of another pool", shown(&pool.id))).at(at));
+        if first.insert(pool.id(), index).is_some() {
+            problems.push(Problem::new(format!("has the id {} of another pool", shown(pool.id()))).at(at));
         }
     }
     if problems.is_empty() { Ok(pools.into_iter().map(|(_, pool)| pool).collect()) } else { Err(problems) }
@@ -93,8 +109,7 @@ fn from_item(item: &str) -> Result<PoolConfig, Problem> {
 }
 
 fn from_table(table: &Table, at: &str) -> Result<PoolConfig, Vec<Problem>> {
-    let mut reader = Reader { table, at, problems: Vec::new() };
-    reader.refuse_unknown();
+    let mut reader = Reader::new(table, at, &KEYS);
     let (id, engine) = (reader.needed("id", id), reader.needed("engine", choice::<EngineKind>));
     let endpoint = reader.word("endpoint", endpoint);
     let model = reader.word("model", line);
@@ -121,29 +136,42 @@ fn from_table(table: &Table, at: &str) -> Result<PoolConfig, Vec<Problem>> {
 }
 
 /// Reads one pool's table, gathering what is wrong with it.
-struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     table: &'a Table,
     at: &'a str,
-    problems: Vec<Problem>,
+    pub(crate) problems: Vec<Problem>,
 }
 
-impl Reader<'_> {
-    fn refuse_unknown(&mut self) {
-        for key in self.table.keys().filter(|key| !KEYS.contains(&key.as_str())) {
+impl<'a> Reader<'a> {
+    /// A reader of a table that has no keys but these.
+    pub(crate) fn new(table: &'a Table, at: &'a str, keys: &[&'static str]) -> Self {
+        let mut reader = Self { table, at, problems: Vec::new() };
+        for key in table.keys().filter(|key| !keys.contains(&key.as_str())) {
             let problem = Problem::new("is not a key of a pool");
-            let problem = match nearest(key, KEYS) {
+            let problem = match nearest(key, keys.iter().copied()) {
                 Some(near) => problem.hint(format!("did you mean {near}?")),
-                None => problem.hint(format!("a pool has {}", KEYS.join(", "))),
+                None => problem.hint(format!("a pool has {}", keys.join(", "))),
             };
-            self.problems.push(problem.at(&format!("{}.{key}", self.at)));
+            reader.problems.push(problem.at(&format!("{at}.{key}")));
         }
+        reader
     }
 
-    fn keep<T>(&mut self, key: &str, outcome: Result<T, Problem>) -> Option<T> {
+    /// Where the table stands.
+    pub(crate) fn at(&self) -> &str {
+        self.at
+    }
+
+    /// What stands under a key, whatever it is.
+    pub(crate) fn value(&self, key: &str) -> Option<&'a Value> {
+        self.table.get(key)
+    }
+
+    pub(crate) fn keep<T>(&mut self, key: &str, outcome: Result<T, Problem>) -> Option<T> {
         outcome.map_err(|problem| self.problems.push(problem.at(&format!("{}.{key}", self.at)))).ok()
     }
 
-    fn word<T>(&mut self, key: &str, read: fn(&str) -> Result<T, Problem>) -> Option<T> {
+    pub(crate) fn word<T>(&mut self, key: &str, read: fn(&str) -> Result<T, Problem>) -> Option<T> {
         let outcome = match self.table.get(key)? {
             Value::String(text) => read(text),
             _ => Err(Problem::new("is not a string")),
@@ -151,7 +179,7 @@ impl Reader<'_> {
         self.keep(key, outcome)
     }
 
-    fn needed<T>(&mut self, key: &str, read: fn(&str) -> Result<T, Problem>) -> Option<T> {
+    pub(crate) fn needed<T>(&mut self, key: &str, read: fn(&str) -> Result<T, Problem>) -> Option<T> {
         if !self.table.contains_key(key) {
             self.keep::<T>(key, Err(Problem::new("is missing")));
         }
@@ -168,7 +196,7 @@ impl Reader<'_> {
         self.keep(key, outcome)
     }
 
-    fn number(&mut self, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
+    pub(crate) fn number(&mut self, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
         let outcome = match self.table.get(key)? {
             Value::Integer(number) => count(&number.to_string(), range),
             _ => Err(Problem::new("is not a whole number")),
@@ -177,7 +205,7 @@ impl Reader<'_> {
     }
 }
 
-fn id(text: &str) -> Result<String, Problem> {
+pub(crate) fn id(text: &str) -> Result<String, Problem> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let starts = text.bytes().next().is_some_and(plain);
     let sound = starts && text.bytes().all(|byte| plain(byte) || b"._-".contains(&byte));
@@ -218,7 +246,7 @@ pub(crate) fn endpoint(text: &str) -> Result<Url, Problem> {
 }
 
 /// The spelling is strict, since `CPU` for `cpu` would slip past the policy that keeps work off the CPU.
-fn device(text: &str) -> Result<String, Problem> {
+pub(crate) fn device(text: &str) -> Result<String, Problem> {
     let numbers = text
         .split(',')
         .all(|part| part.len() <= 4 && !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));

@@ -1,6 +1,6 @@
 //! One row of the table of settings.
 
-use crate::{draft::Draft, fault::Problem};
+use crate::{config::Config, draft::Draft, fault::Problem};
 
 /// Where a setting may be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub enum Reach {
     NoFlag,
     /// Not in the file, because it says which file.
     NoFile,
+    /// In the file alone, because it has more to say than one value.
+    OnlyFile,
 }
 
 /// What holds when nobody says anything.
@@ -22,12 +24,12 @@ pub enum Preset {
     Derived(&'static str),
 }
 
-/// One setting: all of its names, its syntax, its default and its meaning.
+/// One setting of a program: all of its names, its syntax, its default and its meaning.
 #[derive(Debug)]
-pub struct Setting {
+pub struct Setting<C = Config> {
     /// Its key in the file, dotted.
     pub key: &'static str,
-    /// Its environment variable.
+    /// Its environment variable; empty when it has none.
     pub env: &'static str,
     /// Where it may be written.
     pub reach: Reach,
@@ -38,13 +40,33 @@ pub struct Setting {
     /// One line for the help.
     pub meaning: &'static str,
     /// Reads a value into the draft; `&str` is the text from any layer.
-    pub(crate) apply: fn(&mut Draft, &str) -> Result<(), Vec<Problem>>,
+    pub(crate) apply: Apply<C>,
 }
 
-impl Setting {
+/// What reads a value into a draft.
+pub(crate) type Apply<C> = fn(&mut Draft<C>, &str) -> Result<(), Vec<Problem>>;
+
+/// A row of the usual kind: writable everywhere, with a plain default.
+pub(crate) const fn row<C>(names: [&'static str; 4], default: &'static str, apply: Apply<C>) -> Setting<C> {
+    let [key, env, syntax, meaning] = names;
+    Setting { key, env, reach: Reach::Everywhere, syntax, preset: Preset::Value(default), meaning, apply }
+}
+
+/// A row whose default is nothing, or follows from elsewhere.
+pub(crate) const fn derived<C>(
+    names: [&'static str; 4],
+    reach: Reach,
+    said: &'static str,
+    apply: Apply<C>,
+) -> Setting<C> {
+    let [key, env, syntax, meaning] = names;
+    Setting { key, env, reach, syntax, preset: Preset::Derived(said), meaning, apply }
+}
+
+impl<C> Setting<C> {
     /// Its flag without dashes in front, when it has one.
     pub fn flag(&self) -> Option<String> {
-        (self.reach != Reach::NoFlag).then(|| self.key.replace(['.', '_'], "-"))
+        (!matches!(self.reach, Reach::NoFlag | Reach::OnlyFile)).then(|| self.key.replace(['.', '_'], "-"))
     }
 
     /// The heading under which the help shows it.

@@ -5,11 +5,11 @@
 use std::ops::RangeInclusive;
 
 use crate::{
-    draft::{Draft, TokenOf, put},
+    draft::{TokenOf, put},
     hosts::HostRule,
     pool,
     secret::Secret,
-    setting::{Preset, Reach, Setting},
+    setting::{Reach, Setting, derived, row},
     value::{addr, amount, choice, count, file, folder, host, key, line, list, millis, network, size, whole},
 };
 
@@ -19,20 +19,6 @@ const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
 const SHORT: RangeInclusive<u64> = 1..=10 * MINUTE_MS;
 /// For what may take hours.
 const LONG: RangeInclusive<u64> = 1..=7 * DAY_MS;
-
-/// A row of the usual kind: writable everywhere, with a plain default.
-const fn row(names: [&'static str; 4], default: &'static str, apply: Apply) -> Setting {
-    let [key, env, syntax, meaning] = names;
-    Setting { key, env, reach: Reach::Everywhere, syntax, preset: Preset::Value(default), meaning, apply }
-}
-
-/// A row whose default is nothing, or follows from elsewhere.
-const fn derived(names: [&'static str; 4], reach: Reach, said: &'static str, apply: Apply) -> Setting {
-    let [key, env, syntax, meaning] = names;
-    Setting { key, env, reach, syntax, preset: Preset::Derived(said), meaning, apply }
-}
-
-type Apply = fn(&mut Draft, &str) -> Result<(), Vec<crate::fault::Problem>>;
 
 /// Every setting that works, in the order of the help.
 #[rustfmt::skip] // A table is read in columns: names, default, reader.

@@ -1,6 +1,8 @@
 //! The command line and the files, as an operator meets them.
 
-use std::fs;
+use std::{fs, path::Path};
+
+use config_schema::{Fault, Preset, SETTINGS};
 
 use super::*;
 

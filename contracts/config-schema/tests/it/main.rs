@@ -2,12 +2,13 @@
 #![cfg(test)]
 
 mod layers;
+mod manager;
 mod pools;
 mod rows;
 
 use std::{io, path::Path};
 
-use config_schema::{Config, Fault, Layers};
+use config_schema::{Config, Fault, Layers, Schema};
 
 /// What an operator wrote, for a test.
 #[derive(Debug, Default)]

@@ -1,6 +1,7 @@
 //! What becomes of log records: the filter, the format, and the way out, which is standard error.
 //!
-//! The only module that installs a subscriber. Standard output stays free for what a user asked for.
+//! The only crate that installs a subscriber. Standard output stays free for what a user asked for.
+#![warn(missing_docs)]
 
 use std::io::{self, IsTerminal};
 

@@ -10,7 +10,7 @@ use super::*;
 
 /// Somewhere to write that a test can read.
 #[derive(Clone)]
-pub(in crate::telemetry) struct Page(pub(in crate::telemetry) Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Page(pub(crate) Arc<Mutex<Vec<u8>>>);
 
 impl Write for Page {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
