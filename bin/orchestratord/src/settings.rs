@@ -60,9 +60,14 @@ pub(crate) fn stand_in(config: &Config) -> Option<(PoolId, ReplicaId)> {
 }
 
 /// Where engines of nodes may listen, beside their nodes' own addresses.
-pub(crate) fn networks(config: &NodesConfig) -> anyhow::Result<Vec<Network>> {
+fn networks(config: &NodesConfig) -> anyhow::Result<Vec<Network>> {
     let read = |(ip, length): &(IpAddr, u8)| format!("{ip}/{length}").parse();
     config.networks.iter().map(read).collect::<Result<_, _>>().context("nodes.networks")
+}
+
+pub(crate) fn node_rules(config: &NodesConfig) -> anyhow::Result<service_registry::Rules> {
+    let (allow, offline_after) = (networks(config)?, config.offline_after);
+    Ok(service_registry::Rules { allow, offline_after, ..service_registry::Rules::default() })
 }
 
 /// What agents of nodes must be shown: the token of their plane.

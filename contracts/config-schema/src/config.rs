@@ -91,6 +91,8 @@ pub struct PoolConfig {
 pub struct NodesConfig {
     /// Agents that are asked; others register by themselves.
     pub managers: Vec<Url>,
+    /// How long one may be silent.
+    pub offline_after: Duration,
     /// Where their engines may listen, beside the address of the node itself.
     pub networks: Vec<(IpAddr, u8)>,
 }

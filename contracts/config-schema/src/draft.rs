@@ -292,7 +292,7 @@ fn blank() -> Config {
         bind_addr: SocketAddr::from(([127, 0, 0, 1], 0)),
         pools: Vec::new(),
         mock_by_default: false,
-        nodes: NodesConfig { managers: Vec::new(), networks: Vec::new() },
+        nodes: NodesConfig { managers: Vec::new(), offline_after: Duration::ZERO, networks: Vec::new() },
         admission: AdmissionConfig { capacity: 0, policy: AdmissionPolicy::Reject },
         placement: PlacementKind::LeastLoaded,
         gpu_policy: GpuPolicy::VramOnly,

@@ -31,6 +31,8 @@ pub static SETTINGS: &[Setting] = &[
         Reach::Everywhere, "one mock pool", |draft, text| pool::from_list(text).map(|pools| draft.config.pools = pools)),
     derived(["pool_managers", "ORCHD_POOL_MANAGERS", "URL,...", "Agents on GPU nodes that are asked for their pools, e.g. http://gpu-1:9200"],
         Reach::Everywhere, "none", |draft, text| list(text, pool::endpoint).map(|urls| draft.config.nodes.managers = urls)),
+    row(["nodes.offline_after_ms", "ORCHD_NODES_OFFLINE_AFTER_MS", "MS", "How long a node may be silent before it gets no more work"],
+        "30000", |draft, text| put(&mut draft.config.nodes.offline_after, millis(text, 1_000..=60 * MINUTE_MS))),
     derived(["nodes.networks", "ORCHD_NODE_NETWORKS", "CIDR,...", "Networks in which engines of nodes may listen, beside the node's own address"],
         Reach::Everywhere, "none", |draft, text| list(text, network).map(|networks| draft.config.nodes.networks = networks)),
     row(["gpu_policy", "ORCHD_GPU_POLICY", "vram-only|allow-cpu", "Whether pools on the CPU may be used; allow-cpu is for development"],

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use config_schema::Config;
-use service_registry::Rules;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{StartRefused, until};
@@ -50,7 +49,7 @@ impl Built {
         }));
         pools.attach(settings::replicas(config)?);
         let nodes = Arc::new(Nodes::new(NodesParts {
-            rules: Rules { allow: settings::networks(&config.nodes)?, ..Rules::default() },
+            rules: settings::node_rules(&config.nodes)?,
             pools: Arc::clone(&pools),
             models: Arc::clone(&models),
             scheduler: scheduler.clone(),

@@ -35,8 +35,10 @@ pub(crate) use self::{
 
 /// How often the registry looks at its clocks.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// A node that is silent for so long may be gone, so its streams are listened to.
-const SUSPECT_AFTER: Duration = Duration::from_secs(15);
+/// Of the time after which a node is offline: after how much of it its streams are listened to, and how much of it they
+/// may be silent then.
+const SUSPECT_PART: u32 = 2;
+const QUIET_PART: u32 = 3;
 
 type Key = (PoolId, ReplicaId);
 
@@ -204,11 +206,15 @@ impl Nodes {
     /// Streams of a node that is silent live on as long as they say something themselves.
     // N01
     fn listen_for_silence(&self, state: &State) {
-        let now = self.now();
-        for node in state.registry.nodes().filter(|node| now.saturating_sub(node.heard_at()) >= SUSPECT_AFTER)
+        let (now, offline_after) = (self.now(), state.registry.rules().offline_after);
+        let quiet_max = offline_after / QUIET_PART;
+        for node in state
+            .registry
+            .nodes()
+            .filter(|node| now.saturating_sub(node.heard_at()) >= offline_after / SUSPECT_PART)
         {
             let replicas = state.replicas.of_node(node.id());
-            let silence = if node.is_online() { Silence::Suspected } else { Silence::Certain };
+            let silence = if node.is_online() { Silence::Suspected } else { Silence::Certain(quiet_max) };
             self.parts.scheduler.node_is_silent(replicas, silence);
         }
     }

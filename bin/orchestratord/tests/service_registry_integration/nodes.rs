@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mock::wire::{Act, open_ended, stream_head};
+use mock::wire::{Act, Ending, body_end, last, open_ended, stream_head, token};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, time::timeout};
@@ -260,5 +260,43 @@ async fn availability_tells_which_models_are_where() {
     let scripted = &there["models"][0];
     assert_eq!(scripted["nodes"], json!(["gpu-1", "gpu-2"]));
     assert_eq!((&scripted["total_nodes"], &scripted["total_capacity"]), (&json!(2), &json!(5)));
+    app.finish().await;
+}
+
+// N01
+//= ORCH-3423 type=test
+//= ORCH-3425 type=test
+#[tokio::test]
+async fn of_the_streams_on_a_silent_node_those_live_on_that_say_something() {
+    let app = TestApp::with(&[("ORCHD_NODES_OFFLINE_AFTER_MS", "2000")]).await;
+    let base = app.url("");
+    let node = Node::start("gpu-1", "p", 2).await;
+    node.join(&base).await;
+    let mut talks = vec![stream_head()];
+    for count in 1..=80 {
+        talks.extend([token(" a", count), Act::Pause(Duration::from_millis(80))]);
+    }
+    talks.extend([last(Ending::Eos, 80), body_end()]);
+    node.engine.push(talks);
+    let talks = app.submit(&engine_task()).await;
+    while node.engine.completions() < 1 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    node.engine.push(open_ended(&[" b"]));
+    let mut other = engine_task();
+    other["prompt"] = json!("another");
+    let silent = app.submit(&other).await;
+    // No further heartbeat comes.
+    let events = app.events(&silent).await;
+    assert_eq!(events.last().unwrap().data["code"], "WORKER_RESET", "{events:?}");
+    let nodes = app.get_json("/v2/nodes").await;
+    assert_eq!(nodes["nodes"][0]["status"], "offline");
+    let (status, body) = refusal(app.post("/v2/tasks", &engine_task()).await).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
+    assert_eq!(app.get_json(&format!("/v2/tasks/{talks}")).await["state"], "running");
+    assert_eq!(text_of(&app.events(&talks).await), " a".repeat(80));
+    node.is_heard(&base).await;
+    let id = app.submit(&engine_task()).await;
+    assert_eq!(text_of(&app.events(&id).await), " ok");
     app.finish().await;
 }

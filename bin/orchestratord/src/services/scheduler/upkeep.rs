@@ -7,9 +7,6 @@ use tokio::sync::oneshot;
 
 use super::{Owner, Running};
 
-/// A stream of a node that is silent, and that says nothing either for so long, is lost.
-const QUIET_MAX: Duration = Duration::from_secs(10);
-
 /// A pool, or one replica of it.
 pub(crate) type Scope = (PoolId, Option<ReplicaId>);
 
@@ -21,8 +18,8 @@ pub(crate) type Begun = Result<oneshot::Receiver<()>, OperationRefusal>;
 pub(crate) enum Silence {
     /// It may be nothing.
     Suspected,
-    /// The node counts as offline.
-    Certain,
+    /// The node counts as offline; a stream that says nothing either for so long is lost.
+    Certain(Duration),
 }
 
 /// Who waits for what is done to pools.
@@ -91,7 +88,7 @@ impl Owner {
                 continue;
             }
             let quiet_for = attempt.quiet_for(now);
-            if silence == Silence::Certain && quiet_for >= QUIET_MAX {
+            if matches!(silence, Silence::Certain(quiet_max) if quiet_for >= quiet_max) {
                 attempt.stop_word.lose();
                 attempt.task.abort();
             }
