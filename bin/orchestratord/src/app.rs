@@ -6,7 +6,7 @@ use std::{hash::RandomState, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use config_schema::Config;
-use http_server::Server;
+use http_server::{Server, listen};
 use narration_core::{Narration, narrate};
 use orchestrator_core::{Event, Scheduler};
 use store_api::StoreError;
@@ -45,6 +45,8 @@ pub struct StartRefused;
 /// The server, built and running its background tasks, not yet accepting.
 pub struct App {
     server: Server,
+    /// The address of its own that nodes have, if they have one.
+    for_nodes: Option<(Server, TcpListener)>,
     pub(crate) state: AppState,
     tracker: TaskTracker,
     connections: TaskTracker,
@@ -124,9 +126,10 @@ impl App {
         let readers = Readers { scheduler: scheduler.clone(), tracker: tracker.clone() };
         let state =
             AppState { admission, scheduler, jobs, fleet, metrics, clock, readers, gate, keeper, artifacts };
+        let for_nodes = for_nodes(config, &state, &connections)?;
         let server = server(config, &state, &connections)?;
         let tasks = Tasks { scheduler: tracker.spawn(scheduling), journal };
-        Ok(Self { server, state, tracker, connections, tasks, grace: config.shutdown_grace })
+        Ok(Self { server, for_nodes, state, tracker, connections, tasks, grace: config.shutdown_grace })
     }
 
     /// Serves until `shutdown` is ready, then lets running jobs finish within the grace time.
@@ -138,9 +141,11 @@ impl App {
         listener: TcpListener,
         shutdown: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
-        let Self { server, state, tracker, connections, mut tasks, grace } = self;
-        let stop_accepting = server.closing();
-        let accepting = tracker.spawn(server.run(listener));
+        let Self { server, for_nodes, state, tracker, connections, mut tasks, grace } = self;
+        let mut accepting = Vec::new();
+        for (server, listener) in std::iter::once((server, listener)).chain(for_nodes) {
+            accepting.push((server.closing(), tracker.spawn(server.run(listener))));
+        }
         tokio::select! {
             ended = &mut tasks.scheduler => {
                 return Err(anyhow::anyhow!("the scheduler ended by itself: {ended:?}"));
@@ -152,7 +157,7 @@ impl App {
         }
         state.gate.closing.cancel();
         close(&state.scheduler, grace).await;
-        stop_accepting.cancel();
+        accepting.iter().for_each(|(closing, _)| closing.cancel());
         // What clients were told is kept before they are let go.
         let kept = timeout(CLOSE_TIME_MAX, state.keeper.journal.flushed()).await;
         // What goes missing here is no more than a record of what was told.
@@ -161,7 +166,7 @@ impl App {
         // A reader that does not take its last bytes cannot keep the process.
         let closed = timeout(CLOSE_TIME_MAX, connections.wait()).await;
         info!(target: "orchestratord", all_connections_closed = closed.is_ok(), all_is_kept = kept.is_ok(), "stopped");
-        accepting.abort();
+        accepting.iter().for_each(|(_, task)| task.abort());
         tasks.scheduler.abort();
         tasks.journal.abort();
         Ok(())
@@ -177,6 +182,19 @@ fn dispatcher(config: &Config, shared: &Shared, fleet: &Fleet) -> Arc<Dispatcher
         models: Arc::clone(&shared.models),
         keeper: Arc::clone(&shared.keeper),
     })
+}
+
+/// The same routes, with connections that users cannot take.
+// N16
+fn for_nodes(
+    config: &Config,
+    state: &AppState,
+    connections: &TaskTracker,
+) -> anyhow::Result<Option<(Server, TcpListener)>> {
+    let Some(addr) = config.nodes.bind_addr else { return Ok(None) };
+    let listener = listen(addr).with_context(|| format!("cannot listen on {addr}"))?;
+    info!(target: "orchestratord", address = %listener.local_addr()?, "listening for nodes");
+    Ok(Some((server(config, state, connections)?, listener)))
 }
 
 fn server(config: &Config, state: &AppState, connections: &TaskTracker) -> anyhow::Result<Server> {

@@ -87,10 +87,12 @@ pub struct PoolConfig {
 }
 
 /// The machines whose agents report pools.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct NodesConfig {
     /// Agents that are asked; others register by themselves.
     pub managers: Vec<Url>,
+    /// A further address to listen on, with connections of its own.
+    pub bind_addr: Option<SocketAddr>,
     /// How long one may be silent.
     pub offline_after: Duration,
     /// Where their engines may listen, beside the address of the node itself.

@@ -222,15 +222,17 @@ impl Rules for Config {
         draft.config.auth.node = draft.settle_tokens(TokenOf::Node, open);
         settle_tls(&mut draft);
         settle_folder(&mut draft, env);
-        draft.config.limits.hosts =
-            draft.hosts.take().unwrap_or_else(|| HostRule::for_bind(draft.config.bind_addr));
+        let binds = [Some(draft.config.bind_addr), draft.config.nodes.bind_addr];
+        let outermost = binds.into_iter().flatten().find(|bind| !bind.ip().is_loopback());
+        let outermost = outermost.unwrap_or(draft.config.bind_addr);
+        draft.config.limits.hosts = draft.hosts.take().unwrap_or_else(|| HostRule::for_bind(outermost));
         if draft.config.pools.is_empty() && draft.config.nodes.managers.is_empty() {
             draft.config.pools = vec![default_pool()];
             draft.config.mock_by_default = true;
         }
         // This token covers every plane, so it is the one that must be there.
         let tokens = draft.config.auth.api.clone();
-        draft.check_bind(draft.config.bind_addr, &tokens);
+        draft.check_bind(outermost, &tokens);
         draft.end()
     }
 }
@@ -292,7 +294,7 @@ fn blank() -> Config {
         bind_addr: SocketAddr::from(([127, 0, 0, 1], 0)),
         pools: Vec::new(),
         mock_by_default: false,
-        nodes: NodesConfig { managers: Vec::new(), offline_after: Duration::ZERO, networks: Vec::new() },
+        nodes: NodesConfig::default(),
         admission: AdmissionConfig { capacity: 0, policy: AdmissionPolicy::Reject },
         placement: PlacementKind::LeastLoaded,
         gpu_policy: GpuPolicy::VramOnly,

@@ -31,6 +31,8 @@ pub static SETTINGS: &[Setting] = &[
         Reach::Everywhere, "one mock pool", |draft, text| pool::from_list(text).map(|pools| draft.config.pools = pools)),
     derived(["pool_managers", "ORCHD_POOL_MANAGERS", "URL,...", "Agents on GPU nodes that are asked for their pools, e.g. http://gpu-1:9200"],
         Reach::Everywhere, "none", |draft, text| list(text, pool::endpoint).map(|urls| draft.config.nodes.managers = urls)),
+    derived(["nodes.bind_addr", "ORCHD_NODES_BIND_ADDR", "IP:PORT", "A further address to listen on, whose connections users cannot take from nodes"],
+        Reach::Everywhere, "none", |draft, text| put(&mut draft.config.nodes.bind_addr, addr(text).map(Some))),
     row(["nodes.offline_after_ms", "ORCHD_NODES_OFFLINE_AFTER_MS", "MS", "How long a node may be silent before it gets no more work"],
         "30000", |draft, text| put(&mut draft.config.nodes.offline_after, millis(text, 1_000..=60 * MINUTE_MS))),
     derived(["nodes.networks", "ORCHD_NODE_NETWORKS", "CIDR,...", "Networks in which engines of nodes may listen, beside the node's own address"],

@@ -5,11 +5,14 @@ use std::time::Duration;
 use mock::wire::{Act, Ending, body_end, last, open_ended, stream_head, token};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
 
 use crate::{
     node::Node,
-    support::{TestApp, engine_task, mock_task, text_of},
+    support::{PATIENCE, TestApp, engine_task, mock_task, text_of},
 };
 
 async fn refusal(answer: reqwest::Response) -> (StatusCode, Value) {
@@ -273,10 +276,10 @@ async fn of_the_streams_on_a_silent_node_those_live_on_that_say_something() {
     let node = Node::start("gpu-1", "p", 2).await;
     node.join(&base).await;
     let mut talks = vec![stream_head()];
-    for count in 1..=80 {
+    for count in 1..=60 {
         talks.extend([token(" a", count), Act::Pause(Duration::from_millis(80))]);
     }
-    talks.extend([last(Ending::Eos, 80), body_end()]);
+    talks.extend([last(Ending::Eos, 60), body_end()]);
     node.engine.push(talks);
     let talks = app.submit(&engine_task()).await;
     while node.engine.completions() < 1 {
@@ -294,9 +297,59 @@ async fn of_the_streams_on_a_silent_node_those_live_on_that_say_something() {
     let (status, body) = refusal(app.post("/v2/tasks", &engine_task()).await).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
     assert_eq!(app.get_json(&format!("/v2/tasks/{talks}")).await["state"], "running");
-    assert_eq!(text_of(&app.events(&talks).await), " a".repeat(80));
+    assert_eq!(text_of(&app.events(&talks).await), " a".repeat(60));
     node.is_heard(&base).await;
     let id = app.submit(&engine_task()).await;
     assert_eq!(text_of(&app.events(&id).await), " ok");
+    app.finish().await;
+}
+
+// N16
+#[tokio::test]
+async fn nodes_are_heard_on_their_own_address_when_users_have_taken_every_connection() {
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let for_nodes = free.to_string();
+    let settings = [
+        ("ORCHD_NODES_BIND_ADDR", for_nodes.as_str()),
+        ("ORCHD_LIMITS_CONNECTIONS_MAX", "2"),
+        ("ORCHD_LIMITS_HEADER_TIMEOUT_MS", "600000"),
+    ];
+    let app = TestApp::with(&settings).await;
+    let mut taken = Vec::new();
+    for _ in 0..2 {
+        taken.push(TcpStream::connect(app.addr).await.unwrap());
+    }
+    let url = app.url("/health");
+    let fresh = reqwest::Client::builder().no_proxy().timeout(Duration::from_millis(500)).build().unwrap();
+    let starved = async {
+        // The connections of before are given back first.
+        while fresh.get(&url).send().await.is_ok() {
+            taken.push(TcpStream::connect(app.addr).await.unwrap());
+        }
+    };
+    timeout(PATIENCE, starved).await.expect("every connection is taken");
+    let node = Node::start("gpu-1", "p", 1).await;
+    node.join(&format!("http://{free}")).await;
+    drop(taken);
+    app.finish().await;
+}
+
+// N20
+#[tokio::test]
+async fn an_agent_of_a_neighbouring_version_is_understood() {
+    let app = TestApp::start().await;
+    let base = app.url("");
+    let node = Node::start("gpu-1", "p", 1).await;
+    let mut newer = node.registration();
+    newer["racks"] = json!([{"of": "tomorrow"}]);
+    assert_eq!(app.post("/v2/nodes/register", &newer).await.status(), StatusCode::OK);
+    node.says("a_field_of_tomorrow", json!({"deep": [1, 2]}));
+    node.is_heard(&base).await;
+    // One of yesterday tells no more than it must, and gets no work, since nobody knows where its engine is.
+    let beat = json!({"timestamp": "2026-01-01T00:00:00Z",
+        "pools": [{"pool_id": "p", "ready": true, "slots_free": 1, "vram_free_bytes": 0}]});
+    let answer = app.post("/v2/nodes/gpu-1/heartbeat", &beat).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(node.until(&base, |replica| replica["ready"] == false).await["slots_total"], 1);
     app.finish().await;
 }

@@ -14,6 +14,7 @@ const SAMPLES: &[Sample] = &[
     ("bind_addr", "[::1]:9000", "bind_addr: [::1]:9000", "localhost:8080"),
     ("pools", "a=llamacpp+http://127.0.0.1:81", "id: \"a\"", "a=llamacpp"),
     ("pool_managers", "http://gpu-1:9200", "host: Some(Domain(\"gpu-1\"))", "gpu-1:9200"),
+    ("nodes.bind_addr", "127.0.0.1:9000", "bind_addr: Some(127.0.0.1:9000)", "9000"),
     ("nodes.offline_after_ms", "1000", "offline_after: 1s", "999"),
     ("nodes.networks", "10.0.0.0/8", "networks: [(10.0.0.0, 8)]", "10.0.0.0/33"),
     ("gpu_policy", "allow-cpu", "gpu_policy: AllowCpu", "cpu"),
