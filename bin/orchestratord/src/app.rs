@@ -157,7 +157,9 @@ impl App {
         }
         state.gate.closing.cancel();
         close(&state.scheduler, grace).await;
-        accepting.iter().for_each(|(closing, _)| closing.cancel());
+        for (closing, _) in &accepting {
+            closing.cancel();
+        }
         // What clients were told is kept before they are let go.
         let kept = timeout(CLOSE_TIME_MAX, state.keeper.journal.flushed()).await;
         // What goes missing here is no more than a record of what was told.
@@ -166,7 +168,9 @@ impl App {
         // A reader that does not take its last bytes cannot keep the process.
         let closed = timeout(CLOSE_TIME_MAX, connections.wait()).await;
         info!(target: "orchestratord", all_connections_closed = closed.is_ok(), all_is_kept = kept.is_ok(), "stopped");
-        accepting.iter().for_each(|(_, task)| task.abort());
+        for (_, task) in &accepting {
+            task.abort();
+        }
         tasks.scheduler.abort();
         tasks.journal.abort();
         Ok(())
