@@ -1,3 +1,5 @@
+//! An engine's life told as stories, and at random.
+
 use std::collections::VecDeque;
 
 use proptest::{prelude::*, test_runner::Config};
