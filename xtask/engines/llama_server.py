@@ -40,6 +40,9 @@ def arguments():
     parser.add_argument("-np", "--parallel", type=whole(1), default=1, help="slots")
     # More than one thread is slower on a busy small machine: the workers spin at barriers.
     parser.add_argument("-t", "--threads", type=whole(1), default=1)
+    parser.add_argument(
+        "-ngl", "--n-gpu-layers", "--gpu-layers", type=whole(0), help="layers on the GPU, where the wheel is built for one"
+    )
     parser.add_argument("-a", "--alias", help="the model's name on the wire")
     parser.add_argument("--slots", action=argparse.BooleanOptionalAction, default=True, help="serve /slots")
     parser.add_argument("--metrics", action="store_true", help="serve /metrics")
@@ -65,6 +68,8 @@ def server_params(options):
     params.n_parallel = options.parallel
     params.cpuparams.n_threads = options.threads
     params.cpuparams_batch.n_threads = options.threads
+    if options.n_gpu_layers is not None:
+        params.n_gpu_layers = options.n_gpu_layers
     params.endpoint_slots = options.slots
     params.endpoint_metrics = options.metrics
     if options.embeddings:

@@ -21,12 +21,15 @@ pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
         cargo.env("LLORCH_LIVE_VLLM", "1");
     }
     if workspace::has_subcommand("nextest") {
-        cargo.args(["nextest", "run", "-p", "orchestratord", "--test", "live", "--no-capture"]);
+        cargo.args(["nextest", "run", "-p", "orchestratord", "-p", "pool-managerd", "--test", "live"]);
+        cargo.arg("--no-capture");
     } else {
         cargo.args([
             "test",
             "-p",
             "orchestratord",
+            "-p",
+            "pool-managerd",
             "--test",
             "live",
             "--",

@@ -34,13 +34,27 @@ use crate::{
 /// After its stop time an engine is killed, which takes no longer than this.
 const KILL_TIME: Duration = Duration::from_secs(5);
 const CLOSE_TIME: Duration = Duration::from_secs(2);
-/// The agent itself, also when its file was replaced since.
-const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// Why the agent does not start and would not start the next time either.
 #[derive(Debug, thiserror::Error)]
 #[error("the agent does not start")]
 pub struct StartRefused;
+
+/// What a test has otherwise than the agent itself.
+#[derive(Debug, Clone)]
+pub struct Fittings {
+    /// The program that stands between the agent and its engines.
+    pub program: PathBuf,
+    /// How long an engine that was lost stays down the first time.
+    pub rest_first: Duration,
+}
+
+impl Default for Fittings {
+    fn default() -> Self {
+        // The agent itself, also when its file was replaced since.
+        Self { program: "/proc/self/exe".into(), rest_first: Duration::from_secs(1) }
+    }
+}
 
 /// The agent, built, its engines about to start, not yet accepting.
 pub struct App {
@@ -63,10 +77,10 @@ impl App {
         gpus: Gpus,
         surroundings: &Surroundings,
     ) -> anyhow::Result<Self> {
-        Self::build_with(config, address, gpus, surroundings, OWN_PROGRAM.into()).await
+        Self::build_with(config, address, gpus, surroundings, Fittings::default()).await
     }
 
-    /// The same with another program to start engines with: tests are not the agent.
+    /// The same with other fittings.
     ///
     /// # Errors
     /// As [`App::build`].
@@ -75,7 +89,7 @@ impl App {
         address: SocketAddr,
         gpus: Gpus,
         surroundings: &Surroundings,
-        program: PathBuf,
+        fittings: Fittings,
     ) -> anyhow::Result<Self> {
         let state = State::open(&config.state_dir).context(StartRefused)?;
         let incarnation = state.next_incarnation(unix_seconds()).context(StartRefused)?;
@@ -86,7 +100,7 @@ impl App {
         let metrics = Arc::new(Metrics::new());
         let readings = readings(gpus, &tracker, &pools_end).await;
         metrics.gpus(&readings.borrow());
-        let nursery = Nursery::new(program, &surroundings.variables, tracker.clone());
+        let nursery = Nursery::new(fittings.program, &surroundings.variables, tracker.clone());
         let tools = Tools { path: surroundings.path.clone(), hidden: nursery.hidden.clone() };
         let (changes, followed) = watch::channel(0);
         let host_name = host_name();
@@ -97,6 +111,7 @@ impl App {
             readings: readings.clone(),
             changes,
             tracker: tracker.clone(),
+            rest_first: fittings.rest_first,
             host: engine_host(address),
             public_host: public_host(&config, address, &host_name),
         });

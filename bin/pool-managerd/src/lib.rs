@@ -25,6 +25,6 @@ mod provision;
 mod registrar;
 mod state;
 
-pub use app::{App, StartRefused};
+pub use app::{App, Fittings, StartRefused};
 pub use gpu::{Gpus, Reading};
 pub use http_server::listen;

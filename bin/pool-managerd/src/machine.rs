@@ -47,6 +47,8 @@ pub(crate) struct Rules {
     pub(crate) keeper: Keeper,
     pub(crate) warm_up: WarmUp,
     pub(crate) ready_timeout: Duration,
+    /// How long an engine that was lost stays down the first time.
+    pub(crate) rest_first: Duration,
 }
 
 /// Which model an engine is started with.
@@ -173,7 +175,7 @@ impl Machine {
             which: Which::Committed,
             draining: false,
             busy: 0,
-            restarts: Restarts::default(),
+            restarts: Restarts::new(rules.rest_first),
             operation: None,
             last_error: None,
         };

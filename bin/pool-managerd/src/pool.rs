@@ -54,6 +54,8 @@ pub(crate) struct Home {
     /// Grows when something changed that the control plane should know at once.
     pub(crate) changes: watch::Sender<u64>,
     pub(crate) tracker: TaskTracker,
+    /// How long an engine that was lost stays down the first time.
+    pub(crate) rest_first: Duration,
     /// Where engines listen that are not told otherwise.
     pub(crate) host: String,
     /// The host under which others reach engines that listen everywhere.
@@ -119,6 +121,7 @@ pub(crate) fn start(
         keeper: if is_external { Keeper::Other } else { Keeper::Agent },
         warm_up: spec.warm_up,
         ready_timeout: spec.ready_timeout,
+        rest_first: home.rest_first,
     };
     let (machine, effects) = Machine::new(rules);
     let (committed, port) = come_back(&spec, kept);

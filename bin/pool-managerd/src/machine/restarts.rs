@@ -4,8 +4,6 @@ use std::{collections::VecDeque, time::Duration};
 
 use super::Moment;
 
-/// The first wait; each further one is twice as long.
-const REST_FIRST: Duration = Duration::from_secs(1);
 const REST_MAX: Duration = Duration::from_mins(1);
 /// An engine that was well for so long starts over.
 const WELL_AFTER: Duration = Duration::from_mins(5);
@@ -29,14 +27,20 @@ pub(super) enum Verdict {
 }
 
 /// The failures that still count.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Restarts {
+    /// The first wait; each further one is twice as long.
+    rest_first: Duration,
     recent: VecDeque<Moment>,
     in_a_row: u32,
     half_open: bool,
 }
 
 impl Restarts {
+    pub(super) fn new(rest_first: Duration) -> Self {
+        Self { rest_first, recent: VecDeque::new(), in_a_row: 0, half_open: false }
+    }
+
     //= ORCH-3441
     pub(super) fn after_failure(&mut self, now: Moment) -> Verdict {
         self.recent.retain(|at| now.saturating_sub(*at) < STORM_WINDOW);
@@ -45,7 +49,7 @@ impl Restarts {
         if self.half_open || self.recent.len() > STORM_LIMIT {
             return Verdict::Open { until: now + OPEN_FOR, failures: self.recent.len() };
         }
-        Verdict::Rest(now + rest(self.in_a_row))
+        Verdict::Rest(now + rest(self.rest_first, self.in_a_row))
     }
 
     /// The breaker lets one start through.
@@ -62,14 +66,14 @@ impl Restarts {
 
     /// Somebody asked for a fresh start.
     pub(super) fn forget(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.rest_first);
     }
 }
 
 /// The wait after so many failures in a row.
-fn rest(in_a_row: u32) -> Duration {
+fn rest(first: Duration, in_a_row: u32) -> Duration {
     let doublings = in_a_row.saturating_sub(1).min(6);
-    REST_FIRST.saturating_mul(1 << doublings).min(REST_MAX)
+    first.saturating_mul(1 << doublings).min(REST_MAX)
 }
 
 #[cfg(test)]
@@ -78,17 +82,19 @@ mod tests {
 
     use super::*;
 
+    const FIRST: Duration = Duration::from_secs(1);
+
     //= ORCH-3441 type=test
     #[test]
     fn waits_double_from_one_second_to_one_minute() {
-        let waits: Vec<u64> = (1..=9).map(|row| rest(row).as_secs()).collect();
+        let waits: Vec<u64> = (1..=9).map(|row| rest(FIRST, row).as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
     }
 
     //= ORCH-3441 type=test
     #[test]
     fn the_sixth_failure_in_ten_minutes_opens_the_breaker_and_one_start_is_tried_after_ten() {
-        let mut restarts = Restarts::default();
+        let mut restarts = Restarts::new(FIRST);
         let second = Duration::from_secs;
         for at in 0..5 {
             assert!(matches!(restarts.after_failure(second(at)), Verdict::Rest(_)), "{at}");
@@ -109,7 +115,7 @@ mod tests {
         /// Whatever the times: never more than the limit of restarts within the window.
         #[test]
         fn no_window_has_more_restarts_than_the_limit(gaps in prop::collection::vec(0_u64..400, 1..60)) {
-            let mut restarts = Restarts::default();
+            let mut restarts = Restarts::new(FIRST);
             let (mut now, mut started) = (Duration::ZERO, Vec::new());
             for gap in gaps {
                 now += Duration::from_secs(gap);

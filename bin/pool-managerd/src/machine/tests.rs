@@ -1,11 +1,17 @@
+//! An engine's life told as stories, and at random.
+
 use std::collections::VecDeque;
 
 use proptest::{prelude::*, test_runner::Config};
 
 use super::*;
 
-const RULES: Rules =
-    Rules { keeper: Keeper::Agent, warm_up: WarmUp::OneToken, ready_timeout: Duration::from_secs(30) };
+const RULES: Rules = Rules {
+    keeper: Keeper::Agent,
+    warm_up: WarmUp::OneToken,
+    ready_timeout: Duration::from_secs(30),
+    rest_first: Duration::from_secs(1),
+};
 
 /// A machine with its own clock, and the effects that it still waits for.
 struct Bench {

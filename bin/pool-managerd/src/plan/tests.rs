@@ -1,3 +1,5 @@
+//! Command lines, and the flags that none of them has.
+
 use std::time::Duration;
 
 use config_schema::{ContainerConfig, Secret, WarmUp};

@@ -1,3 +1,5 @@
+//! What is missing, what is brought, and what a purge leaves alone.
+
 use std::os::unix::fs::symlink;
 
 use config_schema::{EngineKind, WarmUp};
