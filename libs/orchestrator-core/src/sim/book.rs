@@ -234,6 +234,23 @@ impl Book {
         self.promised.iter().filter(|(_, to, until)| *to == pool && now <= *until).count()
     }
 
+    /// Whoever comes in needs its places no more. Of several who ask for the same one is served, in each pool the one
+    /// whose place comes first; the jitter lets that be another than the one who was told first.
+    pub(super) fn keep_promises(&mut self, claim: Claimed) {
+        if let Claimed::Job(_) = claim {
+            return self.promised.retain(|(client, ..)| *client != claim);
+        }
+        for pool in 0..self.pools.len() {
+            let of_pool = self
+                .promised
+                .iter()
+                .enumerate()
+                .filter(|(_, (client, to, _))| (*client, *to) == (claim, pool));
+            let first = of_pool.min_by_key(|(_, (_, _, until))| *until).map(|(place, _)| place);
+            first.map(|place| self.promised.remove(place));
+        }
+    }
+
     pub(super) fn waiting(&self, pool: usize) -> usize {
         self.in_line(pool).count()
     }

@@ -221,15 +221,7 @@ impl Step<'_> {
         let claim = Claimed::by(&job.job);
         let comes_back = self.book.promised.iter().any(|(client, ..)| *client == claim);
         self.tally.reach_if(comes_back, Rare::PromiseKept);
-        // Of several who ask for the same, one is served.
-        let mut served = Vec::new();
-        self.book.promised.retain(|(client, pool, _)| {
-            let gone = *client == claim && !(matches!(claim, Claimed::Like(_)) && served.contains(pool));
-            if gone {
-                served.push(*pool);
-            }
-            !gone
-        });
+        self.book.keep_promises(claim);
         self.book.ledger.enter(&job.job, self.expected.price);
         let account = job.job.session.and_then(|asked| self.book.ledger.account(asked.id));
         let left = account.map(|account| self.book.ledger.remaining(account));
