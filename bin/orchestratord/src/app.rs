@@ -1,12 +1,13 @@
 //! The composition root: every part is built here, in the order in which a request meets them.
 
 mod fleet;
+mod servers;
 
 use std::{hash::RandomState, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use config_schema::Config;
-use http_server::{Server, listen};
+use http_server::Server;
 use narration_core::{Narration, narrate};
 use orchestrator_core::{Event, Scheduler};
 use store_api::StoreError;
@@ -126,8 +127,8 @@ impl App {
         let readers = Readers { scheduler: scheduler.clone(), tracker: tracker.clone() };
         let state =
             AppState { admission, scheduler, jobs, fleet, metrics, clock, readers, gate, keeper, artifacts };
-        let for_nodes = for_nodes(config, &state, &connections)?;
-        let server = server(config, &state, &connections)?;
+        let for_nodes = servers::for_nodes(config, &state, &connections)?;
+        let server = servers::for_all(config, &state, &connections)?;
         let tasks = Tasks { scheduler: tracker.spawn(scheduling), journal };
         Ok(Self { server, for_nodes, state, tracker, connections, tasks, grace: config.shutdown_grace })
     }
@@ -185,34 +186,6 @@ fn dispatcher(config: &Config, shared: &Shared, fleet: &Fleet) -> Arc<Dispatcher
         metrics: Arc::clone(&shared.metrics),
         models: Arc::clone(&shared.models),
         keeper: Arc::clone(&shared.keeper),
-    })
-}
-
-/// The same routes, with connections that users cannot take.
-// N16
-fn for_nodes(
-    config: &Config,
-    state: &AppState,
-    connections: &TaskTracker,
-) -> anyhow::Result<Option<(Server, TcpListener)>> {
-    let Some(addr) = config.nodes.bind_addr else { return Ok(None) };
-    let listener = listen(addr).with_context(|| format!("cannot listen on {addr}"))?;
-    info!(target: "orchestratord", address = %listener.local_addr()?, "listening for nodes");
-    Ok(Some((server(config, state, connections)?, listener)))
-}
-
-fn server(config: &Config, state: &AppState, connections: &TaskTracker) -> anyhow::Result<Server> {
-    let limits = http_server::Limits {
-        header_bytes_max: config.limits.header_bytes_max,
-        header_timeout: config.limits.header_timeout,
-        connections_max: config.limits.connections_max,
-    };
-    let server =
-        Server::new(api::router(state.clone()), limits, connections.clone(), CancellationToken::new());
-    let tls = settings::tls(config).context(StartRefused)?;
-    Ok(match tls {
-        Some(tls) => server.with_tls(tls),
-        None => server,
     })
 }
 
