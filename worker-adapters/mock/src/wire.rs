@@ -85,7 +85,7 @@ struct State {
     connections: AtomicU32,
     completions: AtomicU32,
     gone: AtomicU32,
-    persona: Persona,
+    persona: Mutex<Persona>,
 }
 
 /// The engine. It stops when it is dropped.
@@ -111,10 +111,15 @@ impl ScriptedEngine {
     /// When loopback cannot be listened on.
     pub async fn start_as(persona: Persona) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let state = Arc::new(State { persona, ..State::default() });
+        let state = Arc::new(State { persona: Mutex::new(persona), ..State::default() });
         let addr = listener.local_addr()?;
         let accepting = accept(listener, Arc::clone(&state));
         Ok(Self { addr, state, accepting })
+    }
+
+    /// Has it look otherwise from now on, as an engine that was started anew at the same address.
+    pub fn becomes(&self, persona: Persona) {
+        *lock(&self.state.persona) = persona;
     }
 
     /// Where it listens, as a URL.
@@ -178,17 +183,18 @@ async fn serve(socket: TcpStream, state: &State) -> io::Result<()> {
     let mut socket = BufReader::new(socket);
     loop {
         let Some(request) = read_request(&mut socket).await? else { return Ok(()) };
-        if state.persona.works_on(&request.head) {
+        let persona = lock(&state.persona).clone();
+        if persona.works_on(&request.head) {
             lock(&state.seen).push(request);
             state.completions.fetch_add(1, Ordering::SeqCst);
-            let script = lock(&state.scripts).pop_front().unwrap_or_else(|| state.persona.voice().good());
+            let script = lock(&state.scripts).pop_front().unwrap_or_else(|| persona.voice().good());
             let on = play(socket.get_mut(), script, state).await;
             state.completions.fetch_sub(1, Ordering::SeqCst);
             if !on? {
                 return Ok(());
             }
         } else {
-            let answer = state.persona.answer(&request.head);
+            let answer = persona.answer(&request.head);
             socket.get_mut().write_all(answer.as_bytes()).await?;
         }
     }

@@ -12,7 +12,11 @@ use axum::{
 use http_server::PeerCertificate;
 use pool_registry_types::{Heartbeat, HeartbeatAnswer, NodeRegistered, RegisterNode};
 
-use super::{body::WireJson, path::Name, to_wire};
+use super::{
+    body::{JsonBytes, WireJson, decode},
+    path::Name,
+    to_wire,
+};
 use crate::{
     error::ApiError,
     services::{Fleet, Speaker},
@@ -68,9 +72,11 @@ pub(crate) async fn node_heartbeat(
     State(fleet): State<Fleet>,
     caller: Caller,
     Name(id): Name,
-    WireJson(wire): WireJson<Heartbeat>,
+    JsonBytes(bytes): JsonBytes,
 ) -> Result<Json<HeartbeatAnswer>, ApiError> {
     let speaker = caller.speaks_for(&id)?;
+    // What cannot be read counts against the node like what cannot be true.
+    let wire: Heartbeat = decode(&bytes).inspect_err(|_| fleet.nodes.unreadable(&id, speaker))?;
     Ok(Json(fleet.nodes.heartbeat(&id, wire, speaker)?))
 }
 

@@ -146,6 +146,15 @@ impl Nodes {
         Ok(HeartbeatAnswer { success, next_heartbeat_ms: HEARTBEAT_MS })
     }
 
+    /// A node says what cannot be read.
+    pub(crate) fn unreadable(&self, node_id: &str, speaker: Speaker) {
+        let mut state = self.state.lock();
+        state.registry.unreadable(self.now(), node_id, speaker.contact());
+        self.parts.metrics.node_heard("malformed");
+        let changes = state.registry.sweep(self.now());
+        self.carry_out(&mut state, changes);
+    }
+
     /// A node leaves: what runs there goes elsewhere, or ends.
     // N15
     pub(crate) async fn deregister(&self, node_id: &str, speaker: Speaker) -> Result<(), NodeError> {

@@ -91,15 +91,10 @@ impl Pools {
         let other_engine = state.wanted != wanted;
         let other_model = state.described.model != described.model;
         state.described = described;
-        if other_engine {
-            state.wanted = wanted;
-            state.leave();
-            self.bindings.unbind(&known.pool, &known.replica);
-        }
+        state.wanted = wanted;
         if other_engine || other_model {
-            // What the engine said before was said of another model.
-            state.heard = Heard::default();
-            known.look_now.notify_one();
+            // What an adapter has learnt of its engine, it has learnt of another model.
+            self.leave(&known, &mut state);
         } else if state.heard.last_error.is_some() {
             known.look_now.notify_one();
         }
@@ -150,7 +145,6 @@ impl Pools {
         state.leave();
         state.way = Some(Way { adapter, generation: state.generation });
         state.described.model = Some(model.to_owned());
-        state.heard = Heard::default();
         watched.look_now.notify_one();
     }
 
@@ -160,9 +154,15 @@ impl Pools {
         let mut state = watched.state();
         if state.described.by_node.is_some() {
             state.described.model = None;
+            self.leave(&watched, &mut state);
         }
-        state.heard = Heard::default();
         self.tell(&watched, &state);
+    }
+
+    /// Has a replica approached anew: its engine may be another one by now.
+    fn leave(&self, watched: &Watched, state: &mut State) {
+        state.leave();
+        self.bindings.unbind(&watched.pool, &watched.replica);
         watched.look_now.notify_one();
     }
 

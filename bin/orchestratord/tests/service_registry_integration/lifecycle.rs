@@ -112,7 +112,7 @@ async fn a_pool_reloads_replica_by_replica_and_serves_the_new_model() {
     for node in [&one, &two] {
         assert_eq!(node.asked(), ["reload"]);
         assert_eq!(node.agent.state.lock().asked[0].1["new_model_ref"], "next");
-        node.until(&base, |replica| replica["models"][0] == "next").await;
+        node.until(&base, |replica| replica["models"] == json!(["next"])).await;
     }
     let mut task = engine_task();
     task["model_ref"] = json!("next");

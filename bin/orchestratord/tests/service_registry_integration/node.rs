@@ -23,7 +23,7 @@ use crate::support::PATIENCE;
 /// A node with one engine.
 pub(crate) struct Node {
     pub(crate) id: String,
-    pub(crate) engine: ScriptedEngine,
+    pub(crate) engine: Arc<ScriptedEngine>,
     pub(crate) agent: Arc<Agent>,
     pub(crate) addr: SocketAddr,
     served: JoinHandle<()>,
@@ -34,6 +34,7 @@ pub(crate) struct Node {
 #[derive(Default)]
 pub(crate) struct Agent {
     pub(crate) state: Mutex<Told>,
+    engine: Option<Arc<ScriptedEngine>>,
 }
 
 #[derive(Default)]
@@ -58,6 +59,14 @@ pub(crate) enum Reload {
     Hangs,
 }
 
+/// An engine that calls its model so, and by no other name.
+fn serving(model: &str, slots: u32) -> Persona {
+    let props =
+        json!({"default_generation_settings": {"n_ctx": 4096}, "total_slots": slots, "model_alias": model});
+    let models = json!({"data": [{"id": model}]});
+    Persona::llamacpp(slots).saying("/props", &props.to_string()).saying("/v1/models", &models.to_string())
+}
+
 impl Drop for Node {
     fn drop(&mut self) {
         self.served.abort();
@@ -67,14 +76,14 @@ impl Drop for Node {
 impl Node {
     /// A node `id` whose pool `pool` serves `scripted` in so many slots.
     pub(crate) async fn start(id: &str, pool: &str, slots: u32) -> Self {
-        let engine = ScriptedEngine::start_as(Persona::llamacpp(slots)).await.unwrap();
+        let engine = Arc::new(ScriptedEngine::start_as(serving("scripted", slots)).await.unwrap());
         let report = json!({
             "pool_id": pool, "ready": true, "slots_free": slots, "slots_total": slots,
             "vram_free_bytes": 8_u64 << 30, "vram_total_bytes": 16_u64 << 30,
             "engine": "llamacpp", "engine_version": "b1", "endpoint": engine.url(),
             "model_id": "scripted", "device_mask": "0", "ctx_max": 4096,
         });
-        let agent = Arc::new(Agent::default());
+        let agent = Arc::new(Agent { engine: Some(Arc::clone(&engine)), ..Agent::default() });
         *agent.state.lock() = Told { pool: pool.to_owned(), report, ..Told::default() };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
@@ -203,7 +212,14 @@ async fn operate(
         "reload" => {
             let outcome = if state.reloads.is_empty() { Reload::Works } else { state.reloads.remove(0) };
             match outcome {
-                Reload::Works => state.report["model_id"] = body["new_model_ref"].clone(),
+                Reload::Works => {
+                    state.report["model_id"] = body["new_model_ref"].clone();
+                    if let Some(engine) = &agent.engine {
+                        let slots = state.report["slots_total"].as_u64().unwrap();
+                        let model = body["new_model_ref"].as_str().unwrap();
+                        engine.becomes(serving(model, slots.try_into().unwrap()));
+                    }
+                }
                 Reload::Fails => {
                     done["state"] = json!("failed");
                     done["error"] = json!("the engine does not come up");

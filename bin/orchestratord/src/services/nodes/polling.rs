@@ -94,20 +94,24 @@ impl Nodes {
         let Some(manager) = self.manager_of(key).await else { return };
         let Some(node) = self.state.lock().replicas.node_of(key).cloned() else { return };
         match manager.pools().await {
-            Ok((listed, _)) => self.heard_now(&node, listed.pools),
+            Ok((listed, _)) => self.heard_now(&node, key, listed.pools),
             Err(error) => {
                 warn!(target: "orchestratord::nodes", node_id = %node, %error, "agent does not answer");
             }
         }
     }
 
-    fn heard_now(&self, node_id: &str, reports: Vec<PoolReport>) {
+    fn heard_now(&self, node_id: &str, key: &super::Key, reports: Vec<PoolReport>) {
         let mut state = self.state.lock();
         let Some(node) = state.registry.node(node_id) else { return };
         let (address, contact) = (node.address().to_owned(), node.contact());
         let polled = Polled { node_id, address: &address, pools: reports };
         match state.registry.polled(self.now(), polled, contact) {
-            Ok(changes) => self.carry_out(&mut state, changes),
+            Ok(changes) => {
+                self.carry_out(&mut state, changes);
+                // Also when nothing changed: what was said of the replica before is not believed any more.
+                self.describe(&mut state, &key.0);
+            }
             Err(refusal) => {
                 warn!(target: "orchestratord::nodes", node_id, ?refusal, "what the agent says is refused");
             }

@@ -90,9 +90,10 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// The engine that there was is not asked any more, and what it still answers counts for nothing.
+    /// The engine that there was is not asked any more, and what it said and still says counts for nothing.
     pub(super) fn leave(&mut self) {
         self.way = None;
+        self.heard = Heard::default();
         self.generation += 1;
     }
 }
