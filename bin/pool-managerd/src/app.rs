@@ -4,7 +4,10 @@ use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -61,6 +64,7 @@ pub struct App {
     state: ApiState,
     servers: Vec<(Server, Option<TcpListener>)>,
     registrar: Option<Arc<Registrar>>,
+    provisioner: Arc<Provisioner>,
     tracker: TaskTracker,
     pools_end: CancellationToken,
     stop_within: Duration,
@@ -104,8 +108,10 @@ impl App {
         let tools = Tools { path: surroundings.path.clone(), hidden: nursery.hidden.clone() };
         let (changes, followed) = watch::channel(0);
         let host_name = host_name();
+        let (gpu_policy, closing) = (config.gpu_policy, AtomicBool::new(false));
+        let provisioner = Arc::new(Provisioner { state, tools, gpu_policy, closing });
         let home = Arc::new(Home {
-            provisioner: Arc::new(Provisioner { state, tools, gpu_policy: config.gpu_policy }),
+            provisioner: Arc::clone(&provisioner),
             nursery,
             metrics: Arc::clone(&metrics),
             readings: readings.clone(),
@@ -138,7 +144,7 @@ impl App {
         };
         let registrar = registrar(&config, node, pools, readings, metrics)?;
         let servers = servers(&config, &api, address, &tracker)?;
-        Ok(Self { state: api, servers, registrar, tracker, pools_end, stop_within })
+        Ok(Self { state: api, servers, registrar, provisioner, tracker, pools_end, stop_within })
     }
 
     /// Serves until `shutdown` is ready, then says farewell and stops the engines, in this order.
@@ -150,7 +156,7 @@ impl App {
         listener: TcpListener,
         shutdown: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
-        let Self { state, servers, registrar, tracker, pools_end, stop_within } = self;
+        let Self { state, servers, registrar, provisioner, tracker, pools_end, stop_within } = self;
         let mut listener = Some(listener);
         let mut closing = Vec::new();
         for (server, own) in servers {
@@ -173,6 +179,7 @@ impl App {
         if let Some(registrar) = &registrar {
             registrar.farewell().await;
         }
+        provisioner.closing.store(true, Ordering::Relaxed);
         pools_end.cancel();
         for server in closing {
             server.cancel();

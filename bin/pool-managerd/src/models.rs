@@ -66,10 +66,16 @@ fn on_disk(path: &Path) -> Result<Model, String> {
 /// Hashes the model's file unless that was done before and the file is the same since.
 ///
 /// # Errors
-/// When the file has another digest, or cannot be read. It blocks for as long as the file takes to read.
+/// When the file has another digest, or cannot be read. It blocks for as long as the file takes to read, or
+/// until `cancel` is set.
 // N14
 //= ORCH-3445
-pub(crate) fn check_digest(model: &Model, expected: &str, state: &State) -> Result<(), String> {
+pub(crate) fn check_digest(
+    model: &Model,
+    expected: &str,
+    state: &State,
+    cancel: &AtomicBool,
+) -> Result<(), String> {
     let expected: Digest = expected.parse().map_err(|error| format!("model_digest {error}"))?;
     let Model::File(path) = model else {
         return Err(format!("UNTRUSTED_ARTIFACT: a digest is of one file, and {model} is none"));
@@ -80,7 +86,7 @@ pub(crate) fn check_digest(model: &Model, expected: &str, state: &State) -> Resu
     let digest = match state.known_digest(path, &facts) {
         Some(digest) => digest,
         None => {
-            let verified = verify(&file, Some(expected), &mut |_| {}, &AtomicBool::new(false));
+            let verified = verify(&file, Some(expected), &mut |_| {}, cancel);
             let verified = verified.map_err(|canceled| canceled.to_string())?;
             let read = verified
                 .digest
@@ -127,6 +133,8 @@ pub(crate) fn fits(model: &Model, pool: &EnginePool, bytes: Option<u64>) -> Resu
 mod tests {
     use super::*;
 
+    static GOES_ON: AtomicBool = AtomicBool::new(false);
+
     #[test]
     fn a_reference_leads_to_a_file_a_folder_or_a_name() {
         let folder = tempfile::tempdir().unwrap();
@@ -156,12 +164,14 @@ mod tests {
         std::fs::write(&path, "test").unwrap();
         let model = Model::File(path.clone());
         let digest = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
-        assert_eq!(check_digest(&model, digest, &state), Ok(()));
+        assert_eq!(check_digest(&model, digest, &state, &GOES_ON), Ok(()));
         assert!(state.known_digest(&path, &FileFacts::of(&File::open(&path).unwrap()).unwrap()).is_some());
         let other = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
-        let told = check_digest(&model, other, &state).unwrap_err();
+        let told = check_digest(&model, other, &state, &GOES_ON).unwrap_err();
         assert!(told.starts_with("UNTRUSTED_ARTIFACT") && told.contains("9f86d081"), "{told}");
         std::fs::write(&path, "tested").unwrap();
-        assert!(check_digest(&model, digest, &state).unwrap_err().starts_with("UNTRUSTED_ARTIFACT"));
+        assert!(
+            check_digest(&model, digest, &state, &GOES_ON).unwrap_err().starts_with("UNTRUSTED_ARTIFACT")
+        );
     }
 }

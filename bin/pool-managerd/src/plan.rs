@@ -176,6 +176,26 @@ fn environment(pool: &EnginePool, place: &Place) -> Vec<(String, String)> {
     env
 }
 
+/// Arguments as a log may show them: the values of flags that sound like secrets are left out.
+pub(crate) fn shown(args: &[String]) -> String {
+    let is_secret = |flag: &str| {
+        let flag = flag.to_lowercase();
+        flag.starts_with('-') && ["token", "key", "secret", "password"].iter().any(|it| flag.contains(it))
+    };
+    let mut words = Vec::new();
+    let mut hide = false;
+    for arg in args {
+        let flag = arg.split_once('=').map(|(flag, _)| flag).filter(|flag| is_secret(flag));
+        words.push(match flag {
+            _ if hide => "(hidden)".to_owned(),
+            Some(flag) => format!("{flag}=(hidden)"),
+            None => arg.clone(),
+        });
+        hide = flag.is_none() && is_secret(arg);
+    }
+    words.join(" ")
+}
+
 /// The name of a pool's container.
 pub(crate) fn container_name(pool: &str) -> String {
     format!("pool-managerd-{pool}")

@@ -10,7 +10,7 @@ use std::{
     io::ErrorKind,
     net::{TcpListener, ToSocketAddrs},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -43,6 +43,8 @@ pub(crate) struct Provisioner {
     pub(crate) state: State,
     pub(crate) tools: Tools,
     pub(crate) gpu_policy: GpuPolicy,
+    /// Set when the agent ends: a file that is being hashed does not hold it up.
+    pub(crate) closing: AtomicBool,
 }
 
 fn refused(why: impl Into<String>) -> NotPrepared {
@@ -97,7 +99,7 @@ impl Provisioner {
         let check = move || {
             let model = models::locate(&choice.reference, pool.engine, &self.state.models())?;
             if let Some(digest) = &choice.digest {
-                models::check_digest(&model, digest, &self.state)?;
+                models::check_digest(&model, digest, &self.state, &self.closing)?;
             }
             models::fits(&model, &pool, vram_bytes)?;
             Ok(model)

@@ -97,6 +97,12 @@ fn neither_a_key_nor_the_agents_own_secrets_are_shown_to_others() {
     assert!(is_kept_from_engines("LLORCH_API_TOKEN") && !is_kept_from_engines("PATH"));
 }
 
+#[test]
+fn a_log_shows_arguments_without_what_sounds_like_a_secret() {
+    let args = ["-m", "/m", "--hf-token", "hush", "--ssl-key=hush", "-c", "1"].map(str::to_owned);
+    assert_eq!(shown(&args), "-m /m --hf-token (hidden) --ssl-key=(hidden) -c 1");
+}
+
 //= ORCH-3442 type=test
 #[test]
 fn the_cpu_is_refused_under_vram_only_and_gets_no_layers_flag_otherwise() {

@@ -14,7 +14,7 @@ use crate::{
     child::Launch,
     gpu,
     machine::{Effect, Event, NotPrepared, Which},
-    plan::Place,
+    plan::{Place, shown},
     provision,
     state::Kept,
 };
@@ -114,7 +114,7 @@ impl Pool {
 
     fn start_process(&mut self, which: Which) -> Result<(), String> {
         let command = self.line.take().ok_or("there is no command line")?;
-        info!(pool_id = %self.id, program = command.program, args = command.args.join(" "), port = self.place.port,
+        info!(pool_id = %self.id, program = command.program, args = shown(&command.args), port = self.place.port,
             model = self.choice(which).reference, "starting the engine");
         let launch = Launch {
             pool: Arc::clone(&self.id),

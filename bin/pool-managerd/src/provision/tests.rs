@@ -18,7 +18,12 @@ impl Bench {
         let state = State::open(&folder.path().join("state")).unwrap();
         let path = folder.path().join("bin").into_os_string();
         let tools = Tools { path, hidden: Vec::new() };
-        let provisioner = Arc::new(Provisioner { state, tools, gpu_policy: GpuPolicy::VramOnly });
+        let provisioner = Arc::new(Provisioner {
+            state,
+            tools,
+            gpu_policy: GpuPolicy::VramOnly,
+            closing: AtomicBool::new(false),
+        });
         fs::write(folder.path().join("m.gguf"), "model").unwrap();
         Self { folder, provisioner }
     }

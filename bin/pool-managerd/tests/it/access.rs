@@ -5,7 +5,10 @@ use std::time::Duration;
 use reqwest::{StatusCode, header};
 use serde_json::{Value, json};
 
-use crate::node::{Disk, Node};
+use crate::{
+    engine::left,
+    node::{Daemon, Disk, Node, until},
+};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -33,6 +36,21 @@ async fn only_health_readiness_and_metrics_are_answered_without_the_token() {
         assert_eq!(wrong.status(), StatusCode::UNAUTHORIZED, "{what}");
     }
     node.stop().await;
+}
+
+//= AUTH-1007 type=test
+#[tokio::test]
+async fn an_engine_sees_neither_our_tokens_nor_a_mask_or_flag_of_the_agents_own_environment() {
+    let (disk, model) = Disk::with_pool("good", "api_key = \"the-engines-own-key\"");
+    let env = [("LLORCH_API_TOKEN", TOKEN), ("CUDA_VISIBLE_DEVICES", "7"), ("LLAMA_ARG_N_GPU_LAYERS", "0")];
+    let agent = Daemon::start_with(&disk, &env).await;
+    until("the pool is ready", || left(&model, "completions").is_some()).await;
+    let (seen, args) = (left(&model, "env").unwrap(), left(&model, "args").unwrap());
+    assert!(seen.contains("LLAMA_API_KEY=the-engines-own-key\n") && !args.contains("the-engines-own-key"));
+    for hidden in [TOKEN, "LLORCH_API_TOKEN", "CUDA_VISIBLE_DEVICES", "LLAMA_ARG_N_GPU_LAYERS"] {
+        assert!(!seen.contains(hidden) && !args.contains(hidden), "{hidden}");
+    }
+    drop(agent);
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ async fn a_pool_is_ready_only_after_its_engine_loaded_and_made_a_token() {
 //= ORCH-3442 type=test
 //= ORCH-3052 type=test
 #[tokio::test]
-async fn an_engine_gets_all_layers_its_devices_and_none_of_our_secrets() {
+async fn an_engine_gets_all_layers_and_its_devices() {
     let (disk, model) =
         Disk::with_pool("good", "devices = \"1\"\nflags = [\"--slots\"]\nenv = { OMP_NUM_THREADS = \"2\" }");
     let node = Node::start(&disk).await;

@@ -192,11 +192,16 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) async fn start(disk: &Disk) -> Self {
+        Self::start_with(disk, &[]).await
+    }
+
+    pub(crate) async fn start_with(disk: &Disk, env: &[(&str, &str)]) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let file = disk.path("c.toml");
         fs::write(&file, &disk.toml).unwrap();
         let mut command = Command::new(AGENT);
         command.arg("--config").arg(&file).arg(format!("--bind-addr=127.0.0.1:{port}"));
+        command.envs(env.iter().copied());
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let door = Door::new(SocketAddr::from(([127, 0, 0, 1], port)));
         let began = std::time::Instant::now();
