@@ -2,7 +2,7 @@
 //!
 //! `kill` kills it again and again at random moments and holds all that comes back against all that was told.
 //! `strace` watches its system calls, for a kill cannot show what a power cut would: that an answer leaves
-//! only when the disk has what it promises.
+//! only when the disk has what it promises. `nodes` breaks what stands around the server: agents, engines, network.
 
 mod actors;
 mod audit;
@@ -11,6 +11,7 @@ mod dice;
 pub(crate) mod engine;
 mod frames;
 mod kill;
+mod nodes;
 pub(crate) mod server;
 mod strace;
 mod task;
@@ -28,6 +29,8 @@ pub(crate) enum ChaosCommand {
     Kill(kill::KillArgs),
     /// Watch its system calls, and check that no 202 leaves before its task is on the disk.
     Strace(strace::StraceArgs),
+    /// Break nodes, their agents, the network and the server while real engines work, and check what readers see.
+    Nodes(nodes::NodesArgs),
 }
 
 /// Runs it; a signal ends it and everything that it started.
@@ -38,6 +41,7 @@ pub(crate) async fn run(command: &ChaosCommand) -> Result<()> {
         match command {
             ChaosCommand::Kill(args) => kill::run(args).await,
             ChaosCommand::Strace(args) => strace::run(args).await,
+            ChaosCommand::Nodes(args) => nodes::run(args).await,
         }
     };
     tokio::select! {

@@ -39,6 +39,8 @@ pub(crate) enum Heard {
 /// A client with one connection, which it opens when it needs it.
 pub(crate) struct Client {
     target: SocketAddr,
+    /// A header line of each request, or nothing.
+    authorization: String,
     connection: Option<Connection>,
 }
 
@@ -56,15 +58,21 @@ impl std::error::Error for Leave {}
 
 impl Client {
     pub(crate) fn new(target: SocketAddr) -> Self {
-        Self { target, connection: None }
+        Self { target, authorization: String::new(), connection: None }
+    }
+
+    /// A client that shows a token.
+    pub(crate) fn with_token(target: SocketAddr, token: &str) -> Self {
+        Self { authorization: format!("Authorization: Bearer {token}\r\n"), ..Self::new(target) }
     }
 
     /// Sends a request and reads its answer. An error leaves open what the server did.
     pub(crate) async fn call(&mut self, method: &str, path: &str, body: &str) -> Result<Answer> {
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{}\r\n{body}",
             self.target,
-            body.len()
+            body.len(),
+            self.authorization
         );
         let mut connection = self.take().await?;
         let head = connection.send(request.as_bytes()).await?;
@@ -82,7 +90,10 @@ impl Client {
         mut each: impl FnMut(Frame) -> Result<ControlFlow<()>>,
     ) -> Result<Heard> {
         let resume = after.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
-        let request = format!("GET /v2/tasks/{id}/events HTTP/1.1\r\nHost: {}\r\n{resume}\r\n", self.target);
+        let request = format!(
+            "GET /v2/tasks/{id}/events HTTP/1.1\r\nHost: {}\r\n{}{resume}\r\n",
+            self.target, self.authorization
+        );
         let mut connection = self.take().await?;
         let head = connection.send(request.as_bytes()).await?;
         if head.status != 200 {
