@@ -93,8 +93,15 @@ impl Machine {
             self.draining = true;
             return Ok(self.stop_then(Then::StayDown));
         }
-        if let Some(running) = &self.operation {
-            return Err(Busy::Operation(running.kind));
+        match &self.operation {
+            // The control plane may see the last stream end before this node does.
+            Some(running) if running.kind == OperationKind::Drain && order == Order::Resume => {
+                let mut effects = self.finish(Err("it was given up: the pool takes work again".to_owned()));
+                effects.extend(self.resume());
+                return Ok(effects);
+            }
+            Some(running) => return Err(Busy::Operation(running.kind)),
+            None => {}
         }
         let is_ours = self.rules.keeper == Keeper::Agent;
         let mut effects = match order {

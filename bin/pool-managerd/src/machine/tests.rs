@@ -196,6 +196,19 @@ fn a_drain_ends_with_the_last_stream_or_at_its_deadline() {
     assert_eq!(bench.pass(10), [ended]);
 }
 
+#[test]
+fn a_pool_takes_work_again_also_while_it_drains() {
+    let within = Duration::from_secs(10);
+    let mut bench = Bench::ready();
+    bench.tell(Event::Answered { busy: 2 });
+    bench.order(Order::Drain { within }).unwrap();
+    let effects = bench.order(Order::Resume).unwrap();
+    let given_up = |effect: &Effect| matches!(effect, Effect::Finished(OperationKind::Drain, Err(_)));
+    assert!(effects.len() == 1 && given_up(&effects[0]), "{effects:?}");
+    assert!(bench.machine.is_ready() && !bench.machine.is_draining());
+    assert_eq!(bench.pass(10), []);
+}
+
 //= ORCH-3443 type=test
 #[test]
 fn a_reload_stops_the_old_engine_only_after_its_check_and_commits_only_after_the_first_token() {

@@ -69,7 +69,9 @@ pub(crate) async fn run(args: &NodesArgs) -> Result<()> {
         Land::build()?
     } else {
         land::move_apart()?;
-        println!("namespaces are not allowed here: all runs on 127.0.0.x, and a node is cut off by stopping it");
+        println!(
+            "namespaces are not allowed here: all runs on 127.0.0.x, and a node is cut off by stopping it"
+        );
         Land::Together
     };
     let scratch = Scratch::new("chaos-nodes")?;

@@ -18,7 +18,7 @@ pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 const APART: [&str; 6] = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
 /// Whether all of it is allowed here.
 const TRIAL: &str =
-    "mount -t tmpfs none /run && mkdir /run/netns && ip netns add x && ip link add b type bridge";
+    "mount -t tmpfs none /run && mkdir /run/netns && ip netns add x && ip link add br0 type bridge";
 
 /// One of the machines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

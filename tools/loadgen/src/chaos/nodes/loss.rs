@@ -80,18 +80,25 @@ pub(super) async fn agent(stage: &mut Stage, report: &mut Report) -> Result<()> 
     report.hold(left == 0, || format!("{left} processes of the dead agent are left after 3 s"));
     let (long, waiting) = (landed(long).await?, landed(waiting).await?);
     let waits = lost_streams(&long, "a", killed, report);
-    let resets = long.iter().filter(|it| it.ending == Ending::Failed("WORKER_RESET".to_owned(), true)).count();
+    let resets =
+        long.iter().filter(|it| it.ending == Ending::Failed("WORKER_RESET".to_owned(), true)).count();
     report.row("streams of its pool", format!("{}, {resets} ended with WORKER_RESET", waits.len()));
     report.hold(resets == waits.len() && resets > 0, || format!("{resets} of {} were reset", waits.len()));
     if let Some((median, max)) = median_and_max(waits) {
         let met = if median <= GOAL_MEDIAN && max <= GOAL_MAX { "met" } else { "MISSED" };
         let goal = format!("goal {} and {} {met}", ms(GOAL_MEDIAN), ms(GOAL_MAX));
-        report.row("from the kill to the reader's error", format!("p50 {}, max {}; {goal}", ms(median), ms(max)));
+        report.row(
+            "from the kill to the reader's error",
+            format!("p50 {}, max {}; {goal}", ms(median), ms(max)),
+        );
         report.hold(max <= WAIT_MAX, || format!("a reader waited {}", ms(max)));
     }
     let others: Vec<_> = long.iter().filter(|seen| seen.pool == "b").chain(&waiting).cloned().collect();
     let (bad, first) = not_whole(&others);
-    report.row("the other streams, and tasks without a token", format!("{}, {bad} not completed", others.len()));
+    report.row(
+        "the other streams, and tasks without a token",
+        format!("{}, {bad} not completed", others.len()),
+    );
     report.hold(bad == 0, || format!("{bad} others did not complete: {first}"));
     report.hold(by_pool(&waiting).keys().all(|pool| *pool == "b"), || {
         format!("tasks without a token ran in {:?}", by_pool(&waiting))
@@ -103,7 +110,10 @@ pub(super) async fn agent(stage: &mut Stage, report: &mut Report) -> Result<()> 
     let ready = started.elapsed();
     stage.until_serves("a").await?;
     let after = stage.nodes[0].incarnation()?;
-    report.row("its next life is ready, and serves, after", format!("{}, {}", seconds(ready), seconds(started.elapsed())));
+    report.row(
+        "its next life is ready, and serves, after",
+        format!("{}, {}", seconds(ready), seconds(started.elapsed())),
+    );
     report.row("incarnation", format!("{before}, then {after}"));
     report.hold(after > before, || format!("incarnation {after} does not follow {before}"));
     Ok(())
@@ -151,13 +161,17 @@ pub(super) async fn partition(stage: &Stage, report: &mut Report) -> Result<()> 
     let long = landed(long).await?;
     let waits = lost_streams(&long, "b", cut_at, report);
     if let Some((median, max)) = median_and_max(waits) {
-        report.row("its silent streams ended after", format!("p50 {}, max {}", seconds(median), seconds(max)));
+        report
+            .row("its silent streams ended after", format!("p50 {}, max {}", seconds(median), seconds(max)));
     }
     apart.set(false);
     let mut all = lanes.land().await?;
     all.extend(long.into_iter().filter(|seen| seen.pool != "b"));
     let (bad, first) = not_whole(&all);
-    report.row("other tasks meanwhile, by pool", format!("{} {:?}, {bad} not completed", all.len(), by_pool(&all)));
+    report.row(
+        "other tasks meanwhile, by pool",
+        format!("{} {:?}, {bad} not completed", all.len(), by_pool(&all)),
+    );
     report.hold(bad == 0, || format!("{bad} tasks did not complete: {first}"));
     report.hold(by_pool(&all).len() == 1, || format!("tasks ran in {:?}", by_pool(&all)));
     heal(stage, node)?;
@@ -170,7 +184,10 @@ pub(super) async fn partition(stage: &Stage, report: &mut Report) -> Result<()> 
     }
     let online = healed.elapsed();
     stage.until_serves(node.pool).await?;
-    report.row("online again, and serves, after", format!("{}, {}", seconds(online), seconds(healed.elapsed())));
+    report.row(
+        "online again, and serves, after",
+        format!("{}, {}", seconds(online), seconds(healed.elapsed())),
+    );
     Ok(())
 }
 
@@ -194,7 +211,8 @@ pub(super) async fn server(stage: &mut Stage, report: &mut Report) -> Result<()>
         match ended(stage, &seen.id).await?.as_str() {
             "completed" => completed += 1,
             "failed" if !seen.is_whole() => failed += 1,
-            other => report.hold(false, || format!("task {} is {other}, its reader saw {:?}", seen.id, seen.ending)),
+            other => report
+                .hold(false, || format!("task {} is {other}, its reader saw {:?}", seen.id, seen.ending)),
         }
     }
     let open = accepted.iter().filter(|seen| !seen.is_whole()).count();

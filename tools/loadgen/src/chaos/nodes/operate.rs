@@ -34,7 +34,7 @@ pub(super) async fn reloads(stage: &Stage, report: &mut Report, amounts: Amounts
         let node = &stage.nodes[times.len() % 2];
         let at = Instant::now();
         let answer = reload(stage, node.pool, &node.model(times.len() / 2 + 1)).await?;
-        let state = answer.json()["operation"]["state"].clone();
+        let state = answer.json()["state"].clone();
         report.hold(answer.status == 202 && state == "succeeded", || {
             format!("the reload of {} was answered {}", node.pool, answer.shown())
         });
@@ -55,7 +55,8 @@ pub(super) async fn reloads(stage: &Stage, report: &mut Report, amounts: Amounts
     open.set(false);
     let all = lanes.land().await?;
     let (failed, first) = not_whole(&all);
-    report.row("tasks, by pool", format!("{} {:?} in {}", all.len(), by_pool(&all), seconds(began.elapsed())));
+    report
+        .row("tasks, by pool", format!("{} {:?} in {}", all.len(), by_pool(&all), seconds(began.elapsed())));
     if let Some((median, max)) = median_and_max(times.clone()) {
         report.row("reloads", format!("{}, p50 {}, max {}", times.len(), seconds(median), seconds(max)));
     }
@@ -73,7 +74,8 @@ pub(super) async fn drain(stage: &Stage, report: &mut Report) -> Result<()> {
     }
     let mut closed = Vec::new();
     for pool in ["a", "b"] {
-        let answer = stage.call("POST", &format!("/v2/pools/{pool}/drain"), r#"{"deadline_ms":20000}"#).await?;
+        let answer =
+            stage.call("POST", &format!("/v2/pools/{pool}/drain"), r#"{"deadline_ms":20000}"#).await?;
         closed.push((pool, Instant::now()));
         report.hold(answer.status == 202, || format!("the drain of {pool} was answered {}", answer.shown()));
     }
@@ -121,7 +123,10 @@ async fn until_drained(stage: &Stage, pool: &str, began: Instant) -> Result<()> 
     loop {
         let health = stage.pool(pool).await;
         let operation = &health["operation"];
-        if health["draining"] == true && operation["operation"] == "drain" && operation["state"] == "succeeded" {
+        if health["draining"] == true
+            && operation["operation"] == "drain"
+            && operation["state"] == "succeeded"
+        {
             return Ok(());
         }
         if began.elapsed() > PATIENCE {

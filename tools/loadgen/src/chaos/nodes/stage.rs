@@ -212,7 +212,9 @@ impl Stage {
 
     pub(super) async fn call(&self, method: &str, path: &str, body: &str) -> Result<Answer> {
         let mut client: Client = self.crowd.client();
-        timeout(PATIENCE, client.call(method, path, body)).await.with_context(|| format!("{method} {path}"))?
+        timeout(PATIENCE, client.call(method, path, body))
+            .await
+            .with_context(|| format!("{method} {path}"))?
     }
 
     /// How a pool is; nothing while the server does not answer.
@@ -289,7 +291,8 @@ mod tests {
     #[test]
     fn a_process_is_found_by_the_folder_on_its_command_line() {
         let folder = std::env::temp_dir().join(format!("loadgen-living-{}", std::process::id()));
-        let mut child = Command::new("sh").args(["-c", "read x"]).arg(&folder).stdin(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            Command::new("sh").args(["-c", "read x"]).arg(&folder).stdin(Stdio::piped()).spawn().unwrap();
         let found = living(&folder).unwrap();
         assert_eq!(found, [i32::try_from(child.id()).unwrap()]);
         signal_all(&found, Signal::SIGKILL);
