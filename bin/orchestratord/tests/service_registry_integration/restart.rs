@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     daemon::Daemon,
-    node::{Node, Reload},
+    node::{Node, Reload, serving},
     support::{PATIENCE, engine_task},
 };
 
@@ -102,5 +102,28 @@ async fn a_reload_that_was_under_way_is_finished_by_the_next_process() {
     assert_eq!(node.asked(), ["reload", "reload"]);
     let replica = &health(&server).await["replicas"][0];
     assert_eq!((&replica["models"][0], &replica["ready"]), (&json!("next"), &json!(true)));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_node_does_not_bring_back_keeps_no_task_waiting() {
+    let state = TempDir::new().unwrap();
+    let server = Daemon::start(state.path(), &[]).await;
+    let node = Node::start("gpu-1", "p", 1).await;
+    node.join(&server.url("")).await;
+    node.engine.push(open_ended(&[" a"]));
+    let _runs = server.submit(&engine_task()).await;
+    let mut waits = engine_task();
+    waits["prompt"] = json!("another");
+    let waits = server.submit(&waits).await;
+    server.kill();
+    let server = restart(state.path()).await;
+    node.says("model_id", "other");
+    node.says("pool_id", "q");
+    node.engine.becomes(serving("other", 1));
+    assert_eq!(node.beat(&server.url("")).await.status(), 200);
+    let task = server.until_state(&waits, "failed").await;
+    assert_eq!(task["error"]["code"], "WORKER_RESET", "{task}");
+    assert_eq!(server.get_json("/v2/pools").await["pools"].as_array().unwrap().len(), 1);
     server.stop().await;
 }
