@@ -25,14 +25,9 @@ async fn restart(state: &Path) -> Daemon {
     server
 }
 
-async fn health(server: &Daemon) -> Value {
-    server.get_json("/v2/pools/p/health").await
-}
-
-#[tokio::test]
-async fn tasks_of_a_killed_server_wait_for_their_node_to_come_back() {
-    let state = TempDir::new().unwrap();
-    let server = Daemon::start(state.path(), &[]).await;
+/// A server that came back after it was killed, a node that it has not heard of since, and a task that waits for it.
+async fn killed_while_one_waits(state: &Path) -> (Daemon, Node, String) {
+    let server = Daemon::start(state, &[]).await;
     let node = Node::start("gpu-1", "p", 1).await;
     node.join(&server.url("")).await;
     node.engine.push(open_ended(&[" a"]));
@@ -41,7 +36,17 @@ async fn tasks_of_a_killed_server_wait_for_their_node_to_come_back() {
     waits["prompt"] = json!("another");
     let waits = server.submit(&waits).await;
     server.kill();
-    let server = restart(state.path()).await;
+    (restart(state).await, node, waits)
+}
+
+async fn health(server: &Daemon) -> Value {
+    server.get_json("/v2/pools/p/health").await
+}
+
+#[tokio::test]
+async fn tasks_of_a_killed_server_wait_for_their_node_to_come_back() {
+    let state = TempDir::new().unwrap();
+    let (server, node, waits) = killed_while_one_waits(state.path()).await;
     sleep(Duration::from_millis(300)).await;
     assert_eq!(server.get_json(&format!("/v2/tasks/{waits}")).await["state"], "queued");
     // It does not have to register again.
@@ -108,16 +113,7 @@ async fn a_reload_that_was_under_way_is_finished_by_the_next_process() {
 #[tokio::test]
 async fn what_a_node_does_not_bring_back_keeps_no_task_waiting() {
     let state = TempDir::new().unwrap();
-    let server = Daemon::start(state.path(), &[]).await;
-    let node = Node::start("gpu-1", "p", 1).await;
-    node.join(&server.url("")).await;
-    node.engine.push(open_ended(&[" a"]));
-    let _runs = server.submit(&engine_task()).await;
-    let mut waits = engine_task();
-    waits["prompt"] = json!("another");
-    let waits = server.submit(&waits).await;
-    server.kill();
-    let server = restart(state.path()).await;
+    let (server, node, waits) = killed_while_one_waits(state.path()).await;
     node.says("model_id", "other");
     node.says("pool_id", "q");
     node.engine.becomes(serving("other", 1));
