@@ -72,7 +72,7 @@ fn native() -> Routes {
         .post(Node, "/v2/nodes/register", nodes::node_register)
         .post(Node, "/v2/nodes/{id}/heartbeat", nodes::node_heartbeat)
         .delete(Node, "/v2/nodes/{id}", nodes::node_leave)
-        .get(Data, "/v2/catalog/availability", nodes::availability)
+        .get(Control, "/v2/catalog/availability", nodes::availability)
         .get(Data, "/v2/catalog/models", catalog::model_list)
         .post(Control, "/v2/catalog/models", catalog::model_register)
         .get(Data, "/v2/catalog/models/{*id}", catalog::model_view)

@@ -10,9 +10,8 @@ use orchestrator_core::{
 use tokio::sync::oneshot;
 
 use super::{
-    inbox::{Command, Inbox, Refused, Submission},
+    inbox::{Begun, Command, Inbox, Refused, Scope, Silence, Submission},
     job::JobEntry,
-    scheduler::{Begun, Scope, Silence},
 };
 
 /// A cheap way to reach the scheduler.

@@ -4,19 +4,31 @@
 //! of an attempt is never refused: a lost one would leak a slot. It needs no bound of its own, since
 //! there is at most one for each slot that was given out.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use orchestrator_core::{
-    Admission, Event, JobId, LeaseId, NewJob, Operation, Outcome, PoolId, PoolSummary, Recovered, Rejection,
-    ReplicaId, SessionId, SessionRecord, SessionView, Spent, Timestamp, Why,
+    Admission, Event, JobId, LeaseId, NewJob, Operation, OperationRefusal, Outcome, PoolId, PoolSummary,
+    Recovered, Rejection, ReplicaId, SessionId, SessionRecord, SessionView, Spent, Timestamp, Why,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use super::{
-    job::{JobEntry, OnTheWay},
-    scheduler::{Begun, Scope, Silence},
-};
+use super::job::{JobEntry, OnTheWay};
+
+/// A pool, or one replica of it.
+pub(crate) type Scope = (PoolId, Option<ReplicaId>);
+
+/// The answer to an operation that is to begin; who is let in also hears when nothing runs any more.
+pub(crate) type Begun = Result<oneshot::Receiver<()>, OperationRefusal>;
+
+/// How much is known of the silence of some replicas' node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Silence {
+    /// It may be nothing.
+    Suspected,
+    /// The node counts as offline; a stream that says nothing either for so long is lost.
+    Certain(Duration),
+}
 
 /// What the scheduler is asked or told.
 pub(crate) enum Command {

@@ -24,7 +24,7 @@ use tracing::{error, info, warn};
 
 use self::told::{Replica, Replicas};
 use super::{
-    events::millis, handle::SchedulerHandle, keeper::Keeper, models::Models, pools::Pools, scheduler::Silence,
+    events::millis, handle::SchedulerHandle, inbox::Silence, keeper::Keeper, models::Models, pools::Pools,
 };
 use crate::{clock::Clock, metrics::Metrics};
 
@@ -235,7 +235,7 @@ impl Nodes {
     /// Carries out what the registry has decided.
     fn carry_out(&self, state: &mut State, changes: Vec<Change>) {
         let mut touched = BTreeSet::new();
-        let mut nodes = BTreeSet::new();
+        let (mut nodes, mut online) = (BTreeSet::new(), BTreeSet::new());
         for change in changes {
             tell(&change);
             match change {
@@ -259,9 +259,14 @@ impl Nodes {
                         self.parts.pools.remove(&stand_in);
                     }
                 }
-                Change::NodeRemoved { node, .. } => drop(nodes.insert(node)),
-                Change::NodeOnline { .. }
-                | Change::NodeOffline { .. }
+                Change::NodeRemoved { node, .. } => {
+                    for key in self.parts.pools.of_node(&node) {
+                        self.parts.pools.remove(&key);
+                    }
+                    nodes.insert(node);
+                }
+                Change::NodeOnline { node, .. } => drop(online.insert(node)),
+                Change::NodeOffline { .. }
                 | Change::NodeQuarantined { .. }
                 | Change::NodeReleased { .. }
                 | Change::Alarm(_)
@@ -270,6 +275,12 @@ impl Nodes {
         }
         for pool in touched {
             self.describe(state, &pool);
+        }
+        for node in online {
+            // What it had in an earlier life of this process, and does not bring back.
+            let known = self.parts.pools.of_node(&node);
+            let gone = known.iter().filter(|key| state.replicas.node_of(key) != Some(&node));
+            gone.for_each(|key| self.parts.pools.remove(key));
         }
         for node in nodes {
             // Nobody waits for it: what is lost of it, the node says again.

@@ -129,6 +129,15 @@ impl Pools {
         drop(state);
     }
 
+    /// The replicas that a node has brought, also those of which only the process before knew.
+    pub(crate) fn of_node(&self, node: &str) -> Vec<Key> {
+        let replicas = self.replicas.read();
+        let is_there = |watched: &Watched| {
+            watched.state().described.by_node.as_ref().is_some_and(|by_node| by_node.node.as_str() == node)
+        };
+        replicas.iter().filter(|(_, watched)| is_there(watched)).map(|(key, _)| key.clone()).collect()
+    }
+
     /// Has a replica looked at without waiting for its turn.
     pub(crate) fn look_now(&self, pool: &PoolId, replica: &ReplicaId) {
         if let Some(watched) = self.find(pool, replica) {
@@ -173,16 +182,13 @@ impl Pools {
 
     /// Whether a replica's engine has answered, and nobody has said anything against it.
     pub(crate) fn is_ready(&self, key: &Key) -> bool {
-        self.find(&key.0, &key.1).is_some_and(|watched| {
-            let state = watched.state();
-            watched.view(&state).readiness == Readiness::Ready
-        })
+        self.find(&key.0, &key.1).is_some_and(|watched| watched.state().readiness() == Readiness::Ready)
     }
 
     /// How many pools have an engine that takes work.
     pub(crate) fn available(&self) -> usize {
         let replicas = self.replicas.read();
-        let ready = replicas.iter().filter(|(_, it)| it.view(&it.state()).readiness == Readiness::Ready);
+        let ready = replicas.iter().filter(|(_, it)| it.state().readiness() == Readiness::Ready);
         ready.map(|((pool, _), _)| pool).collect::<BTreeSet<_>>().len()
     }
 

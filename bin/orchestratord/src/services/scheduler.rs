@@ -25,7 +25,6 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use self::upkeep::Upkeep;
-pub(crate) use self::upkeep::{Begun, Scope, Silence};
 use super::{
     artifacts::Artifacts,
     dispatch::Dispatcher,

@@ -59,6 +59,9 @@ async fn a_drained_pool_gets_nothing_new_and_finishes_what_it_has() {
     let health = operation(&app, "p", "succeeded").await;
     assert_eq!((&health["draining"], &health["ready"]), (&json!(true), &json!(false)), "{health}");
     assert_eq!(engine.seen().len(), 1);
+    let (status, body) = ask(&app, "/v2/pools/p/drain", &json!({"deadline_ms": 0})).await;
+    assert_eq!((status, &body["operation_id"]), (StatusCode::ACCEPTED, &json!(2)), "again is no mistake");
+    operation(&app, "p", "succeeded").await;
     let (status, _) = ask(&app, "/v2/pools/p/resume", &json!({})).await;
     assert_eq!(status, StatusCode::NO_CONTENT);
     let id = app.submit(&engine_task()).await;

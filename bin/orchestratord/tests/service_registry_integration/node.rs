@@ -60,7 +60,7 @@ pub(crate) enum Reload {
 }
 
 /// An engine that calls its model so, and by no other name.
-fn serving(model: &str, slots: u32) -> Persona {
+pub(crate) fn serving(model: &str, slots: u32) -> Persona {
     let props =
         json!({"default_generation_settings": {"n_ctx": 4096}, "total_slots": slots, "model_alias": model});
     let models = json!({"data": [{"id": model}]});

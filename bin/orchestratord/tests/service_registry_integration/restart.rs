@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     daemon::Daemon,
-    node::{Node, Reload},
+    node::{Node, Reload, serving},
     support::{PATIENCE, engine_task},
 };
 
@@ -25,14 +25,9 @@ async fn restart(state: &Path) -> Daemon {
     server
 }
 
-async fn health(server: &Daemon) -> Value {
-    server.get_json("/v2/pools/p/health").await
-}
-
-#[tokio::test]
-async fn tasks_of_a_killed_server_wait_for_their_node_to_come_back() {
-    let state = TempDir::new().unwrap();
-    let server = Daemon::start(state.path(), &[]).await;
+/// A server that came back after it was killed, a node that it has not heard of since, and a task that waits for it.
+async fn killed_while_one_waits(state: &Path) -> (Daemon, Node, String) {
+    let server = Daemon::start(state, &[]).await;
     let node = Node::start("gpu-1", "p", 1).await;
     node.join(&server.url("")).await;
     node.engine.push(open_ended(&[" a"]));
@@ -41,7 +36,17 @@ async fn tasks_of_a_killed_server_wait_for_their_node_to_come_back() {
     waits["prompt"] = json!("another");
     let waits = server.submit(&waits).await;
     server.kill();
-    let server = restart(state.path()).await;
+    (restart(state).await, node, waits)
+}
+
+async fn health(server: &Daemon) -> Value {
+    server.get_json("/v2/pools/p/health").await
+}
+
+#[tokio::test]
+async fn tasks_of_a_killed_server_wait_for_their_node_to_come_back() {
+    let state = TempDir::new().unwrap();
+    let (server, node, waits) = killed_while_one_waits(state.path()).await;
     sleep(Duration::from_millis(300)).await;
     assert_eq!(server.get_json(&format!("/v2/tasks/{waits}")).await["state"], "queued");
     // It does not have to register again.
@@ -102,5 +107,19 @@ async fn a_reload_that_was_under_way_is_finished_by_the_next_process() {
     assert_eq!(node.asked(), ["reload", "reload"]);
     let replica = &health(&server).await["replicas"][0];
     assert_eq!((&replica["models"][0], &replica["ready"]), (&json!("next"), &json!(true)));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_node_does_not_bring_back_keeps_no_task_waiting() {
+    let state = TempDir::new().unwrap();
+    let (server, node, waits) = killed_while_one_waits(state.path()).await;
+    node.says("model_id", "other");
+    node.says("pool_id", "q");
+    node.engine.becomes(serving("other", 1));
+    assert_eq!(node.beat(&server.url("")).await.status(), 200);
+    let task = server.until_state(&waits, "failed").await;
+    assert_eq!(task["error"]["code"], "WORKER_RESET", "{task}");
+    assert_eq!(server.get_json("/v2/pools").await["pools"].as_array().unwrap().len(), 1);
     server.stop().await;
 }

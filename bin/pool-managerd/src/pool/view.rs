@@ -50,8 +50,6 @@ impl Pool {
         let slots_free = slots_total.unwrap_or(1).saturating_sub(self.machine.busy());
         let told = self.report.models.first().cloned();
         let model = Some(self.committed.reference.clone()).filter(|it| !it.is_empty()).or(told);
-        let mut available = self.report.models.clone();
-        available.retain(|name| Some(name) != model.as_ref() && is_line(name));
         let report = PoolReport {
             pool_id: self.id.to_string(),
             ready: is_ready,
@@ -63,7 +61,6 @@ impl Pool {
             endpoint: self.public_endpoint().map(|url| url.to_string().trim_end_matches('/').to_owned()),
             model_id: model.filter(|name| is_line(name)),
             model_digest: self.committed.digest.clone().filter(|_| is_ready),
-            models_available: available,
             ctx_max: self.report.ctx_max.or(self.spec.ctx).filter(|ctx| *ctx > 0),
             device_mask: self.spec.devices.clone(),
             last_error: self.machine.last_error().map(short),

@@ -112,8 +112,9 @@ impl Promises {
         }
     }
 
-    /// This client needs its place no more.
-    pub(crate) fn forget(&mut self, claim: Claim) {
+    /// This client needs its place no more. One that it has lost already is not the one that it gives up.
+    pub(crate) fn forget(&mut self, now: Timestamp, claim: Claim) {
+        self.expire(now);
         if let Some((made, _)) = self.first_of(claim) {
             self.give_up(claim, made);
         }
@@ -182,6 +183,19 @@ mod tests {
         for id in 4..200 {
             assert!(promises.promise(NOW, of(id), every(4.0), 1.0) <= RETRY_MAX);
         }
+    }
+
+    #[test]
+    fn who_comes_in_gives_up_a_place_that_is_still_kept_and_not_one_that_is_lost() {
+        let mut promises = Promises::default();
+        let like = Claim::Like(1);
+        let first = promises.promise(NOW, like, every(4.0), 0.0);
+        let later = NOW + first + SECOND;
+        promises.promise(later, like, every(4.0), 0.0);
+        // The first place is lost by now, and the second one is kept.
+        let now = NOW + first + PATIENCE + Duration::from_millis(1);
+        promises.forget(now, like);
+        assert_eq!(promises.kept(now, every(4.0)), 0);
     }
 
     #[test]

@@ -281,7 +281,7 @@ impl Scheduler {
         }
         // Whoever is in needs no place that was promised before, in whichever pool.
         let claim = claim_of(&job);
-        self.pools.iter_mut().for_each(|pool| pool.promises.forget(claim));
+        self.pools.iter_mut().for_each(|pool| pool.promises.forget(now, claim));
         let id = job.id;
         let (place, remaining) = self.take_in(job, (pool, price));
         admission.budget = remaining;

@@ -108,22 +108,24 @@ fn describe(
     registry: &Registry,
     models: &Models,
 ) -> Described {
-    let Replica { node, report, ready, .. } = &known.replica;
-    let online = registry.node(node).is_some_and(service_registry::Node::is_online);
+    let Replica { node, report, .. } = &known.replica;
+    let node_known = registry.node(node);
+    let online = node_known.is_some_and(service_registry::Node::is_online);
+    let damped = node_known.is_some_and(service_registry::Node::is_damped);
     let barred = untrusted(report, models).or_else(|| mixed(report, version));
-    let problem = barred.clone().or_else(|| match (online, &report.last_error) {
-        (false, _) => Some("its node is silent".to_owned()),
-        (true, None) if report.ready && !ready => {
-            Some("its node has gone silent too often of late".to_owned())
-        }
-        (true, error) => error.clone().filter(|_| !report.ready),
-    });
-    let standing = match (barred.is_some(), online, ready) {
-        (true, _, _) => Standing::Barred,
-        (false, false, _) => Standing::Offline,
-        (false, true, true) if report.draining => Standing::Draining,
-        (false, true, true) => Standing::Ready,
-        (false, true, false) => Standing::NotReady,
+    let standing = match (barred.is_some(), online) {
+        (true, _) => Standing::Barred,
+        (false, false) => Standing::Offline,
+        (false, true) if damped || !report.ready => Standing::NotReady,
+        (false, true) if report.draining => Standing::Draining,
+        (false, true) => Standing::Ready,
+    };
+    let problem = match standing {
+        Standing::Barred => barred,
+        Standing::Offline => Some("its node is silent".to_owned()),
+        Standing::NotReady if damped => Some("its node has gone silent too often of late".to_owned()),
+        Standing::NotReady => report.last_error.clone(),
+        Standing::Draining | Standing::Ready => None,
     };
     let device = match report.device_mask.as_deref() {
         None => Device::Unstated,

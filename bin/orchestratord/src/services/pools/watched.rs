@@ -96,6 +96,24 @@ impl State {
         self.heard = Heard::default();
         self.generation += 1;
     }
+
+    /// Whether it may get work: its node's word binds, and so does what its engine answers to us.
+    pub(super) fn readiness(&self) -> Readiness {
+        let answered = match (&self.heard.report, &self.heard.last_error) {
+            (None, _) => Readiness::Unseen,
+            (Some(_), None) => Readiness::Ready,
+            (Some(_), Some(_)) => Readiness::Unreachable,
+        };
+        let Some(by_node) = &self.described.by_node else { return answered };
+        match (by_node.standing, answered) {
+            (Standing::Barred, _) => Readiness::Barred,
+            (Standing::Offline, _) => Readiness::Offline,
+            (_, Readiness::Unseen) => Readiness::Unseen,
+            (Standing::NotReady, _) | (_, Readiness::Unreachable) => Readiness::Unreachable,
+            (Standing::Draining, _) => Readiness::Draining,
+            (Standing::Ready, _) => Readiness::Ready,
+        }
+    }
 }
 
 impl Watched {
@@ -135,27 +153,9 @@ impl Watched {
             vram_total_bytes: by_node.and_then(|it| it.vram_total_bytes),
             loaded: Loaded::Yes,
             device: described.device.clone(),
-            readiness: readiness(state),
+            readiness: state.readiness(),
             price: described.price,
         }
-    }
-}
-
-/// Whether it may get work: its node's word binds, and so does what its engine answers to us.
-fn readiness(state: &State) -> Readiness {
-    let answered = match (&state.heard.report, &state.heard.last_error) {
-        (None, _) => Readiness::Unseen,
-        (Some(_), None) => Readiness::Ready,
-        (Some(_), Some(_)) => Readiness::Unreachable,
-    };
-    let Some(by_node) = &state.described.by_node else { return answered };
-    match (by_node.standing, answered) {
-        (Standing::Barred, _) => Readiness::Barred,
-        (Standing::Offline, _) => Readiness::Offline,
-        (_, Readiness::Unseen) => Readiness::Unseen,
-        (Standing::NotReady, _) | (_, Readiness::Unreachable) => Readiness::Unreachable,
-        (Standing::Draining, _) => Readiness::Draining,
-        (Standing::Ready, _) => Readiness::Ready,
     }
 }
 

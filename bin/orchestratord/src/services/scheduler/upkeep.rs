@@ -5,22 +5,10 @@ use std::{collections::HashMap, time::Duration};
 use orchestrator_core::{Event, LeaseId, Operation, OperationRefusal, PoolId, ReplicaId, Timestamp};
 use tokio::sync::oneshot;
 
-use super::{Owner, Running};
-
-/// A pool, or one replica of it.
-pub(crate) type Scope = (PoolId, Option<ReplicaId>);
-
-/// The answer to an operation that is to begin; who is let in also hears when nothing runs any more.
-pub(crate) type Begun = Result<oneshot::Receiver<()>, OperationRefusal>;
-
-/// How much is known of the silence of some replicas' node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Silence {
-    /// It may be nothing.
-    Suspected,
-    /// The node counts as offline; a stream that says nothing either for so long is lost.
-    Certain(Duration),
-}
+use super::{
+    super::inbox::{Begun, Scope, Silence},
+    Owner, Running,
+};
 
 /// Who waits for what is done to pools.
 #[derive(Default)]
