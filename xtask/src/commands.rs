@@ -46,12 +46,12 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        summary: "`bench relay|accept [ARGS]`: measure the relay, or durable acceptance, release build",
+        summary: "`bench relay|accept|nodes [ARGS]`: measure the relay, durable acceptance, or idle nodes, release build",
         run: bench::run,
     },
     Command {
         name: "chaos",
-        summary: "`chaos kill|strace [--debug] [ARGS]`: break the server, and check that it keeps its promises",
+        summary: "`chaos kill|strace|nodes [--debug] [ARGS]`: break server or nodes, and check what was promised",
         run: chaos::run,
     },
 ];

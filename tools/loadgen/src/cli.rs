@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
-use crate::{accept, chaos, engine, limits, load, relay};
+use crate::{accept, chaos, engine, idle, limits, load, relay};
 
 #[derive(Parser)]
 #[command(
@@ -25,6 +25,8 @@ enum Command {
     Relay(relay::RelayArgs),
     /// Measure how fast tasks become durable, what it costs, and how fast they come back.
     Accept(accept::AcceptArgs),
+    /// Measure what a hundred nodes cost an idle server, and what one heartbeat costs.
+    Nodes(idle::IdleArgs),
     /// Break the server, and check that it keeps what it promised.
     #[command(subcommand)]
     Chaos(chaos::ChaosCommand),
@@ -40,6 +42,7 @@ pub(crate) fn run() -> Result<()> {
         Command::Load(args) => runtime.block_on(load::run(&args)),
         Command::Relay(args) => runtime.block_on(relay::run(&args)),
         Command::Accept(args) => runtime.block_on(accept::run(&args)),
+        Command::Nodes(args) => runtime.block_on(idle::run(&args)),
         Command::Chaos(command) => runtime.block_on(chaos::run(&command)),
     }
 }

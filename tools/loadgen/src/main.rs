@@ -11,6 +11,7 @@ mod chaos;
 mod cli;
 mod engine;
 mod flood;
+mod idle;
 mod limits;
 mod load;
 mod relay;

@@ -21,7 +21,7 @@ use tokio::{
 
 use self::{
     crowd::{by_pool, not_whole},
-    figures::{Report, seconds},
+    figures::{Report, row, seconds},
     land::Land,
     stage::{Parts, Stage, Tokens, living},
 };
@@ -29,6 +29,7 @@ use crate::relay::Scratch;
 
 /// Options of `chaos nodes`.
 #[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct NodesArgs {
     /// The server's executable.
     #[arg(long)]
@@ -36,8 +37,8 @@ pub(crate) struct NodesArgs {
     /// The agent's executable.
     #[arg(long)]
     pool_managerd: PathBuf,
-    /// The engine's program and its first arguments, separated by commas.
-    #[arg(long, value_delimiter = ',', required = true)]
+    /// The engine's program; given again, its first arguments.
+    #[arg(long, required = true)]
     engine: Vec<PathBuf>,
     /// The file of the model that counts.
     #[arg(long)]
@@ -119,10 +120,10 @@ async fn play(args: &NodesArgs, land: Land, scratch: &Scratch) -> Result<()> {
 
 /// Starts everything and shares some tasks among the nodes.
 async fn spread(stage: &mut Stage, report: &mut Report, tasks: usize) -> Result<()> {
-    report.row("both nodes serve after", seconds(stage.start().await?));
+    row("both nodes serve after", seconds(stage.start().await?));
     let all = stage.crowd.wave(tasks, 2 * stage::SLOTS, SHORT).await?;
     let (bad, first) = not_whole(&all);
-    report.row("tasks, by pool", format!("{} {:?}", all.len(), by_pool(&all)));
+    row("tasks, by pool", format!("{} {:?}", all.len(), by_pool(&all)));
     report.hold(bad == 0, || format!("{bad} tasks did not complete: {first}"));
     let pools = by_pool(&all);
     report.hold(["a", "b"].iter().all(|pool| pools.contains_key(pool)), || "a node got no work".to_owned());
@@ -133,20 +134,20 @@ async fn spread(stage: &mut Stage, report: &mut Report, tasks: usize) -> Result<
 async fn end(mut stage: Stage, report: &mut Report) -> Result<()> {
     for node in &mut stage.nodes {
         if let Some(agent) = node.agent.take() {
-            report.row(&format!("{} stopped within", node.name), seconds(agent.stop().await?));
+            row(&format!("{} stopped within", node.name), seconds(agent.stop().await?));
         }
     }
     if let Some(server) = stage.server.take() {
-        report.row("the server stopped within", seconds(server.stop().await?));
+        row("the server stopped within", seconds(server.stop().await?));
     }
     let left = until_gone(&stage.folder, Duration::from_secs(1)).await?;
-    report.row("processes left", left);
+    row("processes left", left);
     report.hold(left == 0, || format!("{left} processes are left"));
     let mut open = stage.land.listeners()?.unwrap_or(0);
     for address in stage.addresses() {
         open += usize::from(std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok());
     }
-    report.row("ports open", open);
+    row("ports open", open);
     report.hold(open == 0, || format!("{open} ports are open"));
     ensure!(stage.server.is_none());
     Ok(())

@@ -106,7 +106,7 @@ impl Seen {
 
 /// What the model says when it counts so many numbers.
 fn text(tokens: u32) -> String {
-    (0..tokens).map(|number| format!(" {}", number % NUMBERS)).collect()
+    (0..tokens).map(|number| format!(" {}", number % NUMBERS)).collect::<Vec<_>>().concat()
 }
 
 /// How a task is under way, for whoever looks while it is.

@@ -17,11 +17,8 @@ impl Report {
         println!("\n{name}");
     }
 
-    pub(super) fn row(&self, name: &str, figure: impl Display) {
-        println!("  {name:<44} {figure}");
-    }
-
     /// Notes a breach unless it holds.
+    #[expect(clippy::fn_params_excessive_bools, reason = "a condition, as in an assertion")]
     pub(super) fn hold(&mut self, holds: bool, what: impl FnOnce() -> String) {
         if !holds {
             let breach = format!("{}: {}", self.scene, what());
@@ -38,6 +35,11 @@ impl Report {
         }
         bail!("verdict: {} breaches\n{}", self.breaches.len(), self.breaches.join("\n"))
     }
+}
+
+/// Prints a figure.
+pub(super) fn row(name: &str, figure: impl Display) {
+    println!("  {name:<44} {figure}");
 }
 
 /// The median and the largest.

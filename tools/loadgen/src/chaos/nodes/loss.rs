@@ -12,7 +12,7 @@ use tokio::{
 use super::{
     SHORT,
     crowd::{Ending, Flight, Seen, by_pool, not_whole},
-    figures::{Report, median_and_max, ms, seconds},
+    figures::{Report, median_and_max, ms, row, seconds},
     land::Land,
     stage::{Node, SLOTS, Stage, living, signal_all},
     until_gone,
@@ -76,29 +76,23 @@ pub(super) async fn agent(stage: &mut Stage, report: &mut Report) -> Result<()> 
         agent.kill()?;
     }
     let left = until_gone(&stage.nodes[0].folder, Duration::from_secs(3)).await?;
-    report.row("the engine is gone after", format!("{}, {left} processes left", ms(killed.elapsed())));
+    row("the engine is gone after", format!("{}, {left} processes left", ms(killed.elapsed())));
     report.hold(left == 0, || format!("{left} processes of the dead agent are left after 3 s"));
     let (long, waiting) = (landed(long).await?, landed(waiting).await?);
     let waits = lost_streams(&long, "a", killed, report);
     let resets =
         long.iter().filter(|it| it.ending == Ending::Failed("WORKER_RESET".to_owned(), true)).count();
-    report.row("streams of its pool", format!("{}, {resets} ended with WORKER_RESET", waits.len()));
+    row("streams of its pool", format!("{}, {resets} ended with WORKER_RESET", waits.len()));
     report.hold(resets == waits.len() && resets > 0, || format!("{resets} of {} were reset", waits.len()));
     if let Some((median, max)) = median_and_max(waits) {
         let met = if median <= GOAL_MEDIAN && max <= GOAL_MAX { "met" } else { "MISSED" };
         let goal = format!("goal {} and {} {met}", ms(GOAL_MEDIAN), ms(GOAL_MAX));
-        report.row(
-            "from the kill to the reader's error",
-            format!("p50 {}, max {}; {goal}", ms(median), ms(max)),
-        );
+        row("from the kill to the reader's error", format!("p50 {}, max {}; {goal}", ms(median), ms(max)));
         report.hold(max <= WAIT_MAX, || format!("a reader waited {}", ms(max)));
     }
     let others: Vec<_> = long.iter().filter(|seen| seen.pool == "b").chain(&waiting).cloned().collect();
     let (bad, first) = not_whole(&others);
-    report.row(
-        "the other streams, and tasks without a token",
-        format!("{}, {bad} not completed", others.len()),
-    );
+    row("the other streams, and tasks without a token", format!("{}, {bad} not completed", others.len()));
     report.hold(bad == 0, || format!("{bad} others did not complete: {first}"));
     report.hold(by_pool(&waiting).keys().all(|pool| *pool == "b"), || {
         format!("tasks without a token ran in {:?}", by_pool(&waiting))
@@ -110,11 +104,11 @@ pub(super) async fn agent(stage: &mut Stage, report: &mut Report) -> Result<()> 
     let ready = started.elapsed();
     stage.until_serves("a").await?;
     let after = stage.nodes[0].incarnation()?;
-    report.row(
+    row(
         "its next life is ready, and serves, after",
         format!("{}, {}", seconds(ready), seconds(started.elapsed())),
     );
-    report.row("incarnation", format!("{before}, then {after}"));
+    row("incarnation", format!("{before}, then {after}"));
     report.hold(after > before, || format!("incarnation {after} does not follow {before}"));
     Ok(())
 }
@@ -155,23 +149,19 @@ pub(super) async fn partition(stage: &Stage, report: &mut Report) -> Result<()> 
         sleep(POLL).await;
     }
     let silence = cut_at.elapsed() + heard;
-    report.row("offline after a silence of", format!("{} (goal 30 to 32 s)", seconds(silence)));
+    row("offline after a silence of", format!("{} (goal 30 to 32 s)", seconds(silence)));
     let offline = Duration::from_millis(29_800)..Duration::from_secs(34);
     report.hold(offline.contains(&silence), || format!("offline after {}", seconds(silence)));
     let long = landed(long).await?;
     let waits = lost_streams(&long, "b", cut_at, report);
     if let Some((median, max)) = median_and_max(waits) {
-        report
-            .row("its silent streams ended after", format!("p50 {}, max {}", seconds(median), seconds(max)));
+        row("its silent streams ended after", format!("p50 {}, max {}", seconds(median), seconds(max)));
     }
     apart.set(false);
     let mut all = lanes.land().await?;
     all.extend(long.into_iter().filter(|seen| seen.pool != "b"));
     let (bad, first) = not_whole(&all);
-    report.row(
-        "other tasks meanwhile, by pool",
-        format!("{} {:?}, {bad} not completed", all.len(), by_pool(&all)),
-    );
+    row("other tasks meanwhile, by pool", format!("{} {:?}, {bad} not completed", all.len(), by_pool(&all)));
     report.hold(bad == 0, || format!("{bad} tasks did not complete: {first}"));
     report.hold(by_pool(&all).len() == 1, || format!("tasks ran in {:?}", by_pool(&all)));
     heal(stage, node)?;
@@ -184,10 +174,7 @@ pub(super) async fn partition(stage: &Stage, report: &mut Report) -> Result<()> 
     }
     let online = healed.elapsed();
     stage.until_serves(node.pool).await?;
-    report.row(
-        "online again, and serves, after",
-        format!("{}, {}", seconds(online), seconds(healed.elapsed())),
-    );
+    row("online again, and serves, after", format!("{}, {}", seconds(online), seconds(healed.elapsed())));
     Ok(())
 }
 
@@ -204,7 +191,7 @@ pub(super) async fn server(stage: &mut Stage, report: &mut Report) -> Result<()>
     let all = lanes.land().await?;
     stage.start_server()?;
     stage.until_ready(&["a", "b"]).await?;
-    report.row("both nodes are heard again after", seconds(killed.elapsed()));
+    row("both nodes are heard again after", seconds(killed.elapsed()));
     let accepted: Vec<_> = all.iter().filter(|seen| !seen.id.is_empty()).collect();
     let (mut completed, mut failed) = (0, 0);
     for seen in &accepted {
@@ -216,11 +203,11 @@ pub(super) async fn server(stage: &mut Stage, report: &mut Report) -> Result<()>
         }
     }
     let open = accepted.iter().filter(|seen| !seen.is_whole()).count();
-    report.row("accepted", format!("{}, of them {open} open at the kill", accepted.len()));
-    report.row("found again", format!("{completed} completed, {failed} failed with their server"));
+    row("accepted", format!("{}, of them {open} open at the kill", accepted.len()));
+    row("found again", format!("{completed} completed, {failed} failed with their server"));
     stage.until_serves("a").await?;
     stage.until_serves("b").await?;
-    report.row("both nodes serve again after", seconds(killed.elapsed()));
+    row("both nodes serve again after", seconds(killed.elapsed()));
     Ok(())
 }
 
@@ -232,9 +219,9 @@ async fn ended(stage: &Stage, id: &str) -> Result<String> {
         if answer.status != 200 {
             return Ok(format!("answered {}", answer.shown()));
         }
-        let state = answer.json()["state"].as_str().unwrap_or_default().to_owned();
-        if matches!(state.as_str(), "completed" | "failed" | "canceled") || began.elapsed() > PATIENCE {
-            return Ok(state);
+        let standing = answer.json()["state"].as_str().unwrap_or_default().to_owned();
+        if matches!(standing.as_str(), "completed" | "failed" | "canceled") || began.elapsed() > PATIENCE {
+            return Ok(standing);
         }
         sleep(POLL).await;
     }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     Amounts, SHORT,
     crowd::{Ending, Seen, by_pool, not_whole},
-    figures::{Report, median_and_max, ms, seconds},
+    figures::{Report, median_and_max, ms, row, seconds},
     stage::{SLOTS, Stage},
 };
 use crate::chaos::client::Answer;
@@ -34,8 +34,8 @@ pub(super) async fn reloads(stage: &Stage, report: &mut Report, amounts: Amounts
         let node = &stage.nodes[times.len() % 2];
         let at = Instant::now();
         let answer = reload(stage, node.pool, &node.model(times.len() / 2 + 1)).await?;
-        let state = answer.json()["state"].clone();
-        report.hold(answer.status == 202 && state == "succeeded", || {
+        let outcome = answer.json()["state"].clone();
+        report.hold(answer.status == 202 && outcome == "succeeded", || {
             format!("the reload of {} was answered {}", node.pool, answer.shown())
         });
         times.push(at.elapsed());
@@ -49,18 +49,17 @@ pub(super) async fn reloads(stage: &Stage, report: &mut Report, amounts: Amounts
     let node = &stage.nodes[0];
     let bad = reload(stage, node.pool, &node.folder.join("no/such.gguf")).await?;
     let code = bad.json()["code"].clone();
-    report.row("a model that is not there", format!("{} {code}", bad.status));
+    row("a model that is not there", format!("{} {code}", bad.status));
     report.hold(bad.status == 409, || format!("a model that is not there: {}", bad.shown()));
     stage.until_ready(&["a", "b"]).await?;
     open.set(false);
     let all = lanes.land().await?;
     let (failed, first) = not_whole(&all);
-    report
-        .row("tasks, by pool", format!("{} {:?} in {}", all.len(), by_pool(&all), seconds(began.elapsed())));
+    row("tasks, by pool", format!("{} {:?} in {}", all.len(), by_pool(&all), seconds(began.elapsed())));
     if let Some((median, max)) = median_and_max(times.clone()) {
-        report.row("reloads", format!("{}, p50 {}, max {}", times.len(), seconds(median), seconds(max)));
+        row("reloads", format!("{}, p50 {}, max {}", times.len(), seconds(median), seconds(max)));
     }
-    report.row("failed tasks", failed);
+    row("failed tasks", failed);
     report.hold(failed == 0, || format!("{failed} tasks failed: {first}"));
     stage.until_serves("a").await?;
     Ok(())
@@ -80,24 +79,24 @@ pub(super) async fn drain(stage: &Stage, report: &mut Report) -> Result<()> {
         report.hold(answer.status == 202, || format!("the drain of {pool} was answered {}", answer.shown()));
     }
     let refused = stage.crowd.one(SHORT).await;
-    report.row("a new task", format!("{:?}", refused.ending));
+    row("a new task", format!("{:?}", refused.ending));
     let unready = Ending::Refused(503, "POOL_UNREADY".to_owned());
     report.hold(refused.ending == unready, || format!("a new task: {:?}", refused.ending));
     let all = lanes.land().await?;
     let (began, late) = (Instant::now(), started_late(&all, &closed));
-    report.row("started behind their pool's 202", format!("{} of {}", late.len(), all.len()));
+    row("started behind their pool's 202", format!("{} of {}", late.len(), all.len()));
     report.hold(late.is_empty(), || format!("{} tasks started behind the 202, e.g. {}", late.len(), late[0]));
     let ran: Vec<_> = all.iter().filter(|seen| seen.started.is_some()).cloned().collect();
     let (bad, first) = not_whole(&ran);
-    report.row("what had started", format!("{}, {bad} not completed", ran.len()));
+    row("what had started", format!("{}, {bad} not completed", ran.len()));
     report.hold(bad == 0, || format!("{bad} that had started did not complete: {first}"));
     let turned = all.iter().filter(|seen| matches!(seen.ending, Ending::Refused(..))).count();
     let waited = all.len() - ran.len() - turned;
-    report.row("refused, and ended while they waited", format!("{turned}, {waited}"));
+    row("refused, and ended while they waited", format!("{turned}, {waited}"));
     for pool in ["a", "b"] {
         until_drained(stage, pool, began).await?;
     }
-    report.row("both are drained, by their health, after", ms(closed[1].1.elapsed()));
+    row("both are drained, by their health, after", ms(closed[1].1.elapsed()));
     let resumed = Instant::now();
     for pool in ["a", "b"] {
         let answer = stage.call("POST", &format!("/v2/pools/{pool}/resume"), "").await?;
@@ -106,7 +105,7 @@ pub(super) async fn drain(stage: &Stage, report: &mut Report) -> Result<()> {
     stage.until_ready(&["a", "b"]).await?;
     stage.until_serves("a").await?;
     stage.until_serves("b").await?;
-    report.row("both serve again after", ms(resumed.elapsed()));
+    row("both serve again after", ms(resumed.elapsed()));
     Ok(())
 }
 
