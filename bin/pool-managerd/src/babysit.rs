@@ -44,7 +44,7 @@ const EXEC: &str = "__exec";
 pub(crate) const STOP: u8 = b's';
 /// How long an engine may take to stop once its agent is gone. It is short, since readers of streams that it
 /// neither ends nor goes on with wait for as long; it is not zero, since a container's runtime passes the signal on.
-const ORPHAN_TIME: Duration = Duration::from_millis(100);
+const ORPHAN_TIME: Duration = Duration::from_millis(50);
 /// What is left of the group is killed again so often.
 const SWEEPS: u32 = 50;
 const SWEEP_PAUSE: Duration = Duration::from_millis(20);
