@@ -46,6 +46,9 @@ pub(crate) struct NodesArgs {
     /// Fewer tasks, and no partition: a minute instead of five.
     #[arg(long)]
     quick: bool,
+    /// Stay out of namespaces also where they are allowed.
+    #[arg(long)]
+    loopback: bool,
     /// The tool runs in namespaces of its own already.
     #[arg(long, hide = true)]
     apart: bool,
