@@ -120,8 +120,8 @@ mod tests {
             let text = format!(
                 "#[cfg(test)]\nmod tests {{\n// N01\n//= ORCH-1 type=test\n//= ORCH-2 type=test\n{kind}() {{}}\n}}\n"
             );
-            let test = (Kind::Tests, "libs/a/src/lib.rs::t".to_owned());
-            assert_eq!(places(&text), [test.clone(), test]);
+            let place = (Kind::Tests, "libs/a/src/lib.rs::t".to_owned());
+            assert_eq!(places(&text), [place.clone(), place]);
         }
         let text = "proptest! {\n    //= ORCH-1 type=test\n    #[test]\n    fn t(a in 0..1) {}\n}\n";
         assert_eq!(places(text), [(Kind::Tests, "libs/a/src/lib.rs::t".to_owned())]);

@@ -39,11 +39,12 @@ impl Entry {
 
 /// The document: a list under one name, below lines of comment.
 pub(crate) fn document(comment: &[&str], name: &str, entries: &[Entry]) -> String {
-    let comment = comment.iter().map(|line| format!("# {line}\n")).collect::<String>();
+    let comment: Vec<String> = comment.iter().map(|line| format!("# {line}\n")).collect();
+    let comment = comment.concat();
     if entries.is_empty() {
         return format!("{comment}{name}: []\n");
     }
-    let entries = entries.iter().map(|entry| entry.text.as_str()).collect::<String>();
+    let entries: String = entries.iter().map(|entry| entry.text.as_str()).collect();
     format!("{comment}{name}:\n{entries}")
 }
 

@@ -86,6 +86,7 @@ async fn an_engine_lost_after_tokens_ends_the_job_with_their_number() {
 }
 
 // E03
+//= ORCH-2002 type=test
 #[tokio::test]
 async fn a_clean_end_without_the_end_marker_is_a_loss() {
     let events = run(with(tokens(&[" a"]), [body_end()])).await;

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 use crate::support::{TestApp, mock_task, text_of};
 
+//= ORCH-2002 type=test
+//= ORCH-3029 type=test
 #[tokio::test]
 async fn an_accepted_task_streams_to_its_end_and_keeps_its_result() {
     let app = TestApp::start().await;
@@ -23,13 +25,14 @@ async fn an_accepted_task_streams_to_its_end_and_keeps_its_result() {
     let events = app.events(id).await;
     let text = text_of(&events);
     assert!(!text.is_empty());
-    //= ORCH-3029 type=test
     let started = &events[0];
     assert_eq!(started.name, "started");
     for (field, value) in [
         ("job_id", json!(id)),
         ("queue_position", json!(0)),
+        ("predicted_start_ms", json!(0)),
         ("engine", json!("mock")),
+        ("engine_version", json!(env!("CARGO_PKG_VERSION"))),
         ("pool_id", json!("default")),
         ("replica_id", json!("local/default")),
         ("kv_warmth", json!(false)),
