@@ -1,9 +1,10 @@
 //! A task from its submission to its result.
 
+use mock::wire::ScriptedEngine;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, mock_task, text_of};
+use crate::support::{TestApp, engine_task, mock_task, text_of};
 
 //= ORCH-2002 type=test
 //= ORCH-3029 type=test
@@ -68,6 +69,37 @@ async fn the_same_seed_gives_the_same_text() {
     assert_eq!(texts[0], texts[1]);
     assert_ne!(texts[0], texts[2]);
     app.finish().await;
+}
+
+//= ORCH-3045 type=test
+#[tokio::test]
+async fn the_engine_gets_the_clients_seed_or_under_strict_one_that_follows_from_the_id() {
+    let id = "0190c0de-0000-7000-8000-000000000003";
+    let mut seeds = Vec::new();
+    for fields in [
+        json!({"task_id": id}),
+        json!({"task_id": id, "prompt": "Something else."}),
+        json!({}),
+        json!({"task_id": id, "seed": 7}),
+        json!({"task_id": id, "determinism": "best_effort"}),
+    ] {
+        let engine = ScriptedEngine::start(1).await.unwrap();
+        let pools = format!("default=llamacpp+{}", engine.url());
+        let app = TestApp::with(&[("ORCHD_POOLS", &pools)]).await;
+        let mut task = engine_task();
+        for (name, value) in fields.as_object().unwrap() {
+            task[name] = value.clone();
+        }
+        let submitted = app.submit(&task).await;
+        app.until_state(&submitted, "completed").await;
+        let asked: Value = serde_json::from_str(&engine.seen()[0].body).unwrap();
+        seeds.push(asked.get("seed").cloned());
+        app.finish().await;
+    }
+    let [derived, again, other, given, none] = &seeds[..] else { panic!("{seeds:?}") };
+    assert!(derived.is_some() && derived == again, "the same id gives the same seed: {seeds:?}");
+    assert!(other.is_some() && other != derived, "another id gives another one: {seeds:?}");
+    assert_eq!((given, none), (&Some(json!(7)), &None));
 }
 
 // H10, H11

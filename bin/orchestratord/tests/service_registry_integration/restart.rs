@@ -29,6 +29,7 @@ async fn health(server: &Daemon) -> Value {
     server.get_json("/v2/pools/p/health").await
 }
 
+//= ORCH-3424 type=test
 #[tokio::test]
 async fn tasks_of_a_killed_server_wait_for_their_node_to_come_back() {
     let state = TempDir::new().unwrap();
