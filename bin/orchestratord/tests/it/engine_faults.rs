@@ -272,6 +272,7 @@ async fn an_engine_that_does_not_stop_is_cut_at_the_limit() {
 }
 
 // E24
+//= ORCH-2103 type=test
 #[tokio::test]
 async fn when_the_engine_is_gone_new_tasks_are_told_and_waiting_ones_stay() {
     let engine = ScriptedEngine::start(1).await.unwrap();

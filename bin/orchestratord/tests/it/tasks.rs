@@ -138,7 +138,24 @@ async fn a_refused_request_does_not_use_up_its_id() {
     app.finish().await;
 }
 
+//= ORCH-3100 type=test
+#[tokio::test]
+async fn metrics_tell_a_task_with_a_deadline_how_likely_it_was_to_be_met() {
+    let app = TestApp::start().await;
+    for (deadline, is_told) in [(None, false), (Some(60_000), true)] {
+        let mut task = mock_task();
+        task["deadline_ms"] = json!(deadline);
+        let events = app.events(&app.submit(&task).await).await;
+        let metrics = events.iter().find(|event| event.name == "metrics").unwrap();
+        let probability = metrics.data["on_time_probability"].as_f64();
+        assert_eq!(probability.is_some(), is_told, "{deadline:?}");
+        assert!(probability.is_none_or(|it| (0.0..=1.0).contains(&it)), "{probability:?}");
+    }
+    app.finish().await;
+}
+
 //= ORCH-3014 type=test
+//= ORCH-3016 type=test
 #[tokio::test]
 async fn what_does_not_fit_the_context_is_refused_before_it_waits() {
     let app = TestApp::with(&[("ORCHD_POOLS", "default=mock")]).await;
