@@ -29,6 +29,8 @@ const STEPS: &[Step] = &[
     },
     Step { name: "arch", run: || arch::run(&[]).map(Ended::from) },
     Step { name: "tidy", run: || tidy::run(&[]).map(Ended::from) },
+    Step { name: "requirements", run: || check("tools-spec-extract") },
+    Step { name: "map", run: || check("tools-readme-index") },
     Step { name: "deny", run: deny },
     Step { name: "setup", run: engine },
     Step { name: "tests", run: tests },
@@ -87,6 +89,11 @@ fn run_steps(steps: &[Step], out: &mut dyn Write) -> Result<Verdict> {
 fn cargo(arguments: &[&str]) -> Result<Ended> {
     workspace::run(workspace::cargo().args(arguments))?;
     Ok(Ended::Passed)
+}
+
+/// What a tool writes into the repository must be what it would write now.
+fn check(tool: &str) -> Result<Ended> {
+    cargo(&["run", "--package", tool, "--quiet", "--", "--check"])
 }
 
 fn deny() -> Result<Ended> {

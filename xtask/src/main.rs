@@ -14,7 +14,6 @@ mod live;
 mod quickstart;
 mod setup;
 mod simulate;
-mod source;
 mod tidy;
 mod verdict;
 mod workspace;

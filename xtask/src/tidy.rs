@@ -12,13 +12,9 @@ mod text;
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
+use tools_workspace::source::{self, SourceFile};
 
-use crate::{
-    commands,
-    source::{self, SourceFile},
-    verdict::Verdict,
-    workspace,
-};
+use crate::{commands, verdict::Verdict, workspace};
 
 /// Files in which blanks at line ends and tabs are looked for.
 const TEXT_FILES: &[&str] = &["rs", "md", "toml", "py"];

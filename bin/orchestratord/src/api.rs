@@ -44,6 +44,7 @@ pub fn route_table() -> Vec<RouteFacts> {
     native().facts().chain(openai::routes().facts()).collect()
 }
 
+//= ORCH-3044
 fn native() -> Routes {
     Routes::default()
         .get(Open, "/health", ops::health)

@@ -151,6 +151,7 @@ pub(crate) fn check(
     if requirements.avoid_pools.contains(&replica.pool) {
         return Err(Misfit::Avoided);
     }
+    //= ORCH-3011
     if let Some(mask) = &requirements.device_mask
         && !replica.device.has_mask(mask)
     {

@@ -18,6 +18,7 @@ impl Placement {
     }
 
     /// Chooses one of `candidates`, which come in the order of their keys.
+    //= ORCH-3008
     pub(crate) fn choose<'a>(
         &mut self,
         candidates: impl Iterator<Item = (ReplicaKey, &'a Replica)>,

@@ -49,6 +49,7 @@ impl Replica {
         self.exists() && self.view.readiness == Readiness::Ready
     }
 
+    //= ORCH-3010
     fn has_room(&self, now: Timestamp) -> bool {
         self.is_ready()
             && self.presence == Presence::Here

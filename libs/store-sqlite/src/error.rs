@@ -4,6 +4,7 @@ use rusqlite::{ErrorCode, ffi};
 use store_api::StoreError;
 
 /// What an error while writing means. The transaction is rolled back by then.
+//= ORCH-3401
 pub(crate) fn of_write(error: &rusqlite::Error) -> StoreError {
     let reason = error.to_string();
     let Some(code) = error.sqlite_error() else { return StoreError::Fatal { reason } };
@@ -12,6 +13,7 @@ pub(crate) fn of_write(error: &rusqlite::Error) -> StoreError {
         (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OutOfMemory, _) => {
             StoreError::Unavailable { reason }
         }
+        //= ORCH-3407
         // A write that failed has written nothing that counts, and may work when the disk is better. After a
         // failed fsync nobody knows what is on the disk, and asking again tells a lie.
         (ErrorCode::SystemIoFailure, ffi::SQLITE_IOERR_WRITE) => StoreError::Unavailable { reason },

@@ -126,6 +126,7 @@ pub(crate) fn open_private(path: &Path) -> io::Result<File> {
 }
 
 /// Keeps every other process out until the file is dropped.
+//= ORCH-3404
 pub(crate) fn lock(folder: &Path) -> Result<File, OpenError> {
     // Requests are in it: they are nobody else's business on this machine.
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
@@ -149,6 +150,7 @@ fn prepare(writer: &Connection, path: &Path) -> Result<(), OpenError> {
         schema::VERSION => Ok(()),
         0 if is_empty(writer).map_err(damaged)? => schema::create(writer).map_err(damaged),
         0 => Err(OpenError::Damaged { path: path.to_owned(), what: "it has lost its version".to_owned() }),
+        //= ORCH-3403
         found => Err(OpenError::Newer { path: path.to_owned(), found, known: schema::VERSION }),
     }
 }

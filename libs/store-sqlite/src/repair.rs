@@ -53,6 +53,7 @@ impl fmt::Display for RepairReport {
 ///
 /// # Errors
 /// When the folder is in use or cannot be written.
+//= ORCH-3402
 pub fn repair(folder: &Path) -> Result<RepairReport, OpenError> {
     let _lock = lock(folder)?;
     let io = |error: io::Error| io_error(folder, &error);

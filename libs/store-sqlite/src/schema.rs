@@ -55,6 +55,7 @@ pub(crate) fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// How the connection that writes must work: the log is on the disk when a commit returns.
+//= ORCH-3400
 pub(crate) fn tune_writer(connection: &Connection) -> rusqlite::Result<()> {
     plan_once(connection)?;
     connection.execute_batch(

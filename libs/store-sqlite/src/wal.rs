@@ -33,6 +33,7 @@ pub(crate) enum WalState {
 }
 
 /// Looks at the log in a folder.
+//= ORCH-3402
 pub(crate) fn look(folder: &Path) -> io::Result<WalState> {
     match File::open(folder.join(FILE)) {
         Ok(file) => read(&mut BufReader::with_capacity(1 << 20, file)),

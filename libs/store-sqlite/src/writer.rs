@@ -137,6 +137,7 @@ impl Writer {
     }
 
     /// Commits a batch together with all that waits behind it. Returns what came then.
+    //= ORCH-3400
     fn commit(&mut self, mut group: Group, asks: &Receiver<Ask>) -> Option<Ask> {
         let mut changes = group[0].0.len();
         let mut other = None;
@@ -177,6 +178,7 @@ impl Writer {
 
     /// Moves the log into the database. On a disk without room the log is what can give room back, and it must
     /// not grow until the disk is full again.
+    //= ORCH-3401
     fn shorten_log(&mut self) {
         let done = self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)");
         self.room = if done { Room::Enough } else { Room::Lacking };

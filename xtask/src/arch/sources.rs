@@ -2,7 +2,7 @@
 //!
 //! They hold what the graph of crates cannot see: that inside the binary, too, each outside thing has one door.
 
-use crate::source::{Side, SourceFile, has_word};
+use tools_workspace::source::{Side, SourceFile, has_word};
 
 struct SourceRule {
     /// Whether this line of code names the thing.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::source::{Side, SourceFile, functions, items};
+use tools_workspace::source::{Item, Side, SourceFile, functions, items};
 
 const FILE_STOP: usize = 600;
 const FUNCTION_STOP: usize = 70;
@@ -29,7 +29,7 @@ pub(super) fn check(file: &SourceFile) -> Vec<String> {
 
 /// The code lines of each function.
 pub(super) fn function_lengths(code: &str) -> Vec<usize> {
-    functions(code).iter().map(super::super::source::Item::length).collect()
+    functions(code).iter().map(Item::length).collect()
 }
 
 fn file_length(file: &SourceFile) -> Option<String> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::source::SourceFile;
+use tools_workspace::source::SourceFile;
 
 /// Assembled from halves so that this very file holds no such word.
 const OPEN_TASK: &str = concat!("TO", "DO");
@@ -63,8 +63,9 @@ fn has_open_task(comment: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tools_workspace::source::Side;
+
     use super::*;
-    use crate::source::Side;
 
     fn source(text: &str) -> Vec<String> {
         check_source(&SourceFile::new(Path::new("a.rs"), text.to_owned(), Side::Product))

@@ -312,6 +312,7 @@ impl JobLog {
     }
 
     /// Appends the last events of the job, the terminal one last, and seals the log.
+    //= ORCH-2002
     pub(crate) fn seal(&self, events: &[LastEvent]) -> bool {
         self.write(|inner| {
             if inner.policy == Shown::WhenKept {

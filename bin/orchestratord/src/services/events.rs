@@ -15,6 +15,7 @@ use crate::{error::in_openai_words, relay::LastEvent};
 const RETRY_DEFAULT_MS: u64 = 1_000;
 
 /// `started`, ready to be said.
+//= ORCH-3029
 pub(crate) fn started(
     entry: &JobEntry,
     status: &JobStatus,

@@ -86,6 +86,7 @@ async fn an_engine_lost_after_tokens_ends_the_job_with_their_number() {
 }
 
 // E03
+//= ORCH-2002 type=test
 #[tokio::test]
 async fn a_clean_end_without_the_end_marker_is_a_loss() {
     let events = run(with(tokens(&[" a"]), [body_end()])).await;
@@ -271,6 +272,7 @@ async fn an_engine_that_does_not_stop_is_cut_at_the_limit() {
 }
 
 // E24
+//= ORCH-2103 type=test
 #[tokio::test]
 async fn when_the_engine_is_gone_new_tasks_are_told_and_waiting_ones_stay() {
     let engine = ScriptedEngine::start(1).await.unwrap();

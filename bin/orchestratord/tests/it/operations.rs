@@ -1,10 +1,14 @@
 //! What operators ask, and what every answer carries.
 
+use std::time::Duration;
+
+use mock::wire::{Persona, ScriptedEngine};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use crate::support::{TestApp, mock_task};
+use crate::support::{PATIENCE, TestApp, mock_task};
 
 //= ORCH-3044 type=test
 #[tokio::test]
@@ -37,6 +41,7 @@ async fn every_answer_carries_a_correlation_id() {
 }
 
 //= ORCH-2103 type=test
+//= ORCH-3044 type=test
 #[tokio::test]
 async fn pools_and_capabilities_tell_what_is_there_now() {
     let app = TestApp::start().await;
@@ -57,6 +62,38 @@ async fn pools_and_capabilities_tell_what_is_there_now() {
     );
     assert_eq!(capabilities["engines"][0]["engine"], "mock");
     assert_eq!(app.get_json("/v2/pools").await["pools"][0]["pool_id"], "default");
+    app.finish().await;
+}
+
+/// Waits until the engines that can do something are those of these pools, and no others.
+async fn until_capable(app: &TestApp, pools: &[&str]) {
+    let told = async {
+        loop {
+            let capabilities = app.get_json("/v2/meta/capabilities").await;
+            let engines = capabilities["engines"].as_array().unwrap();
+            let mut found: Vec<_> =
+                engines.iter().map(|engine| engine["pool_id"].as_str().unwrap()).collect();
+            found.sort_unstable();
+            if found == pools {
+                return;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, told).await.unwrap_or_else(|_| panic!("{pools:?} become capable"));
+}
+
+//= ORCH-3095 type=test
+#[tokio::test]
+async fn capabilities_are_those_of_the_engines_that_are_ready_at_the_moment() {
+    let (a, b) = (ScriptedEngine::start(1).await.unwrap(), ScriptedEngine::start(1).await.unwrap());
+    let pools = format!("a=llamacpp+{},b=llamacpp+{}", a.url(), b.url());
+    let app = TestApp::with(&[("ORCHD_POOLS", &pools), ("ORCHD_ENGINE_HEALTH_INTERVAL_MS", "50")]).await;
+    until_capable(&app, &["a", "b"]).await;
+    b.becomes(Persona::llamacpp(1).without("/health"));
+    until_capable(&app, &["a"]).await;
+    b.becomes(Persona::llamacpp(1));
+    until_capable(&app, &["a", "b"]).await;
     app.finish().await;
 }
 

@@ -31,6 +31,7 @@ fn task(priority: &str) -> Value {
     task
 }
 
+//= ORCH-2103 type=test
 //= ORCH-3004 type=test
 #[tokio::test]
 async fn interactive_jobs_run_before_batch_jobs_and_each_class_in_its_order() {

@@ -194,11 +194,12 @@ pub(crate) fn parse(stream: &str) -> Vec<Event> {
 }
 
 /// The concatenated token texts of a stream. Checks the order of events and the gapless numbers.
-//= ORCH-2002 type=test
 pub(crate) fn text_of(events: &[Event]) -> String {
     let ids: Vec<_> = events.iter().map(|event| event.id).collect();
     assert_eq!(ids, (0..events.len() as u64).collect::<Vec<_>>(), "ids are gapless from 0");
     let names: Vec<_> = events.iter().map(|event| event.name.as_str()).collect();
+    let known = |name: &&str| ["started", "token", "metrics", "end", "error"].contains(name);
+    assert!(names.iter().all(known), "there are no other events: {names:?}");
     let last = *names.last().expect("a stream is not empty");
     assert!(["end", "error"].contains(&last), "the last event is terminal: {names:?}");
     let terminals = names.iter().filter(|name| ["end", "error"].contains(name)).count();

@@ -1,10 +1,13 @@
 //! A task from its submission to its result.
 
+use mock::wire::ScriptedEngine;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, mock_task, text_of};
+use crate::support::{TestApp, engine_task, mock_task, text_of};
 
+//= ORCH-2002 type=test
+//= ORCH-3029 type=test
 #[tokio::test]
 async fn an_accepted_task_streams_to_its_end_and_keeps_its_result() {
     let app = TestApp::start().await;
@@ -23,13 +26,14 @@ async fn an_accepted_task_streams_to_its_end_and_keeps_its_result() {
     let events = app.events(id).await;
     let text = text_of(&events);
     assert!(!text.is_empty());
-    //= ORCH-3029 type=test
     let started = &events[0];
     assert_eq!(started.name, "started");
     for (field, value) in [
         ("job_id", json!(id)),
         ("queue_position", json!(0)),
+        ("predicted_start_ms", json!(0)),
         ("engine", json!("mock")),
+        ("engine_version", json!(env!("CARGO_PKG_VERSION"))),
         ("pool_id", json!("default")),
         ("replica_id", json!("local/default")),
         ("kv_warmth", json!(false)),
@@ -65,6 +69,37 @@ async fn the_same_seed_gives_the_same_text() {
     assert_eq!(texts[0], texts[1]);
     assert_ne!(texts[0], texts[2]);
     app.finish().await;
+}
+
+//= ORCH-3045 type=test
+#[tokio::test]
+async fn the_engine_gets_the_clients_seed_or_under_strict_one_that_follows_from_the_id() {
+    let id = "0190c0de-0000-7000-8000-000000000003";
+    let mut seeds = Vec::new();
+    for fields in [
+        json!({"task_id": id}),
+        json!({"task_id": id, "prompt": "Something else."}),
+        json!({}),
+        json!({"task_id": id, "seed": 7}),
+        json!({"task_id": id, "determinism": "best_effort"}),
+    ] {
+        let engine = ScriptedEngine::start(1).await.unwrap();
+        let pools = format!("default=llamacpp+{}", engine.url());
+        let app = TestApp::with(&[("ORCHD_POOLS", &pools)]).await;
+        let mut task = engine_task();
+        for (name, value) in fields.as_object().unwrap() {
+            task[name] = value.clone();
+        }
+        let submitted = app.submit(&task).await;
+        app.until_state(&submitted, "completed").await;
+        let asked: Value = serde_json::from_str(&engine.seen()[0].body).unwrap();
+        seeds.push(asked.get("seed").cloned());
+        app.finish().await;
+    }
+    let [derived, again, other, given, none] = &seeds[..] else { panic!("{seeds:?}") };
+    assert!(derived.is_some() && derived == again, "the same id gives the same seed: {seeds:?}");
+    assert!(other.is_some() && other != derived, "another id gives another one: {seeds:?}");
+    assert_eq!((given, none), (&Some(json!(7)), &None));
 }
 
 // H10, H11
@@ -103,7 +138,24 @@ async fn a_refused_request_does_not_use_up_its_id() {
     app.finish().await;
 }
 
+//= ORCH-3100 type=test
+#[tokio::test]
+async fn metrics_tell_a_task_with_a_deadline_how_likely_it_was_to_be_met() {
+    let app = TestApp::start().await;
+    for (deadline, is_told) in [(None, false), (Some(60_000), true)] {
+        let mut task = mock_task();
+        task["deadline_ms"] = json!(deadline);
+        let events = app.events(&app.submit(&task).await).await;
+        let metrics = events.iter().find(|event| event.name == "metrics").unwrap();
+        let probability = metrics.data["on_time_probability"].as_f64();
+        assert_eq!(probability.is_some(), is_told, "{deadline:?}");
+        assert!(probability.is_none_or(|it| (0.0..=1.0).contains(&it)), "{probability:?}");
+    }
+    app.finish().await;
+}
+
 //= ORCH-3014 type=test
+//= ORCH-3016 type=test
 #[tokio::test]
 async fn what_does_not_fit_the_context_is_refused_before_it_waits() {
     let app = TestApp::with(&[("ORCHD_POOLS", "default=mock")]).await;

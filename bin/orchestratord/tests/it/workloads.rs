@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 
 use crate::support::TestApp;
 
-//= ORCH-3095 type=test
 #[tokio::test]
 async fn an_embedding_task_gives_a_vector_for_each_input() {
     let app = TestApp::start().await;

@@ -43,6 +43,7 @@ async fn health(server: &Daemon) -> Value {
     server.get_json("/v2/pools/p/health").await
 }
 
+//= ORCH-3424 type=test
 #[tokio::test]
 async fn tasks_of_a_killed_server_wait_for_their_node_to_come_back() {
     let state = TempDir::new().unwrap();
@@ -56,13 +57,13 @@ async fn tasks_of_a_killed_server_wait_for_their_node_to_come_back() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn a_pool_that_was_drained_stays_so() {
+/// Closes a pool, kills the server, and finds the pool closed although its node says otherwise.
+async fn stays_closed(path: &str, how: Value) {
     let state = TempDir::new().unwrap();
     let server = Daemon::start(state.path(), &[]).await;
     let node = Node::start("gpu-1", "p", 1).await;
     node.join(&server.url("")).await;
-    let (status, _) = server.post("/v2/pools/p/drain", &json!({"deadline_ms": 0})).await;
+    let (status, _) = server.post(path, &how).await;
     assert_eq!(status, 202);
     server.kill();
     node.says("draining", false);
@@ -81,7 +82,20 @@ async fn a_pool_that_was_drained_stays_so() {
     server.stop().await;
 }
 
+//= ORCH-3038 type=test
+#[tokio::test]
+async fn a_pool_that_was_drained_stays_so() {
+    stays_closed("/v2/pools/p/drain", json!({"deadline_ms": 0})).await;
+}
+
+//= ORCH-3038 type=test
+#[tokio::test]
+async fn a_pool_that_was_purged_stays_closed() {
+    stays_closed("/v2/pools/p/purge", json!({"drain_first": false, "force": true})).await;
+}
+
 // N12
+//= ORCH-3038 type=test
 #[tokio::test]
 async fn a_reload_that_was_under_way_is_finished_by_the_next_process() {
     let state = TempDir::new().unwrap();

@@ -39,6 +39,7 @@ impl Scheduler {
         if self.phase == Phase::Closing {
             return self.reject(&job, RejectReason::ShuttingDown, None);
         }
+        //= ORCH-3024
         if self.jobs.find(job.id).is_some() {
             return self.reject(&job, RejectReason::DuplicateId, None);
         }

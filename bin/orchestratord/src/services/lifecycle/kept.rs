@@ -111,6 +111,7 @@ impl Lifecycle {
     }
 
     /// Closes what was closed, before anything is placed. Reloads go on later, by [`Self::go_on`].
+    //= ORCH-3038
     pub(crate) fn close_again(&self, unfinished: &Unfinished) {
         for (pool, _) in unfinished.0.iter().filter(|(_, saved)| saved.intake == Intake::Closed) {
             info!(target: "orchestratord::lifecycle", pool_id = %pool, "pool stays closed");
@@ -121,6 +122,7 @@ impl Lifecycle {
 
     /// Finishes the reloads that an earlier process had begun, or goes back as it was doing.
     // N12
+    //= ORCH-3038
     pub(crate) fn go_on(self: &Arc<Self>, unfinished: Unfinished) {
         for (pool, saved) in unfinished.0 {
             if let Some(reload) = saved.reload.clone() {

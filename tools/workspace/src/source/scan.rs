@@ -4,23 +4,23 @@ use std::ops::Range;
 
 /// A named item with a body, by line numbers counted from 1.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Item<'a> {
+pub struct Item<'a> {
     /// What stands after the keyword.
-    pub(crate) name: &'a str,
+    pub name: &'a str,
     /// The line with the keyword.
-    pub(crate) line: usize,
+    pub line: usize,
     /// Its text from the keyword to the closing bracket.
-    pub(crate) text: &'a str,
+    pub text: &'a str,
 }
 
 impl Item<'_> {
     /// Lines that hold code.
-    pub(crate) fn length(&self) -> usize {
+    pub fn length(&self) -> usize {
         self.text.lines().filter(|line| !line.trim().is_empty()).count()
     }
 
     /// What stands directly inside the item's own brackets, deeper brackets left out.
-    pub(crate) fn surface(&self) -> String {
+    pub fn surface(&self) -> String {
         let mut depth = 0_usize;
         let mut surface = String::new();
         for c in self.text.chars() {
@@ -36,12 +36,12 @@ impl Item<'_> {
 }
 
 /// Functions with a body, also nested ones and methods.
-pub(crate) fn functions(code: &str) -> Vec<Item<'_>> {
+pub fn functions(code: &str) -> Vec<Item<'_>> {
     items(code, "fn")
 }
 
 /// Items with a body that begin with this keyword.
-pub(crate) fn items<'a>(code: &'a str, keyword: &str) -> Vec<Item<'a>> {
+pub fn items<'a>(code: &'a str, keyword: &str) -> Vec<Item<'a>> {
     let mut found = Vec::new();
     for start in words(code, keyword) {
         let after = &code[start + keyword.len()..];
@@ -59,7 +59,7 @@ pub(crate) fn items<'a>(code: &'a str, keyword: &str) -> Vec<Item<'a>> {
 }
 
 /// Whether the word stands in the line, not as a part of a longer one.
-pub(crate) fn has_word(line: &str, word: &str) -> bool {
+pub fn has_word(line: &str, word: &str) -> bool {
     words(line, word).next().is_some()
 }
 

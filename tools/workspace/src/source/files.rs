@@ -14,7 +14,7 @@ use super::{Side, SourceFile};
 const SKIPPED: &[&str] = &["target", ".git", "__pycache__", "node_modules"];
 
 /// Every file below `root` that ends in one of these extensions, in a fixed order, relative to `root`.
-pub(crate) fn walk(root: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> {
+pub fn walk(root: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> {
     let mut found = BTreeSet::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -37,7 +37,7 @@ pub(crate) fn walk(root: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> {
 }
 
 /// All Rust files below `root`.
-pub(crate) fn load(root: &Path) -> Result<Vec<SourceFile>> {
+pub fn load(root: &Path) -> Result<Vec<SourceFile>> {
     let mut files = Vec::new();
     for path in walk(root, &["rs"])? {
         let text = fs::read_to_string(root.join(&path))
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn gated_module_of_a_crate_root_lies_beside_it() {
-        let text = "#[cfg(test)] pub(crate) mod fixture;\nfn f() {}\n";
+        let text = "#[cfg(test)] pub mod fixture;\nfn f() {}\n";
         assert_eq!(gated("libs/x/src/lib.rs", text), [PathBuf::from("libs/x/src/fixture")]);
     }
 
@@ -122,8 +122,10 @@ mod tests {
 
     #[test]
     fn this_file_is_found_and_its_test_module_left_out() {
-        let files = load(crate::workspace::root()).unwrap();
-        let own = files.iter().find(|file| file.path.ends_with("xtask/src/source/files.rs")).unwrap();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let files = load(&root).unwrap();
+        let own =
+            files.iter().find(|file| file.path.ends_with("tools/workspace/src/source/files.rs")).unwrap();
         assert_eq!(own.side, Side::Product);
         assert!(own.code.contains("fn gated_modules"));
         assert!(!own.code.contains("fn this_file_is_found"));

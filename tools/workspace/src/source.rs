@@ -10,14 +10,14 @@ mod scan;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use files::{load, walk};
-pub(crate) use scan::{Item, functions, has_word, items};
+pub use files::{load, walk};
+pub use scan::{Item, functions, has_word, items};
 
 use mask::mask;
 
 /// Which side of the `#[cfg(test)]` line a file is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
+pub enum Side {
     /// Shipped, apart from the test items inside it.
     Product,
     /// Compiled for tests and benches only.
@@ -26,24 +26,26 @@ pub(crate) enum Side {
 
 /// One `.rs` file.
 #[derive(Debug)]
-pub(crate) struct SourceFile {
+pub struct SourceFile {
     /// Relative to the workspace's root.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
     /// As it stands on disk.
-    pub(crate) text: String,
+    pub text: String,
     /// The comments alone; every other character is a blank.
-    pub(crate) comments: String,
+    pub comments: String,
     /// The code alone: comments and test items blank, texts filled in. Lines stay where they were.
-    pub(crate) code: String,
+    pub code: String,
+    /// The same with the test items.
+    pub code_with_tests: String,
     /// Lines outside test items.
-    pub(crate) product_lines: usize,
+    pub product_lines: usize,
     /// Whether the whole file is for tests.
-    pub(crate) side: Side,
+    pub side: Side,
 }
 
 impl SourceFile {
     /// Splits a file's text into what the checks look at.
-    pub(crate) fn new(path: &Path, text: String, side: Side) -> Self {
+    pub fn new(path: &Path, text: String, side: Side) -> Self {
         let masked = mask(&text);
         let side = if masked.code.contains("#![cfg(test)]") { Side::Test } else { side };
         let tests = scan::test_lines(&masked.code);
@@ -57,16 +59,17 @@ impl SourceFile {
             }
             code.push('\n');
         }
-        Self { path: path.to_owned(), text, comments: masked.comments, code, product_lines, side }
+        let (comments, code_with_tests) = (masked.comments, masked.code);
+        Self { path: path.to_owned(), text, comments, code, code_with_tests, product_lines, side }
     }
 
     /// Lines of product code with their numbers, counted from 1.
-    pub(crate) fn code_lines(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub fn code_lines(&self) -> impl Iterator<Item = (usize, &str)> {
         self.code.lines().enumerate().map(|(index, line)| (index + 1, line))
     }
 
     /// Whether the file lies in this folder of the workspace.
-    pub(crate) fn is_below(&self, folder: &str) -> bool {
+    pub fn is_below(&self, folder: &str) -> bool {
         self.path.starts_with(folder)
     }
 }
@@ -85,6 +88,7 @@ mod tests {
         assert_eq!(file.product_lines, 2);
         assert_eq!(file.code.replace('\n', ""), "fn a() {}fn c() {}");
         assert_eq!(file.code.lines().count(), 6, "line numbers stay");
+        assert!(file.code_with_tests.contains("fn b()"));
     }
 
     #[test]

@@ -1,0 +1,7 @@
+//! What the tools know of the workspace: the floors of its crates, and its Rust files.
+//!
+//! The checks of `xtask` and the tools beside it ask the same questions of the same text. They are answered here,
+//! so that two tools never read one file in two ways.
+
+pub mod floors;
+pub mod source;
