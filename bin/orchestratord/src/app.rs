@@ -117,6 +117,7 @@ impl App {
             keeper: Arc::clone(&keeper),
             jobs: Arc::clone(&jobs),
             models,
+            pools: Arc::clone(&built.fleet.pools),
         };
         let reader = Reader { keeper: &keeper, admission: &admission, clock, read: api::task_again };
         let restored = Restored::load(&reader, config.jobs.retained_max).await.context(StartRefused)?;

@@ -14,6 +14,7 @@ use super::{
     job::JobEntry,
     scheduler::{Begun, Scope, Silence},
 };
+use crate::metrics::CanceledBy;
 
 /// A cheap way to reach the scheduler.
 #[derive(Clone)]
@@ -37,8 +38,8 @@ impl SchedulerHandle {
     }
 
     /// Takes a job back. When this returns, its log holds its terminal event.
-    pub(crate) async fn cancel(&self, entry: Arc<JobEntry>) -> Result<(), Refused> {
-        self.ask(|reply| Command::Cancel(entry, reply)).await
+    pub(crate) async fn cancel(&self, entry: Arc<JobEntry>, by: CanceledBy) -> Result<(), Refused> {
+        self.ask(|reply| Command::Cancel(entry, by, reply)).await
     }
 
     /// Gives up a job whose client was told that it did not come in.

@@ -17,11 +17,12 @@ use super::{
     job::{JobEntry, OnTheWay},
     scheduler::{Begun, Scope, Silence},
 };
+use crate::metrics::CanceledBy;
 
 /// What the scheduler is asked or told.
 pub(crate) enum Command {
     Submit(Box<Submission>),
-    Cancel(Arc<JobEntry>, oneshot::Sender<()>),
+    Cancel(Arc<JobEntry>, CanceledBy, oneshot::Sender<()>),
     /// A job's client was told that it did not come in.
     Abandon(Arc<JobEntry>),
     /// A job of an earlier process comes back.
