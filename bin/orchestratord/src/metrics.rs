@@ -27,13 +27,13 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 
-use self::{
-    series::{Series, Text},
-    table::{Kind, Row},
-};
 pub(crate) use self::{
     seen::{ReplicaSeen, Seen},
     tasks::{Answered, AttemptSeries, CanceledBy, Served},
+};
+use self::{
+    series::{Series, Text},
+    table::{Kind, Row},
 };
 
 type Counter = CounterOf<u64, AtomicU64>;

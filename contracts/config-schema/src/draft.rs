@@ -292,6 +292,7 @@ fn default_pool() -> PoolConfig {
 fn blank() -> Config {
     Config {
         bind_addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+        metrics_port: None,
         pools: Vec::new(),
         mock_by_default: false,
         nodes: NodesConfig::default(),

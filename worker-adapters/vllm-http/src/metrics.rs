@@ -63,10 +63,16 @@ mod tests {
     #[test]
     fn the_fullest_cache_counts_under_either_name() {
         assert_eq!(kv_cache_per_mille(RECORDED), Some(0));
-        let two = b"vllm:kv_cache_usage_perc{engine=\"0\"} 0.25\nvllm:kv_cache_usage_perc{engine=\"1\"} 0.9996\n";
+        let two =
+            b"vllm:kv_cache_usage_perc{engine=\"0\"} 0.25\nvllm:kv_cache_usage_perc{engine=\"1\"} 0.9996\n";
         assert_eq!(kv_cache_per_mille(two), Some(1000));
         assert_eq!(kv_cache_per_mille(b"vllm:gpu_cache_usage_perc 0.125"), Some(125));
-        for odd in ["", "vllm:kv_cache_usage_perc 1.5", "vllm:kv_cache_usage_perc NaN", "vllm:kv_cache_usage_perc -1"] {
+        for odd in [
+            "",
+            "vllm:kv_cache_usage_perc 1.5",
+            "vllm:kv_cache_usage_perc NaN",
+            "vllm:kv_cache_usage_perc -1",
+        ] {
             assert_eq!(kv_cache_per_mille(odd.as_bytes()), None, "{odd}");
         }
     }

@@ -67,8 +67,8 @@ impl Gauges {
         let full = replicas().filter_map(|it| Some((it.labels().collect(), it.kv_cache_usage?)));
         self.kv_cache_usage.set(full, f64::max);
         let models = seen.models.iter();
-        let states =
-            models.map(|(id, state)| ([Text::Name(Arc::clone(id)), (*state).into()].into_iter().collect(), 1));
+        let states = models
+            .map(|(id, state)| ([Text::Name(Arc::clone(id)), (*state).into()].into_iter().collect(), 1));
         self.model_state.set(states, i64::saturating_add);
     }
 

@@ -14,8 +14,8 @@ use std::{
 
 use adapter_host::{SlotGuard, StopWord};
 use orchestrator_core::{
-    Admission, Assignment, Effect, Event, FailReason, JobEnd, JobId, LeaseId, PoolId, ReplicaId, Scheduler, SessionId,
-    SessionRules, SessionView, Timestamp,
+    Admission, Assignment, Effect, Event, FailReason, JobEnd, JobId, LeaseId, PoolId, ReplicaId, Scheduler,
+    SessionId, SessionRules, SessionView, Timestamp,
 };
 use tokio::{
     sync::oneshot,
@@ -266,7 +266,10 @@ impl Owner {
         if let Some(series) = series {
             let usage = status.finish.map(|finish| finish.usage);
             let said = || entry.log.tokens();
-            series.used(usage.map_or(0, |usage| usage.prompt), usage.map_or_else(said, |usage| usage.generated));
+            series.used(
+                usage.map_or(0, |usage| usage.prompt),
+                usage.map_or_else(said, |usage| usage.generated),
+            );
         }
         match (end, series) {
             (JobEnd::Completed, Some(series)) => series.decoded(events::decode_ms(status)),
