@@ -16,6 +16,7 @@ mod engine_faults;
 mod events;
 mod fleet;
 mod hostile;
+mod metrics;
 mod model_root;
 mod openai;
 mod operations;
