@@ -157,7 +157,7 @@ impl<M: Clone> Series<M> {
 
 impl<M: EncodeMetric> EncodeMetric for Series<M> {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        self.all.read().encode(&mut encoder, |metric, encoder| metric.encode(encoder))
+        self.all.read().encode(&mut encoder, EncodeMetric::encode)
     }
 
     fn metric_type(&self) -> MetricType {

@@ -137,7 +137,7 @@ fn check(query: &str) -> Result<BTreeSet<&'static str>, String> {
     let (mut metrics, mut labels) = (BTreeSet::new(), vec!["le"]);
     let (mut grouped, mut rest, mut is_list) = (Vec::new(), query, false);
     while let Some(first) = rest.chars().next() {
-        let after = |end: char| rest[1..].split_once(end).map(|(inside, rest)| (inside, rest));
+        let after = |end: char| rest[1..].split_once(end);
         match first {
             '"' => rest = after('"').ok_or("a string does not end")?.1,
             '[' => rest = after(']').ok_or("a range does not end")?.1,

@@ -91,8 +91,8 @@ async fn what_waits_what_is_refused_and_what_is_taken_back_is_counted() {
     assert_eq!(app.post("/v2/tasks", &engine_task()).await.status(), StatusCode::TOO_MANY_REQUESTS);
     let mut unknown = engine_task();
     unknown["model_ref"] = json!("nothing-serves-this");
-    unknown["placement"] = json!({"pin_pool_id": "default"});
-    app.post("/v2/tasks", &unknown).await;
+    unknown["placement"] = json!({"mode": "pin", "pin_pool_id": "default"});
+    assert_eq!(app.post("/v2/tasks", &unknown).await.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(app.cancel(&waits).await, StatusCode::NO_CONTENT);
     assert_eq!(app.cancel(&runs).await, StatusCode::NO_CONTENT);
     let lines = [
@@ -113,7 +113,7 @@ async fn what_waits_what_is_refused_and_what_is_taken_back_is_counted() {
 #[tokio::test]
 async fn models_of_the_catalog_are_shown_in_the_state_that_they_are_in() {
     let app = TestApp::start().await;
-    let model = json!({"id": "m", "source": "hf:org/m"});
+    let model = json!({"id": "m", "model_ref": "hf:org/m"});
     let answer = app.post("/v2/catalog/models", &model).await;
     assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
     let text = until_shown(&app, &[r#"model_state{model_id="m",state="active"} 1"#.to_owned()]).await;
@@ -126,7 +126,6 @@ async fn models_of_the_catalog_are_shown_in_the_state_that_they_are_in() {
 async fn a_port_of_its_own_serves_metrics_and_nothing_else() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let port = free.port().to_string();
-    // No connection of users is left, and scrapers are answered all the same.
     let settings = [
         ("PROMETHEUS_METRICS_PORT", port.as_str()),
         ("LLORCH_API_TOKEN", "0123456789abcdef0123456789abcdef"),
