@@ -308,14 +308,7 @@ fn blank() -> Config {
         },
         tls: None,
         log: LogConfig { filter: String::new(), format: None },
-        limits: Limits {
-            body_bytes_max: 0,
-            header_bytes_max: 0,
-            header_timeout: Duration::ZERO,
-            body_timeout: Duration::ZERO,
-            connections_max: 0,
-            hosts: HostRule::Only(Vec::new()),
-        },
+        limits: blank_limits(),
         engine: EngineConfig {
             connect_timeout: Duration::ZERO,
             first_token_timeout: Duration::ZERO,
@@ -358,5 +351,16 @@ fn blank() -> Config {
         },
         extra_fields: ExtraFields::Refuse,
         shutdown_grace: Duration::ZERO,
+    }
+}
+
+fn blank_limits() -> Limits {
+    Limits {
+        body_bytes_max: 0,
+        header_bytes_max: 0,
+        header_timeout: Duration::ZERO,
+        body_timeout: Duration::ZERO,
+        connections_max: 0,
+        hosts: HostRule::Only(Vec::new()),
     }
 }
