@@ -39,6 +39,17 @@ pub(crate) fn router(state: AppState) -> Router {
         .with_state(state)
 }
 
+/// The metrics alone, behind the same gate.
+pub(crate) fn metrics_router(state: &AppState) -> Router {
+    Routes::default()
+        .get(Open, "/metrics", ops::metrics)
+        .into_router(state)
+        .fallback(ops::not_found)
+        .method_not_allowed_fallback(ops::method_not_allowed)
+        .layer(from_fn_with_state(state.clone(), gate::door))
+        .with_state(state.clone())
+}
+
 /// Every route of the product, as facts.
 pub fn route_table() -> Vec<RouteFacts> {
     native().facts().chain(openai::routes().facts()).collect()

@@ -46,8 +46,8 @@ pub struct StartRefused;
 /// The server, built and running its background tasks, not yet accepting.
 pub struct App {
     server: Server,
-    /// The address of its own that nodes have, if they have one.
-    for_nodes: Option<(Server, TcpListener)>,
+    /// Addresses of their own, for nodes and for scrapers.
+    further: Vec<(Server, TcpListener)>,
     pub(crate) state: AppState,
     tracker: TaskTracker,
     connections: TaskTracker,
@@ -117,6 +117,7 @@ impl App {
             keeper: Arc::clone(&keeper),
             jobs: Arc::clone(&jobs),
             models,
+            pools: Arc::clone(&built.fleet.pools),
         };
         let reader = Reader { keeper: &keeper, admission: &admission, clock, read: api::task_again };
         let restored = Restored::load(&reader, config.jobs.retained_max).await.context(StartRefused)?;
@@ -127,10 +128,10 @@ impl App {
         let readers = Readers { scheduler: scheduler.clone(), tracker: tracker.clone() };
         let state =
             AppState { admission, scheduler, jobs, fleet, metrics, clock, readers, gate, keeper, artifacts };
-        let for_nodes = servers::for_nodes(config, &state, &connections)?;
+        let further = servers::further(config, &state, &connections)?;
         let server = servers::for_all(config, &state, &connections)?;
         let tasks = Tasks { scheduler: tracker.spawn(scheduling), journal };
-        Ok(Self { server, for_nodes, state, tracker, connections, tasks, grace: config.shutdown_grace })
+        Ok(Self { server, further, state, tracker, connections, tasks, grace: config.shutdown_grace })
     }
 
     /// Serves until `shutdown` is ready, then lets running jobs finish within the grace time.
@@ -142,9 +143,9 @@ impl App {
         listener: TcpListener,
         shutdown: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
-        let Self { server, for_nodes, state, tracker, connections, mut tasks, grace } = self;
+        let Self { server, further, state, tracker, connections, mut tasks, grace } = self;
         let mut accepting = Vec::new();
-        for (server, listener) in std::iter::once((server, listener)).chain(for_nodes) {
+        for (server, listener) in std::iter::once((server, listener)).chain(further) {
             accepting.push((server.closing(), tracker.spawn(server.run(listener))));
         }
         tokio::select! {

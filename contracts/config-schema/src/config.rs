@@ -25,6 +25,8 @@ use crate::{
 pub struct Config {
     /// Where the server listens.
     pub bind_addr: SocketAddr,
+    /// A further port for `/metrics`, on the same address.
+    pub metrics_port: Option<u16>,
     /// The engines that are attached to it; empty when others report theirs.
     pub pools: Vec<PoolConfig>,
     /// No pool was configured, so [`Config::pools`] is one in-process mock, which the start must say.

@@ -292,6 +292,7 @@ fn default_pool() -> PoolConfig {
 fn blank() -> Config {
     Config {
         bind_addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+        metrics_port: None,
         pools: Vec::new(),
         mock_by_default: false,
         nodes: NodesConfig::default(),
@@ -307,14 +308,7 @@ fn blank() -> Config {
         },
         tls: None,
         log: LogConfig { filter: String::new(), format: None },
-        limits: Limits {
-            body_bytes_max: 0,
-            header_bytes_max: 0,
-            header_timeout: Duration::ZERO,
-            body_timeout: Duration::ZERO,
-            connections_max: 0,
-            hosts: HostRule::Only(Vec::new()),
-        },
+        limits: blank_limits(),
         engine: EngineConfig {
             connect_timeout: Duration::ZERO,
             first_token_timeout: Duration::ZERO,
@@ -357,5 +351,16 @@ fn blank() -> Config {
         },
         extra_fields: ExtraFields::Refuse,
         shutdown_grace: Duration::ZERO,
+    }
+}
+
+fn blank_limits() -> Limits {
+    Limits {
+        body_bytes_max: 0,
+        header_bytes_max: 0,
+        header_timeout: Duration::ZERO,
+        body_timeout: Duration::ZERO,
+        connections_max: 0,
+        hosts: HostRule::Only(Vec::new()),
     }
 }

@@ -10,7 +10,9 @@ use crate::{
     pool,
     secret::Secret,
     setting::{Reach, Setting, derived, row},
-    value::{addr, amount, choice, count, file, folder, host, key, line, list, millis, network, size, whole},
+    value::{
+        addr, amount, choice, count, file, folder, host, key, line, list, millis, network, port, size, whole,
+    },
 };
 
 const MINUTE_MS: u64 = 60_000;
@@ -27,6 +29,8 @@ pub static SETTINGS: &[Setting] = &[
         Reach::NoFile, "none", |_, _| Ok(())),
     row(["bind_addr", "ORCHD_BIND_ADDR", "IP:PORT", "Where to listen; an address that others reach needs a token"],
         "127.0.0.1:8080", |draft, text| put(&mut draft.config.bind_addr, addr(text))),
+    derived(["metrics_port", "PROMETHEUS_METRICS_PORT", "PORT", "A further port for /metrics, with connections of its own"],
+        Reach::Everywhere, "none", |draft, text| put(&mut draft.config.metrics_port, port(text).map(Some))),
     derived(["pools", "ORCHD_POOLS", "ID=ENGINE+URL,...", "Engines that already run, e.g. default=llamacpp+http://127.0.0.1:8081"],
         Reach::Everywhere, "one mock pool", |draft, text| pool::from_list(text).map(|pools| draft.config.pools = pools)),
     derived(["pool_managers", "ORCHD_POOL_MANAGERS", "URL,...", "Agents on GPU nodes that are asked for their pools, e.g. http://gpu-1:9200"],

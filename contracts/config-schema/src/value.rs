@@ -33,6 +33,12 @@ pub(crate) fn whole(text: &str, range: RangeInclusive<u64>) -> Result<u64, Probl
     })
 }
 
+/// A port that can be listened on by number.
+pub(crate) fn port(text: &str) -> Result<u16, Problem> {
+    // The range has the width of the type, so the conversion cannot fail after it.
+    count(text, 1..=65_535).map(|port| u16::try_from(port).unwrap_or(u16::MAX))
+}
+
 pub(crate) fn count(text: &str, range: RangeInclusive<u32>) -> Result<u32, Problem> {
     let wide = u64::from(*range.start())..=u64::from(*range.end());
     // The range has the width of the type, so the conversion cannot fail after it.

@@ -41,4 +41,6 @@ pub struct EngineReport {
     pub ctx_max: Option<u32>,
     /// Free GPU memory, where the engine tells it.
     pub vram_free_bytes: Option<u64>,
+    /// How full its cache of keys and values is, in thousandths, where it tells; of several the fullest.
+    pub kv_cache_per_mille: Option<u16>,
 }

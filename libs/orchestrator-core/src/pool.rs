@@ -100,6 +100,11 @@ impl Pool {
         self.lines.iter().map(|line| line.len).sum()
     }
 
+    /// Jobs that wait, interactive ones first.
+    pub(crate) fn waiting_by_class(&self) -> [u32; 2] {
+        [self.lines[0].len, self.lines[1].len]
+    }
+
     /// Jobs that would be served before a newcomer of this class.
     pub(crate) fn ahead(&self, priority: Priority) -> u32 {
         match priority {

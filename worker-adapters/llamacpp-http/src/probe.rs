@@ -86,6 +86,7 @@ async fn learn(http: &EngineHttp) -> Result<EngineReport, AdapterError> {
         slots_busy: None,
         ctx_max: props.default_generation_settings.and_then(|settings| settings.n_ctx),
         vram_free_bytes: None,
+        kv_cache_per_mille: None,
     })
 }
 

@@ -153,6 +153,7 @@ impl WorkerAdapter for MockAdapter {
             slots_busy: Some(self.counts.running()),
             ctx_max: Some(self.config.ctx_max),
             vram_free_bytes: None,
+            kv_cache_per_mille: None,
         })
     }
 

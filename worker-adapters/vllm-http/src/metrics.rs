@@ -1,20 +1,34 @@
-//! The two numbers that are wanted from hundreds of lines of metrics.
+//! The few numbers that are wanted from hundreds of lines of metrics.
 //!
-//! A parser for the whole format would read all of it for these two, so their lines are looked for in
+//! A parser for the whole format would read all of it for these, so their lines are looked for in
 //! place and nothing is copied.
 
 const RUNNING: &[u8] = b"vllm:num_requests_running";
 const WAITING: &[u8] = b"vllm:num_requests_waiting";
+/// How full the cache is; the second name is that of versions before 0.9.
+const KV_CACHE: [&[u8]; 2] = [b"vllm:kv_cache_usage_perc", b"vllm:gpu_cache_usage_perc"];
 
 /// Requests that run or wait, over all of the server's engines; `None` when it does not tell.
 pub(crate) fn requests(text: &[u8]) -> Option<u32> {
     let counts =
-        text.split(|byte| *byte == b'\n').filter_map(|line| value(line, RUNNING).or(value(line, WAITING)));
+        lines(text).filter_map(|line| value(line, RUNNING).or(value(line, WAITING))).filter_map(whole);
     counts.fold(None, |sum: Option<u32>, count| Some(sum.unwrap_or(0).saturating_add(count)))
 }
 
+/// How full its fullest cache is, in thousandths; `None` when it does not tell.
+pub(crate) fn kv_cache_per_mille(text: &[u8]) -> Option<u16> {
+    let told = lines(text).filter_map(|line| KV_CACHE.iter().find_map(|name| value(line, name)));
+    let ratios = told.filter(|ratio| (0.0..=1.0).contains(ratio));
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was checked")]
+    ratios.map(|ratio| (ratio * 1e3).round() as u16).max()
+}
+
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| *byte == b'\n')
+}
+
 /// The value of a line of this very name, whatever its labels.
-fn value(line: &[u8], name: &[u8]) -> Option<u32> {
+fn value(line: &[u8], name: &[u8]) -> Option<f64> {
     let rest = line.strip_prefix(name)?;
     let rest = match rest.first()? {
         b' ' => rest,
@@ -23,8 +37,7 @@ fn value(line: &[u8], name: &[u8]) -> Option<u32> {
         _ => return None,
     };
     let word = rest.split(u8::is_ascii_whitespace).find(|word| !word.is_empty())?;
-    let number: f64 = std::str::from_utf8(word).ok()?.parse().ok()?;
-    whole(number)
+    std::str::from_utf8(word).ok()?.parse().ok()
 }
 
 /// A count that was written as a float.
@@ -45,6 +58,23 @@ mod tests {
     #[test]
     fn a_recording_gives_what_runs_and_what_waits() {
         assert_eq!(requests(RECORDED), Some(0));
+    }
+
+    #[test]
+    fn the_fullest_cache_counts_under_either_name() {
+        assert_eq!(kv_cache_per_mille(RECORDED), Some(0));
+        let two =
+            b"vllm:kv_cache_usage_perc{engine=\"0\"} 0.25\nvllm:kv_cache_usage_perc{engine=\"1\"} 0.9996\n";
+        assert_eq!(kv_cache_per_mille(two), Some(1000));
+        assert_eq!(kv_cache_per_mille(b"vllm:gpu_cache_usage_perc 0.125"), Some(125));
+        for odd in [
+            "",
+            "vllm:kv_cache_usage_perc 1.5",
+            "vllm:kv_cache_usage_perc NaN",
+            "vllm:kv_cache_usage_perc -1",
+        ] {
+            assert_eq!(kv_cache_per_mille(odd.as_bytes()), None, "{odd}");
+        }
     }
 
     #[test]

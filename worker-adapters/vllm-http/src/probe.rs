@@ -12,7 +12,7 @@ use http_util::{
 };
 use serde::Deserialize;
 
-use crate::metrics::requests;
+use crate::metrics::{kv_cache_per_mille, requests};
 
 /// What was learnt from the engine.
 #[derive(Debug, Default)]
@@ -58,7 +58,8 @@ impl Probe {
             version: version.and_then(|told| told.version),
             models: model_names(&models),
             workloads: Some(self.workloads(http).await),
-            slots_busy: metrics.and_then(|text| requests(&text)),
+            slots_busy: metrics.as_deref().and_then(requests),
+            kv_cache_per_mille: metrics.as_deref().and_then(kv_cache_per_mille),
             ctx_max: models.data.iter().filter_map(Model::context).min(),
             ..EngineReport::default()
         })

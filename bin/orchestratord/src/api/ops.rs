@@ -14,8 +14,8 @@ use serde::Serialize;
 
 use crate::{
     error::ApiError,
-    metrics::Metrics,
-    services::SchedulerHandle,
+    metrics::{Metrics, Seen},
+    services::{Fleet, Models, SchedulerHandle},
     state::{AppState, GateRules},
 };
 
@@ -62,9 +62,14 @@ fn not_ready(pools: &[PoolSummary]) -> Vec<String> {
 }
 
 /// `GET /metrics`: all metrics as `OpenMetrics` text.
-pub(crate) async fn metrics(State(metrics): State<Arc<Metrics>>) -> Response {
+pub(crate) async fn metrics(
+    State(metrics): State<Arc<Metrics>>,
+    State(fleet): State<Fleet>,
+    State(models): State<Arc<Models>>,
+) -> Response {
+    let seen = Seen { replicas: fleet.pools.seen(), models: models.states() };
     let media = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, media)], metrics.text()).into_response()
+    ([(header::CONTENT_TYPE, media)], metrics.text(&seen)).into_response()
 }
 
 /// Any other path.

@@ -1,6 +1,9 @@
 //! The addresses on which the server listens, each with connections of its own.
 
+use std::net::SocketAddr;
+
 use anyhow::Context;
+use axum::Router;
 use config_schema::Config;
 use http_server::{Server, listen};
 use tokio::net::TcpListener;
@@ -10,9 +13,35 @@ use tracing::info;
 use super::StartRefused;
 use crate::{api, settings, state::AppState};
 
+/// What listens beside the address for all.
+pub(super) fn further(
+    config: &Config,
+    state: &AppState,
+    connections: &TaskTracker,
+) -> anyhow::Result<Vec<(Server, TcpListener)>> {
+    let for_nodes = for_nodes(config, state, connections)?;
+    let for_metrics = for_metrics(config, state, connections)?;
+    Ok(for_nodes.into_iter().chain(for_metrics).collect())
+}
+
+/// Nothing but the metrics, with connections that users cannot take. Where the server listens on loopback, so does this.
+//= ORCH-3314
+fn for_metrics(
+    config: &Config,
+    state: &AppState,
+    connections: &TaskTracker,
+) -> anyhow::Result<Option<(Server, TcpListener)>> {
+    let Some(port) = config.metrics_port else { return Ok(None) };
+    let addr = SocketAddr::new(config.bind_addr.ip(), port);
+    let listener = listen(addr)
+        .with_context(|| format!("cannot listen on {addr} for /metrics, as PROMETHEUS_METRICS_PORT says"))?;
+    info!(target: "orchestratord", address = %listener.local_addr()?, "listening for scrapers");
+    Ok(Some((serve(api::metrics_router(state), config, connections)?, listener)))
+}
+
 /// The same routes, with connections that users cannot take.
 // N16
-pub(super) fn for_nodes(
+fn for_nodes(
     config: &Config,
     state: &AppState,
     connections: &TaskTracker,
@@ -29,13 +58,16 @@ pub(super) fn for_all(
     state: &AppState,
     connections: &TaskTracker,
 ) -> anyhow::Result<Server> {
+    serve(api::router(state.clone()), config, connections)
+}
+
+fn serve(router: Router, config: &Config, connections: &TaskTracker) -> anyhow::Result<Server> {
     let limits = http_server::Limits {
         header_bytes_max: config.limits.header_bytes_max,
         header_timeout: config.limits.header_timeout,
         connections_max: config.limits.connections_max,
     };
-    let server =
-        Server::new(api::router(state.clone()), limits, connections.clone(), CancellationToken::new());
+    let server = Server::new(router, limits, connections.clone(), CancellationToken::new());
     let tls = settings::tls(config).context(StartRefused)?;
     Ok(match tls {
         Some(tls) => server.with_tls(tls),

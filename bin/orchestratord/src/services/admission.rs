@@ -14,6 +14,7 @@ use super::{
     likeness::likeness,
     models::{Models, Unfit},
     narrate,
+    pools::Pools,
 };
 use crate::{clock::Clock, metrics::Metrics};
 
@@ -78,15 +79,19 @@ pub(crate) struct Admission {
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) jobs: Arc<Jobs>,
     pub(crate) models: Arc<Models>,
+    pub(crate) pools: Arc<Pools>,
 }
 
 impl Admission {
     /// Asks for a job. When this returns `Ok`, the job is accounted for.
     pub(crate) async fn admit(&self, task: NewTask) -> Result<Admitted, AdmissionError> {
+        let entry = Arc::clone(&task.entry);
         let result = self.ask(task).await;
         match &result {
             Err(AdmissionError::Rejected(rejection)) => {
-                self.metrics.rejected(rejection);
+                let pool = rejection.pool.as_ref();
+                let served = pool.map(|pool| self.pools.served(pool)).unwrap_or_default();
+                self.metrics.rejected(rejection, &entry.facts.requirements, &served);
                 narrate::refused(rejection);
             }
             Err(AdmissionError::Overloaded) => self.metrics.overloaded(),

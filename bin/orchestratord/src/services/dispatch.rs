@@ -23,7 +23,12 @@ use super::{
     pools::Pools,
     recovery::{self, Broken, Check, Next, Plan},
 };
-use crate::{clock::Clock, error::ApiError, metrics::Metrics, relay::Said};
+use crate::{
+    clock::Clock,
+    error::ApiError,
+    metrics::{Metrics, Served},
+    relay::Said,
+};
 
 /// A job's stream is kept as long as the job is; a million tokens are some fifty megabytes.
 const LOG_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -102,16 +107,21 @@ impl Dispatcher {
     /// Tells readers, metrics and the log that an engine has the job.
     fn begin(&self, entry: &Arc<JobEntry>, assignment: Assignment, adapter: &dyn WorkerAdapter, plan: &Plan) {
         let now = self.clock.now();
+        let status = entry.status();
+        let waited = now.since(status.accepted_at);
+        let served = Served {
+            engine: Some(adapter.capabilities().engine),
+            version: self.pools.version(&assignment.pool, &assignment.replica),
+        };
+        let series = self.metrics.started(&assignment, entry.facts.priority, &served, waited);
         let attempt = Attempt {
             engine: adapter.capabilities().engine,
-            engine_version: self.pools.version(&assignment.pool, &assignment.replica),
+            engine_version: served.version,
             assignment,
             dispatched_at: now,
             first_token_at: None,
+            series: Some(Arc::new(series)),
         };
-        let status = entry.status();
-        let waited = now.since(status.accepted_at);
-        self.metrics.dispatched(&attempt.assignment.pool, waited);
         narrate::dispatched(entry, &attempt, waited);
         // An engine that was busy gets the same attempt again; its readers have been told already.
         let last = status.attempt.as_ref().map(|last| last.assignment.attempt);

@@ -13,6 +13,7 @@ use super::{
     inbox::{Begun, Command, Inbox, Refused, Scope, Silence, Submission},
     job::JobEntry,
 };
+use crate::metrics::CanceledBy;
 
 /// A cheap way to reach the scheduler.
 #[derive(Clone)]
@@ -36,8 +37,8 @@ impl SchedulerHandle {
     }
 
     /// Takes a job back. When this returns, its log holds its terminal event.
-    pub(crate) async fn cancel(&self, entry: Arc<JobEntry>) -> Result<(), Refused> {
-        self.ask(|reply| Command::Cancel(entry, reply)).await
+    pub(crate) async fn cancel(&self, entry: Arc<JobEntry>, by: CanceledBy) -> Result<(), Refused> {
+        self.ask(|reply| Command::Cancel(entry, by, reply)).await
     }
 
     /// Gives up a job whose client was told that it did not come in.

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::job::{JobEntry, OnTheWay};
+use crate::metrics::CanceledBy;
 
 /// A pool, or one replica of it.
 pub(crate) type Scope = (PoolId, Option<ReplicaId>);
@@ -33,7 +34,7 @@ pub(crate) enum Silence {
 /// What the scheduler is asked or told.
 pub(crate) enum Command {
     Submit(Box<Submission>),
-    Cancel(Arc<JobEntry>, oneshot::Sender<()>),
+    Cancel(Arc<JobEntry>, CanceledBy, oneshot::Sender<()>),
     /// A job's client was told that it did not come in.
     Abandon(Arc<JobEntry>),
     /// A job of an earlier process comes back.

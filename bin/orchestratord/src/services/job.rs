@@ -1,7 +1,7 @@
 //! A job as the server keeps it: what was asked, what became of it, and its event log.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
@@ -17,7 +17,10 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::saved::Said;
-use crate::relay::{Framing, JobLog, Shown};
+use crate::{
+    metrics::{AttemptSeries, CanceledBy},
+    relay::{Framing, JobLog, Shown},
+};
 
 /// What does not change after the job was asked for.
 #[derive(Debug, Clone)]
@@ -153,6 +156,8 @@ pub(crate) struct JobEntry {
     readers: AtomicU32,
     kept: watch::Sender<Kept>,
     spoken: AtomicBool,
+    /// Who took it back.
+    taken_back: OnceLock<CanceledBy>,
     /// The last event that the store kept of a text that a crash cut, until readers are told.
     discard_after: Mutex<Option<u32>>,
     /// Under which it is written.
@@ -199,6 +204,8 @@ pub(crate) struct Attempt {
     pub(crate) engine_version: Option<String>,
     pub(crate) dispatched_at: Timestamp,
     pub(crate) first_token_at: Option<Timestamp>,
+    /// Where it is counted; `None` for one of an earlier process.
+    pub(crate) series: Option<Arc<AttemptSeries>>,
 }
 
 impl JobEntry {
@@ -240,6 +247,7 @@ impl JobEntry {
             readers: AtomicU32::new(0),
             kept: watch::Sender::new(kept),
             spoken: AtomicBool::new(false),
+            taken_back: OnceLock::new(),
             discard_after: Mutex::new(None),
             fence: Fence::FIRST,
             life: 0,
@@ -266,6 +274,15 @@ impl JobEntry {
 
     pub(crate) fn has_spoken(&self) -> bool {
         self.spoken.load(Ordering::Acquire)
+    }
+
+    /// Somebody takes it back; the first one counts.
+    pub(crate) fn take_back(&self, by: CanceledBy) {
+        self.taken_back.get_or_init(|| by);
+    }
+
+    pub(crate) fn taken_back_by(&self) -> CanceledBy {
+        self.taken_back.get().copied().unwrap_or(CanceledBy::Client)
     }
 
     /// What became of it, as far as a client may know: an end that is not kept has not happened.
@@ -337,7 +354,11 @@ impl JobEntry {
 
     pub(crate) fn first_token(&self, at: Timestamp) {
         if let Some(attempt) = &mut self.status.lock().attempt {
+            let is_first = attempt.first_token_at.is_none();
             attempt.first_token_at.get_or_insert(at);
+            if let Some(series) = attempt.series.as_ref().filter(|_| is_first) {
+                series.first_token(at.since(attempt.dispatched_at));
+            }
         }
     }
 

@@ -136,6 +136,16 @@ impl Models {
         (models.into_iter().map(|model| self.shown(model)).collect(), next)
     }
 
+    /// Every model's id, and its state in one word.
+    pub(crate) fn states(&self) -> Vec<(Arc<str>, &'static str)> {
+        let catalog = self.catalog.lock();
+        let state = |model: &Model| match model.state {
+            ModelState::Active => "active",
+            ModelState::Retired { .. } => "retired",
+        };
+        catalog.iter().map(|model| (model.declared.id.as_str().into(), state(model))).collect()
+    }
+
     /// Forgets a model. When this returns `Ok`, that is kept.
     pub(crate) async fn remove(&self, id: &ModelId) -> Result<(), ModelError> {
         self.accepts()?;

@@ -21,7 +21,7 @@ use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::handle::SchedulerHandle;
-use crate::metrics::{Answered, Metrics};
+use crate::metrics::{Answered, Metrics, ReplicaSeen, Served};
 
 use self::watched::{State, Watched, Way};
 pub(crate) use self::{
@@ -219,12 +219,22 @@ impl Pools {
         heard
     }
 
+    /// What serves a pool: the first of its replicas that tells.
+    pub(crate) fn served(&self, pool: &PoolId) -> Served {
+        let replicas = self.replicas.read();
+        let own = replicas.range((pool.clone(), ReplicaId::new(""))..).take_while(|(key, _)| key.0 == *pool);
+        let told = own.map(|(_, watched)| watched.state().served());
+        told.max_by_key(|served| (served.engine.is_some(), served.version.is_some())).unwrap_or_default()
+    }
+
+    /// What is there, for whoever watches the fleet.
+    pub(crate) fn seen(&self) -> Vec<ReplicaSeen> {
+        self.replicas.read().values().map(|watched| watched.seen()).collect()
+    }
+
     /// The engine's version, if it or its node told one.
     pub(crate) fn version(&self, pool: &PoolId, replica: &ReplicaId) -> Option<String> {
-        let watched = self.find(pool, replica)?;
-        let state = watched.state();
-        let by_node = state.described.by_node.as_ref().and_then(|it| it.version.clone());
-        by_node.or_else(|| state.heard.report.as_ref()?.version.clone())
+        self.find(pool, replica)?.state().version()
     }
 
     /// What the engine of a replica can do.

@@ -13,6 +13,7 @@ use super::{
     handle::SchedulerHandle,
     job::{JobEntry, OnDisconnect},
 };
+use crate::metrics::CanceledBy;
 
 /// How long a job waits for a reader to come back.
 const GRACE: Duration = Duration::from_secs(1);
@@ -38,7 +39,7 @@ impl Readers {
         }
         if entry.readers() == 0 {
             // If the scheduler cannot be asked now, the job goes on: that loses nothing.
-            self.scheduler.cancel(entry).await.ok();
+            self.scheduler.cancel(entry, CanceledBy::Disconnect).await.ok();
         }
     }
 }

@@ -170,6 +170,7 @@ fn attempt(job: JobId, saved: &SavedProgress, clock: Clock) -> Attempt {
         engine_version: saved.engine_version.clone(),
         dispatched_at: clock.at_unix_ms(saved.dispatched_ms),
         first_token_at: None,
+        series: None,
     }
 }
 
@@ -207,6 +208,7 @@ fn placed(job: JobId, view: &TaskView) -> Option<Attempt> {
         engine_version: placed.engine_version.clone(),
         dispatched_at: Timestamp::default(),
         first_token_at: None,
+        series: None,
     })
 }
 

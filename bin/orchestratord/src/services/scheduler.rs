@@ -14,8 +14,8 @@ use std::{
 
 use adapter_host::{SlotGuard, StopWord};
 use orchestrator_core::{
-    Assignment, Effect, Event, FailReason, JobEnd, JobId, LeaseId, PoolId, ReplicaId, Scheduler, SessionId,
-    SessionRules, SessionView, Timestamp,
+    Admission, Assignment, Effect, Event, FailReason, JobEnd, JobId, LeaseId, PoolId, ReplicaId, Scheduler,
+    SessionId, SessionRules, SessionView, Timestamp,
 };
 use tokio::{
     sync::oneshot,
@@ -31,14 +31,17 @@ use super::{
     events,
     handle::SchedulerHandle,
     inbox::{Answer, Command, Submission},
-    job::JobEntry,
+    job::{JobEntry, JobStatus},
     jobs::Jobs,
     keeper::Keeper,
     narrate,
     pools::Pools,
     sessions,
 };
-use crate::{clock::Clock, metrics::Metrics};
+use crate::{
+    clock::Clock,
+    metrics::{CanceledBy, Metrics},
+};
 
 /// What the scheduler works with.
 pub(crate) struct SchedulerParts {
@@ -106,12 +109,14 @@ impl Owner {
     fn handle(&mut self, command: Command) {
         match command {
             Command::Submit(submission) => self.submit(*submission),
-            Command::Cancel(entry, reply) => {
+            Command::Cancel(entry, by, reply) => {
+                entry.take_back(by);
                 self.apply(Event::Cancel(entry.facts.id));
                 // Who asked may have gone; the job is canceled all the same.
                 reply.send(()).ok();
             }
             Command::Abandon(entry) => {
+                entry.take_back(CanceledBy::Storage);
                 self.apply(Event::Cancel(entry.facts.id));
                 self.parts.keeper.forget(&entry);
                 self.parts.jobs.remove(entry.facts.id);
@@ -169,7 +174,7 @@ impl Owner {
                     entry.accepted(now, admission.clone());
                     self.parts.jobs.insert(Arc::clone(&entry));
                     self.parts.keeper.accepted(&entry, &admission, on_the_way.take());
-                    self.parts.metrics.enqueued(&admission);
+                    self.count_accepted(&entry, &admission);
                     narrate::accepted(&entry, &admission);
                     send(&mut answer, Answer::Accepted(admission));
                 }
@@ -180,6 +185,14 @@ impl Owner {
             }
         }
         self.effects = effects;
+    }
+
+    fn count_accepted(&self, entry: &JobEntry, admission: &Admission) {
+        let served = self.parts.pools.served(&admission.pool);
+        self.parts.metrics.enqueued(admission, entry.facts.priority, &served);
+        if self.parts.core.queue_position(entry.facts.id).is_some() {
+            self.parts.metrics.waits(&entry.facts.requirements);
+        }
     }
 
     fn apply(&mut self, event: Event) {
@@ -213,6 +226,7 @@ impl Owner {
 
     fn dispatch(&mut self, assignment: Assignment) {
         let Some(entry) = self.parts.jobs.find(assignment.job) else { return };
+        self.parts.metrics.placed(&assignment, &entry.facts.requirements);
         let guard = SlotGuard::new(assignment.lease, entry.facts.prompt_tokens, self.parts.handle.clone());
         let (lease, stop_word) = (assignment.lease, guard.stop_word());
         let (pool, replica) = (assignment.pool.clone(), assignment.replica.clone());
@@ -235,12 +249,42 @@ impl Owner {
         let pool = status.admission.as_ref().map(|admission| admission.pool.clone());
         let waiting =
             |pool| self.parts.core.waiting().find(|(id, _)| *id == pool).map(|(_, waiting)| waiting);
-        let depth = pool.as_ref().and_then(waiting).unwrap_or(0);
+        let depth = pool.as_ref().and_then(waiting).map_or(0, |waiting| waiting.iter().sum());
+        self.count_ended(&entry, &status, end);
         let human = narrate::ended(&entry, &status, end);
         entry.log.seal(&events::last(&entry, &status, end, depth, human));
         self.parts.keeper.ended(&entry, now);
         self.parts.artifacts.task_ended(&entry, order);
         self.parts.keeper.swept(self.parts.jobs.ended(&entry, now));
+    }
+
+    fn count_ended(&self, entry: &JobEntry, status: &JobStatus, end: JobEnd) {
+        let metrics = &self.parts.metrics;
+        let served = || status.admission.as_ref().map(|it| (&it.pool, self.parts.pools.served(&it.pool)));
+        let series = status.attempt.as_ref().and_then(|attempt| attempt.series.as_deref());
+        if let Some(series) = series {
+            let usage = status.finish.map(|finish| finish.usage);
+            let said = || entry.log.tokens();
+            series.used(
+                usage.map_or(0, |usage| usage.prompt),
+                usage.map_or_else(said, |usage| usage.generated),
+            );
+        }
+        match (end, series) {
+            (JobEnd::Completed, Some(series)) => series.decoded(events::decode_ms(status)),
+            (JobEnd::Canceled, Some(series)) => metrics.canceled(series, entry.taken_back_by()),
+            (JobEnd::Canceled, None) => {
+                if let Some((pool, served)) = served() {
+                    metrics.canceled_in_line(pool, &served, entry.taken_back_by());
+                }
+            }
+            (JobEnd::Failed(FailReason::Dropped), _) => {
+                if let Some((_, served)) = served() {
+                    metrics.dropped(&served);
+                }
+            }
+            (JobEnd::Completed | JobEnd::Failed(_), _) => {}
+        }
     }
 
     fn session(&self, id: SessionId) -> Option<SessionView> {
@@ -288,9 +332,7 @@ impl Owner {
 
     /// Shows the queues as they are after a round.
     fn observe(&self) {
-        for (pool, waiting) in self.parts.core.waiting() {
-            self.parts.metrics.queue_depth(pool, waiting);
-        }
+        self.parts.metrics.queues(self.parts.core.waiting());
     }
 }
 

@@ -17,6 +17,7 @@ mod events;
 mod fleet;
 mod hostile;
 mod logs;
+mod metrics;
 mod model_root;
 mod openai;
 mod operations;

@@ -48,6 +48,33 @@ async fn a_node_that_registers_and_is_heard_gets_work() {
     app.finish().await;
 }
 
+//= ORCH-3028 type=test
+//= ORCH-3313 type=test
+#[tokio::test]
+async fn numbers_of_a_nodes_devices_are_shown_as_it_reports_them_and_gone_when_it_leaves() {
+    let app = TestApp::start().await;
+    let node = Node::start("gpu-1", "p", 2).await;
+    node.says("gpu_utilization", 0.25);
+    node.join(&app.url("")).await;
+    let served = r#"engine="llamacpp",engine_version="b1",pool_id="p",replica_id="gpu-1/p",device="0""#;
+    let metrics = async || app.get("/metrics").await.text().await.unwrap();
+    let text = metrics().await;
+    for line in
+        [format!("gpu_utilization{{{served}}} 0.25"), format!("vram_used_bytes{{{served}}} {}", 8_u64 << 30)]
+    {
+        assert!(text.contains(&line), "{line} is in {text}");
+    }
+    node.says("gpu_utilization", 0.75);
+    assert_eq!(node.beat(&app.url("")).await.status(), StatusCode::OK);
+    let text = metrics().await;
+    assert!(text.contains(&format!("gpu_utilization{{{served}}} 0.75")), "{text}");
+    let left = app.client.delete(app.url("/v2/nodes/gpu-1")).send().await.unwrap();
+    assert!(left.status().is_success(), "{}", left.status());
+    let text = metrics().await;
+    assert!(!text.contains("gpu_utilization{") && !text.contains("vram_used_bytes{"), "{text}");
+    app.finish().await;
+}
+
 #[tokio::test]
 async fn the_built_in_mock_gives_way_to_the_first_node() {
     let app = TestApp::start().await;

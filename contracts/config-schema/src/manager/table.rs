@@ -11,7 +11,7 @@ use crate::{
     hosts::HostRule,
     secret::Secret,
     setting::{Reach, Setting, derived, row},
-    value::{addr, choice, count, line, shown},
+    value::{addr, choice, line, port, shown},
 };
 
 /// The variable of the policy, which the server's may stand in for.
@@ -71,11 +71,6 @@ fn name(text: &str) -> Result<String, Problem> {
     }
     let problem = Problem::new(format!("{} is not a node's name", shown(text)));
     Err(problem.hint("use 1 to 128 letters, digits, dots, dashes and underscores, a letter or digit first"))
-}
-
-fn port(text: &str) -> Result<u16, Problem> {
-    // The range has the width of the type, so the conversion cannot fail after it.
-    count(text, 1..=65_535).map(|port| u16::try_from(port).unwrap_or(u16::MAX))
 }
 
 /// A file or folder by its whole path, since nobody knows where the agent will be started.

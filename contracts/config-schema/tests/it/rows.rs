@@ -12,6 +12,7 @@ type Sample = (&'static str, &'static str, &'static str, &'static str);
 
 const SAMPLES: &[Sample] = &[
     ("bind_addr", "[::1]:9000", "bind_addr: [::1]:9000", "localhost:8080"),
+    ("metrics_port", "9090", "metrics_port: Some(9090)", "0"),
     ("pools", "a=llamacpp+http://127.0.0.1:81", "id: \"a\"", "a=llamacpp"),
     ("pool_managers", "http://gpu-1:9200", "host: Some(Domain(\"gpu-1\"))", "gpu-1:9200"),
     ("nodes.bind_addr", "127.0.0.1:9000", "bind_addr: Some(127.0.0.1:9000)", "9000"),

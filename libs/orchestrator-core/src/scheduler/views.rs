@@ -84,9 +84,9 @@ impl Scheduler {
         self.pools.iter().filter(|pool| pool.exists()).map(summary).collect()
     }
 
-    /// How many jobs wait in each pool that exists.
-    pub fn waiting(&self) -> impl Iterator<Item = (&PoolId, u32)> {
-        self.pools.iter().filter(|pool| pool.exists()).map(|pool| (&pool.id, pool.waiting()))
+    /// How many jobs wait in each pool that exists, interactive ones first.
+    pub fn waiting(&self) -> impl Iterator<Item = (&PoolId, [u32; 2])> {
+        self.pools.iter().filter(|pool| pool.exists()).map(|pool| (&pool.id, pool.waiting_by_class()))
     }
 
     /// Jobs ahead of a waiting job, over both classes; `None` when it does not wait.
@@ -126,7 +126,7 @@ fn summary(pool: &Pool) -> PoolSummary {
     let closed = |used: u32| if used == 0 { Closed::Drained } else { Closed::Draining };
     PoolSummary {
         pool: pool.id.clone(),
-        waiting: [pool.lines[0].len, pool.lines[1].len],
+        waiting: pool.waiting_by_class(),
         running: pool.used(),
         operation: pool.operation,
         closed: pool.holds.iter().any(|hold| hold.replica.is_none()).then(|| closed(pool.used())),

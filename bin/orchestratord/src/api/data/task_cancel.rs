@@ -9,6 +9,7 @@ use orchestrator_core::JobEnd;
 use super::{super::path::Name, find};
 use crate::{
     error::ApiError,
+    metrics::CanceledBy,
     services::{Jobs, Keeper, SchedulerHandle},
 };
 
@@ -21,7 +22,7 @@ pub(crate) async fn task_cancel(
     Name(id): Name,
 ) -> Result<StatusCode, ApiError> {
     let entry = find(&jobs, &id)?;
-    scheduler.cancel(Arc::clone(&entry)).await?;
+    scheduler.cancel(Arc::clone(&entry), CanceledBy::Client).await?;
     if !keeper.is_over(&entry).await {
         return Err(ApiError::storage());
     }

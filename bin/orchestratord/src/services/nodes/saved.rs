@@ -133,6 +133,7 @@ fn unseen(node_id: &str, model: Option<String>) -> Described {
             version: None,
             vram_free_bytes: None,
             vram_total_bytes: None,
+            gpu_utilization: None,
             problem: Some("its node has not been heard of since the server started".to_owned()),
         }),
     }

@@ -146,6 +146,7 @@ fn describe(
             version: report.engine_version.clone(),
             vram_free_bytes: measured.then_some(report.vram_free_bytes),
             vram_total_bytes: report.vram_total_bytes.filter(|_| measured),
+            gpu_utilization: report.gpu_utilization,
             problem,
         }),
     }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::connect::Wanted;
+use crate::metrics::{ReplicaSeen, Served};
 
 /// A replica as whoever answers for it describes it: the operator, or its node.
 #[derive(Debug, Clone)]
@@ -35,6 +36,8 @@ pub(crate) struct ByNode {
     pub(crate) version: Option<String>,
     pub(crate) vram_free_bytes: Option<u64>,
     pub(crate) vram_total_bytes: Option<u64>,
+    /// How busy its devices are, from 0 to 1.
+    pub(crate) gpu_utilization: Option<f64>,
     /// What is wrong, while something is.
     pub(crate) problem: Option<String>,
 }
@@ -95,6 +98,18 @@ impl State {
         self.way = None;
         self.heard = Heard::default();
         self.generation += 1;
+    }
+
+    /// The engine's version, if it or its node told one.
+    pub(super) fn version(&self) -> Option<String> {
+        let by_node = self.described.by_node.as_ref().and_then(|it| it.version.clone());
+        by_node.or_else(|| self.heard.report.as_ref()?.version.clone())
+    }
+
+    pub(super) fn served(&self) -> Served {
+        let engine = self.way.as_ref().map(|way| way.adapter.capabilities().engine);
+        let named = || self.wanted.as_ref().map(|wanted| wanted.engine.as_str());
+        Served { engine: engine.or_else(named), version: self.version() }
     }
 
     /// Whether it may get work: its node's word binds, and so does what its engine answers to us.
@@ -160,6 +175,29 @@ impl Watched {
 }
 
 impl Watched {
+    /// What is known of it now: numbers of before a silence are not shown.
+    pub(super) fn seen(&self) -> ReplicaSeen {
+        let state = self.state();
+        let State { described, heard, .. } = &*state;
+        let by_node = described.by_node.as_ref().filter(|it| it.standing != Standing::Offline);
+        let report = heard.report.as_ref().filter(|_| heard.last_error.is_none());
+        ReplicaSeen {
+            pool: self.pool.clone(),
+            replica: self.replica.clone(),
+            served: state.served(),
+            device: match &described.device {
+                Device::Unstated => None,
+                Device::Cpu => Some("cpu".into()),
+                Device::Mask(mask) => Some(Arc::clone(mask)),
+            },
+            vram_used_bytes: by_node.and_then(|it| it.vram_total_bytes?.checked_sub(it.vram_free_bytes?)),
+            gpu_utilization: by_node.and_then(|it| it.gpu_utilization),
+            kv_cache_usage: report
+                .and_then(|it| it.kv_cache_per_mille)
+                .map(|per_mille| f64::from(per_mille) / 1e3),
+        }
+    }
+
     /// Takes in an answer, and logs when it is another one than before.
     pub(super) fn hear(
         &self,
