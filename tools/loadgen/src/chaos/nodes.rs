@@ -49,9 +49,9 @@ pub(crate) struct NodesArgs {
     /// Stay out of namespaces also where they are allowed.
     #[arg(long)]
     loopback: bool,
-    /// The tool runs in namespaces of its own already.
+    /// The tool runs in namespaces of its own already, and had this process id outside of them.
     #[arg(long, hide = true)]
-    apart: bool,
+    apart: Option<u32>,
 }
 
 /// How much of everything.
@@ -69,7 +69,7 @@ pub(super) const SHORT: u32 = 20;
 
 /// Plays all scenes and prints the verdict. The folder of a bad run stays.
 pub(crate) async fn run(args: &NodesArgs) -> Result<()> {
-    let land = if args.apart {
+    let land = if args.apart.is_some() {
         Land::build()?
     } else {
         land::move_apart()?;
@@ -78,7 +78,7 @@ pub(crate) async fn run(args: &NodesArgs) -> Result<()> {
         );
         Land::Together
     };
-    let scratch = Scratch::new("chaos-nodes")?;
+    let scratch = Scratch::new(&format!("chaos-nodes-{}", args.apart.unwrap_or_default()))?;
     let outcome = LocalSet::new().run_until(play(args, land, &scratch)).await;
     if outcome.is_err() {
         println!("logs and state are in {}", scratch.keep().display());

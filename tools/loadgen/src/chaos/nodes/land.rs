@@ -63,7 +63,9 @@ pub(super) fn move_apart() -> Result<()> {
         if trial.status().is_ok_and(|status| status.success()) {
             let own = std::env::current_exe()?;
             let mut again = Command::new("unshare");
-            again.args(first).args(APART).arg(own).args(std::env::args_os().skip(1)).arg("--apart");
+            again.args(first).args(APART).arg(own).args(std::env::args_os().skip(1));
+            // In there every run has the same process id, and folders are called by it.
+            again.arg("--apart").arg(std::process::id().to_string());
             return Err(again.exec()).context("starting again under unshare");
         }
     }
