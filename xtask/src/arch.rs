@@ -47,6 +47,7 @@ const FLOORS: &[(&str, Floor)] = &[
     ("orchestratord", Floor::Level(5)),
     ("pool-managerd", Floor::Level(5)),
     ("tools-loadgen", Floor::Apart),
+    ("tools-openapi-gen", Floor::Apart),
     ("xtask", Floor::Apart),
 ];
 
