@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 use utoipa::ToSchema;
 
 /// `POST /v2/catalog/models`.
@@ -43,8 +43,14 @@ pub struct ModelSignature {
     /// The signature; of `ed25519` base64 of its 64 bytes.
     pub value: String,
     /// What the server holds of it: `valid`, `invalid` or `unchecked`. Nothing that clients say counts.
-    #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "nothing", skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
     pub check: Option<String>,
+}
+
+/// Reads over a value that counts for nothing.
+fn nothing<'de, D: Deserializer<'de>>(given: D) -> Result<Option<String>, D::Error> {
+    IgnoredAny::deserialize(given).map(|_| None)
 }
 
 /// Where a model's bill of materials is. The server does not read it.
@@ -67,7 +73,7 @@ pub struct SetModelState {
     pub state: ModelState,
     /// Until when a retired model may still be asked for, in milliseconds since 1970.
     #[serde(default)]
-    #[schema(minimum = 0, maximum = 253_402_300_799_999i64)]
+    #[schema(minimum = 0, maximum = 253_402_300_799_999_i64)]
     pub deadline_ms: Option<i64>,
 }
 

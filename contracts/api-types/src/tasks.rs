@@ -48,7 +48,7 @@ pub struct CreateTask {
     #[schema(minimum = 1, maximum = 604_800_000)]
     pub deadline_ms: Option<i64>,
     /// The seed of the engine's random numbers.
-    #[schema(minimum = 0, maximum = 4_294_967_294i64)]
+    #[schema(minimum = 0, maximum = 4_294_967_294_i64)]
     pub seed: Option<i64>,
     /// Softmax temperature; 0 is greedy.
     #[schema(minimum = 0.0, maximum = 100.0)]
@@ -108,10 +108,10 @@ pub struct CreateTask {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BudgetLimits {
     /// Tokens of prompts and answers.
-    #[schema(minimum = 1, maximum = 1_000_000_000_000_000i64)]
+    #[schema(minimum = 1, maximum = 1_000_000_000_000_000_i64)]
     pub tokens: Option<i64>,
     /// Milliseconds of engine time.
-    #[schema(minimum = 1, maximum = 1_000_000_000_000_000i64)]
+    #[schema(minimum = 1, maximum = 1_000_000_000_000_000_i64)]
     pub time_ms: Option<i64>,
     /// Cost, in the unit of the operator's prices.
     #[schema(minimum = 0.0, maximum = 1e9)]

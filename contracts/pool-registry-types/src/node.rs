@@ -82,7 +82,7 @@ pub struct NodeRegistered {
 
 /// `POST /v2/nodes/{id}/heartbeat`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[schema(example = json!({"timestamp": "2026-01-01T00:00:00Z", "pools": [{"pool_id": "default", "ready": true, "slots_free": 2, "vram_free_bytes": 8589934592u64}]}))]
+#[schema(example = json!({"timestamp": "2026-01-01T00:00:00Z", "pools": [{"pool_id": "default", "ready": true, "slots_free": 2, "vram_free_bytes": 8_589_934_592_u64}]}))]
 pub struct Heartbeat {
     /// When it was sent, by the node's own clock, as RFC 3339. It is shown, and nothing depends on it.
     #[schema(format = DateTime)]

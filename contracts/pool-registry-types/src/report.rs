@@ -36,11 +36,11 @@ pub struct PoolReport {
     #[schema(maximum = 65_536)]
     pub slots_total: Option<u32>,
     /// Free memory of its devices; 0 where there is none.
-    #[schema(maximum = 1_125_899_906_842_624u64)]
+    #[schema(maximum = 1_125_899_906_842_624_u64)]
     pub vram_free_bytes: u64,
     /// All memory of its devices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(maximum = 1_125_899_906_842_624u64)]
+    #[schema(maximum = 1_125_899_906_842_624_u64)]
     pub vram_total_bytes: Option<u64>,
     /// The engine's kind, as in `llamacpp`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

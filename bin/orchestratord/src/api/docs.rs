@@ -4,6 +4,7 @@
 //! table, the statuses of its errors from their codes, and the schemas from the wire types, so that a
 //! document cannot say something else than the code.
 
+mod answer;
 mod build;
 mod catalog;
 mod components;
@@ -11,6 +12,7 @@ mod control;
 mod data;
 mod data_more;
 mod events;
+mod formats;
 mod nodes;
 mod openai;
 mod openai_shapes;

@@ -130,7 +130,8 @@ impl Pact {
             }
         }
         for name in ["location", "retry-after", "x-backoff-ms", "x-should-retry", "x-request-id"] {
-            let told = described["headers"].as_object().unwrap().keys().any(|it| it.eq_ignore_ascii_case(name));
+            let told =
+                described["headers"].as_object().unwrap().keys().any(|it| it.eq_ignore_ascii_case(name));
             assert!(told || !response.headers().contains_key(name), "{at}: {name} is not documented");
         }
     }
@@ -144,7 +145,8 @@ impl Pact {
         };
         let media = media.unwrap_or_default();
         let media = media.split(';').next().unwrap();
-        let schema = &content.get(media).unwrap_or_else(|| panic!("{at}: {media} is not documented"))["schema"];
+        let schema =
+            &content.get(media).unwrap_or_else(|| panic!("{at}: {media} is not documented"))["schema"];
         let values = match media {
             "application/json" => vec![serde_json::from_str(&text).unwrap()],
             "text/event-stream" if schema["$ref"].is_null() => documents(&text),

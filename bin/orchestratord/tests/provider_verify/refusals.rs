@@ -36,7 +36,8 @@ async fn what_is_not_there_and_what_cannot_be_read_is_refused_as_documented() {
         }
         let request = || app.client.request(method.clone(), &url);
         pact.send(request().json(&json!({}))).await;
-        let (status, _) = pact.send(request().header(header::CONTENT_TYPE, "application/json").body("{")).await;
+        let (status, _) =
+            pact.send(request().header(header::CONTENT_TYPE, "application/json").body("{")).await;
         assert_eq!(status, expected_of_a_broken_body(template), "{template}");
         let (status, _) = pact.send(request().body("{}")).await;
         assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{template}");

@@ -9,7 +9,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 /// What is only told to people, or only holds of what a client sends.
-const NOT_CHECKED: [&str; 7] = ["description", "example", "examples", "default", "title", "pattern", "readOnly"];
+const NOT_CHECKED: [&str; 7] =
+    ["description", "example", "examples", "default", "title", "pattern", "readOnly"];
 
 /// The schemas of one document.
 pub(crate) struct Schemas<'a> {
@@ -122,9 +123,8 @@ fn fits(keyword: &str, wanted: &Value, value: &Value) -> bool {
             kind => is(kind, value),
         },
         "enum" => list(wanted).any(|one| one == value),
-        "required" => {
-            list(wanted).all(|name| value.as_object().is_none_or(|it| it.contains_key(name.as_str().unwrap())))
-        }
+        "required" => list(wanted)
+            .all(|name| value.as_object().is_none_or(|it| it.contains_key(name.as_str().unwrap()))),
         "minimum" => value.as_f64().is_none_or(|number| number >= wanted.as_f64().unwrap()),
         "maximum" => value.as_f64().is_none_or(|number| number <= wanted.as_f64().unwrap()),
         "minLength" => length.is_none_or(|length| Some(length) >= bound),
@@ -157,7 +157,8 @@ mod tests {
     use super::*;
 
     fn wrong(schema: &Value, value: &Value) -> usize {
-        let document = json!({"s": {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}});
+        let document =
+            json!({"s": {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}});
         Schemas { document: &document }.check(schema, value, "it").len()
     }
 

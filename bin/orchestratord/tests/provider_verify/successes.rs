@@ -126,7 +126,9 @@ async fn catalog(pact: &Pact) {
     let one = "/v2/catalog/models/mine/tiny";
     let verify = format!("{one}/verify");
     let known = async {
-        while pact.expect(StatusCode::ACCEPTED, &app, (Method::POST, &verify), None).await["outcome"] == "running" {
+        while pact.expect(StatusCode::ACCEPTED, &app, (Method::POST, &verify), None).await["outcome"]
+            == "running"
+        {
             sleep(Duration::from_millis(10)).await;
         }
     };

@@ -14,8 +14,10 @@ use utoipa::openapi::{
 
 use super::{
     Document,
+    answer::Answer,
     components::{components, header_of, scheme_of},
-    operation::{Answer, Operation},
+    formats::name_formats,
+    operation::Operation,
     refusals::{Dialect, refusals},
 };
 use crate::api::{RouteFacts, route_table};
@@ -39,6 +41,7 @@ pub(super) fn document(title: &str, parts: &[Document]) -> OpenApi {
             paths = paths.path(operation.path.clone(), item(&operation, *part, &table));
         }
     }
+    components.schemas.values_mut().for_each(name_formats);
     let tags =
         parts.iter().map(|part| TagBuilder::new().name(part.name()).description(Some(part.title())).build());
     let licence = LicenseBuilder::new().name("GPL-3.0-or-later").identifier(Some("GPL-3.0-or-later"));

@@ -5,7 +5,8 @@ use axum::http::{Method, StatusCode};
 use utoipa::openapi::{Object, schema::Type};
 
 use super::{
-    operation::{Operation, content, operation},
+    answer::content,
+    operation::{Operation, operation},
     schemas::text,
 };
 use crate::api::ops::ServerStatus;

@@ -12,9 +12,10 @@ use api_types::{
 use axum::http::{Method, StatusCode};
 
 use super::{
+    answer::content,
     components::BUDGET,
     events::{HOW_TO_READ, task_event},
-    operation::{Operation, content, operation},
+    operation::{Operation, operation},
     schemas::{flag, matching, one_of, text, uuid, within},
 };
 

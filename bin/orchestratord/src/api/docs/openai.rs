@@ -11,9 +11,10 @@ use axum::http::{Method, StatusCode};
 use utoipa::openapi::Object;
 
 use super::{
+    answer::content,
     components::BUDGET,
     openai_shapes::{any_object, chat, completion, embeddings},
-    operation::{Operation, content, operation},
+    operation::{Operation, operation},
     schemas::{one_of, text, uuid},
 };
 

@@ -1,14 +1,16 @@
 //! One operation, as it is described.
 
 use api_types::ErrorCode;
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use utoipa::{
     ToSchema,
     openapi::{
-        Content, ContentBuilder, Ref, RefOr, Required, Schema,
+        Content, Ref, RefOr, Required, Schema,
         path::{Parameter, ParameterBuilder, ParameterIn},
     },
 };
+
+use super::answer::Answer;
 
 type Named = (String, RefOr<Schema>);
 
@@ -29,16 +31,6 @@ pub(super) struct Operation {
     pub(super) codes: Vec<ErrorCode>,
     /// What its schemas refer to.
     pub(super) schemas: Vec<Named>,
-}
-
-/// One answer that is no plain error.
-#[derive(Clone)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) description: &'static str,
-    pub(super) content: Vec<(&'static str, Content)>,
-    /// The headers that it may have, by their names.
-    pub(super) headers: Vec<&'static str>,
 }
 
 /// An operation of the route table, and what it is called.
@@ -116,35 +108,6 @@ impl Operation {
         ])
     }
 
-    /// An answer with a JSON body of this type.
-    pub(super) fn answers<T: ToSchema>(mut self, status: StatusCode, description: &'static str) -> Self {
-        let schema = self.refer::<T>();
-        self.says(status, description, vec![("application/json", Content::new(Some(schema)))])
-    }
-
-    /// An answer without a body.
-    pub(super) fn nothing(self, status: StatusCode, description: &'static str) -> Self {
-        self.says(status, description, Vec::new())
-    }
-
-    pub(super) fn says(
-        mut self,
-        status: StatusCode,
-        description: &'static str,
-        content: Vec<(&'static str, Content)>,
-    ) -> Self {
-        self.answers.push(Answer { status, description, content, headers: Vec::new() });
-        self
-    }
-
-    /// Headers of the answer that was described last.
-    pub(super) fn with_headers(mut self, names: &[&'static str]) -> Self {
-        if let Some(answer) = self.answers.last_mut() {
-            answer.headers.extend(names);
-        }
-        self
-    }
-
     /// Errors that may come, beside those that follow from its shape.
     pub(super) fn fails(mut self, codes: &[ErrorCode]) -> Self {
         self.codes.extend(codes);
@@ -158,9 +121,4 @@ impl Operation {
         self.schemas.push((name.clone(), T::schema()));
         Ref::from_schema_name(name)
     }
-}
-
-/// Text in this media type, of this shape.
-pub(super) fn content(schema: impl Into<RefOr<Schema>>) -> Content {
-    ContentBuilder::new().schema(Some(schema)).build()
 }

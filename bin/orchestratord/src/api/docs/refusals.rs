@@ -7,8 +7,8 @@ use axum::http::StatusCode;
 use utoipa::{
     ToSchema,
     openapi::{
-        AllOfBuilder, Content, ObjectBuilder, Ref, Response, ResponseBuilder,
-        schema::{Object, Type},
+        AllOfBuilder, Content, Object, ObjectBuilder, Ref, Response, ResponseBuilder, Schema,
+        schema::{AdditionalProperties, Type},
     },
 };
 
@@ -41,7 +41,7 @@ fn refusal(status: StatusCode, mut words: Vec<String>, dialect: Dialect) -> Resp
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     let (envelope, narrowed) = match dialect {
         Dialect::Native => (ErrorBody::name(), with("code", one_of(&words))),
-        Dialect::OpenAi => (OpenAiErrorBody::name(), with("error", with("code", one_of(&words)))),
+        Dialect::OpenAi => (OpenAiErrorBody::name(), with("error", among_others("code", one_of(&words)))),
     };
     let schema = AllOfBuilder::new().item(Ref::from_schema_name(envelope)).item(narrowed);
     let reason = status.canonical_reason().unwrap_or("Error");
@@ -67,4 +67,10 @@ fn refusal(status: StatusCode, mut words: Vec<String>, dialect: Dialect) -> Resp
 
 fn with(name: &str, schema: Object) -> Object {
     ObjectBuilder::new().schema_type(Type::Object).property(name, schema).build()
+}
+
+/// As [`with`], beside properties that are told elsewhere.
+fn among_others(name: &str, schema: Object) -> Object {
+    let others = AdditionalProperties::<Schema>::FreeForm(true);
+    ObjectBuilder::from(with(name, schema)).additional_properties(Some(others)).build()
 }
