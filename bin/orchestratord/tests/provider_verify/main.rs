@@ -3,7 +3,6 @@
 #![expect(clippy::disallowed_methods, reason = "a test measures real time and ends its own tasks")]
 #![expect(clippy::format_collect, reason = "an expected text is read here, not made fast")]
 
-#[expect(dead_code, reason = "shared with another suite, which uses more of it")]
 #[path = "../it/model_root.rs"]
 mod model_root;
 #[expect(dead_code, reason = "shared with another suite, which uses more of it")]
