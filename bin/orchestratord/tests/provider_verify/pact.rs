@@ -54,16 +54,7 @@ impl Pact {
         found.first().unwrap_or_else(|| panic!("{method} {path} is not documented")).2
     }
 
-    /// Asks, checks the answer, and returns its body.
-    pub(crate) async fn ask(&self, app: &TestApp, method: Method, path: &str, body: Option<Value>) -> Value {
-        let mut request = app.client.request(method, app.url(path));
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        self.send(request).await.1
-    }
-
-    /// As [`Self::ask`], of a request that must be answered so.
+    /// Asks, checks the answer, which must have this status, and returns its body.
     pub(crate) async fn expect(
         &self,
         status: StatusCode,

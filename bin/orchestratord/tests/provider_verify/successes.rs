@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mock::wire::{ScriptedEngine, open_ended};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -11,7 +12,7 @@ use crate::{
     model_root::Root,
     node::Node,
     pact::Pact,
-    support::{PATIENCE, TestApp, mock_task},
+    support::{PATIENCE, TestApp, engine_task},
 };
 
 const SESSION: &str = "00000000-0000-4000-8000-000000000001";
@@ -31,6 +32,7 @@ async fn every_documented_operation_answers_as_its_document_says() {
     sessions_and_artifacts(&pact, &app).await;
     openai(&pact, &app).await;
     app.finish().await;
+    canceled(&pact).await;
     catalog(&pact).await;
     machines(&pact).await;
     assert_eq!(pact.unseen(), Vec::<String>::new(), "operations that nobody asked");
@@ -72,13 +74,28 @@ async fn tasks(pact: &Pact, app: &TestApp) {
         app.until_state(&id, "completed").await;
         get(pact, app, &format!("/v2/tasks/{id}")).await;
     }
-    let mut long = mock_task();
-    long["max_tokens"] = json!(1_000_000);
-    long["ctx"] = json!(2_000_000);
-    let canceled = pact.ask(app, Method::POST, "/v2/tasks", Some(long)).await;
-    if let Some(id) = canceled["task_id"].as_str() {
-        pact.ask(app, Method::POST, &format!("/v2/tasks/{id}/cancel"), None).await;
+}
+
+/// A task that does not end by itself is taken back, and one behind it is seen while it waits.
+async fn canceled(pact: &Pact) {
+    let engine = ScriptedEngine::start(1).await.unwrap();
+    engine.push(open_ended(&[" a"]));
+    let pools = format!("default=llamacpp+{}", engine.url());
+    let app = TestApp::with(&[("ORCHD_POOLS", &pools)]).await;
+    let running = app.submit(&engine_task()).await;
+    app.until_state(&running, "running").await;
+    let waiting = app.submit(&engine_task()).await;
+    for id in [&waiting, &running] {
+        get(pact, &app, &format!("/v2/tasks/{id}")).await;
+        get(pact, &app, &format!("/v2/tasks/{id}/explain")).await;
     }
+    for id in [&waiting, &running] {
+        let cancel = format!("/v2/tasks/{id}/cancel");
+        pact.expect(StatusCode::NO_CONTENT, &app, (Method::POST, &cancel), None).await;
+        get(pact, &app, &format!("/v2/tasks/{id}/events")).await;
+        get(pact, &app, &format!("/v2/tasks/{id}")).await;
+    }
+    app.finish().await;
 }
 
 async fn sessions_and_artifacts(pact: &Pact, app: &TestApp) {
