@@ -4,7 +4,9 @@
 
 use anyhow::{Result, bail};
 
-use crate::{arch, bench, chaos, dev_loop, live, quickstart, setup, simulate, tidy, verdict::Verdict};
+use crate::{
+    arch, bench, chaos, dev_loop, live, quickstart, regen_openapi, setup, simulate, tidy, verdict::Verdict,
+};
 
 struct Command {
     name: &'static str,
@@ -24,6 +26,11 @@ const COMMANDS: &[Command] = &[
         run: arch::run,
     },
     Command { name: "tidy", summary: "lengths of files and functions, docs, links, READMEs", run: tidy::run },
+    Command {
+        name: "regen-openapi",
+        summary: "write contracts/openapi/*.yaml from the server's code [--check: only tell whether they are current]",
+        run: regen_openapi::run,
+    },
     Command {
         name: "setup",
         summary: "get the real llama.cpp server, two small models, and clients [--vllm: and vLLM]",
@@ -99,7 +106,7 @@ pub(crate) enum Flag {
 fn print_list() {
     println!("cargo xtask COMMAND");
     for command in COMMANDS {
-        println!("  {:<11} {}", command.name, command.summary);
+        println!("  {:<13} {}", command.name, command.summary);
     }
 }
 

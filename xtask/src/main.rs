@@ -12,6 +12,7 @@ mod commands;
 mod dev_loop;
 mod live;
 mod quickstart;
+mod regen_openapi;
 mod setup;
 mod simulate;
 mod tidy;

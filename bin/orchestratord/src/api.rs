@@ -8,6 +8,7 @@ mod body;
 mod catalog;
 mod control;
 mod data;
+mod docs;
 mod from_wire;
 #[cfg(test)]
 mod matrix_tests;
@@ -22,6 +23,7 @@ mod trace;
 use auth_min::Plane::{Control, Data, Node, Open};
 use axum::{Router, middleware::from_fn_with_state};
 
+pub use docs::{Document, openapi, openapi_of_all};
 pub(crate) use from_wire::task_again;
 pub use routes::RouteFacts;
 
@@ -61,6 +63,8 @@ fn native() -> Routes {
         .get(Open, "/health", ops::health)
         .get(Open, "/ready", ops::ready)
         .get(Open, "/metrics", ops::metrics)
+        .get(Open, "/openapi.json", docs::openapi_json)
+        .get(Open, "/docs", docs::reader)
         .get(Data, "/v2/tasks", data::task_list)
         .post(Data, "/v2/tasks", data::task_create)
         .get(Data, "/v2/tasks/{id}", data::task_view)

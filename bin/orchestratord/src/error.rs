@@ -6,7 +6,7 @@ mod fleet;
 mod models;
 mod openai;
 
-pub(crate) use openai::in_openai_words;
+pub(crate) use openai::{codes_in_openai_words, in_openai_words};
 
 use api_types::{ErrorBody, ErrorCode};
 use axum::{
@@ -103,7 +103,7 @@ impl ApiError {
 }
 
 /// The status of each code.
-fn status(code: ErrorCode) -> StatusCode {
+pub(crate) fn status(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::InvalidParams
         | ErrorCode::DeadlineUnmet

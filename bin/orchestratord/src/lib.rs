@@ -17,6 +17,6 @@ mod services;
 mod settings;
 mod state;
 
-pub use api::{RouteFacts, route_table};
+pub use api::{Document, RouteFacts, openapi, openapi_of_all, route_table};
 pub use app::{App, StartRefused};
 pub use http_server::listen;

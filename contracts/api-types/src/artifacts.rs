@@ -1,9 +1,11 @@
 //! Artifacts: what jobs leave behind, found by the digest of its content.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// `POST /v2/artifacts`. Exactly one of `content` and `content_base64` is given.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"kind": "summary", "content": "It went well.", "media_type": "text/plain"}))]
 pub struct CreateArtifact {
     /// What it is for: `plan`, `summary`, `diff`, `trace`, `transcript`, `logs` or `other`.
     pub kind: String,
@@ -25,7 +27,7 @@ pub struct CreateArtifact {
 }
 
 /// The answer to `POST /v2/artifacts`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ArtifactCreated {
     /// `sha256:` and the digest of its content.
     pub id: String,
@@ -34,18 +36,19 @@ pub struct ArtifactCreated {
     /// The bytes of its content.
     pub bytes: u64,
     /// When it was last stored, in RFC 3339.
+    #[schema(format = DateTime)]
     pub created_at: String,
 }
 
 /// A list of artifacts, the latest first, without their content.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ArtifactList {
     /// The artifacts.
     pub artifacts: Vec<ArtifactView>,
 }
 
 /// An artifact.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ArtifactView {
     /// `sha256:` and the digest of its content.
     pub id: String,
@@ -58,6 +61,7 @@ pub struct ArtifactView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// When it was last stored, in RFC 3339.
+    #[schema(format = DateTime)]
     pub created_at: String,
     /// The bytes of its content.
     pub bytes: u64,

@@ -1,9 +1,10 @@
 //! Errors: one envelope and one closed list of codes.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What went wrong, for programs. The list is closed; a code never changes its meaning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ErrorCode {
     /// The request is malformed or asks for more than there is.
@@ -113,7 +114,8 @@ impl ErrorCode {
 }
 
 /// The body of every answer that is an error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"code": "INVALID_PARAMS", "message": "max_tokens: must be from 1 to 16777216", "retriable": false}))]
 pub struct ErrorBody {
     /// What went wrong, for programs.
     pub code: ErrorCode,

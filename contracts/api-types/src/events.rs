@@ -1,14 +1,15 @@
-//! What is in the `data` of a stream's events. Tokens are written by hand and have no type here:
-//! `{"t": text, "i": index}`.
+//! What is in the `data` of a stream's events. Tokens are written by hand; [`TokenEvent`] says how they look.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{errors::ErrorCode, raw::RawJson, tasks::Preparation};
 
 /// `started`: an engine has the job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StartedEvent {
     /// The job.
+    #[schema(format = "uuid")]
     pub job_id: String,
     /// Jobs ahead of it when it was admitted.
     pub queue_position: u32,
@@ -42,7 +43,7 @@ pub struct StartedEvent {
 }
 
 /// How the loss of an engine after the first token is got over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RecoveryMode {
     /// The text starts anew.
@@ -54,7 +55,7 @@ pub enum RecoveryMode {
 }
 
 /// How a task got over the loss of an engine after its first token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Recovery {
     /// How.
     pub mode: RecoveryMode,
@@ -62,8 +63,17 @@ pub struct Recovery {
     pub exact: bool,
 }
 
+/// `token`: a piece of the text. All of them in their order are the whole text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TokenEvent {
+    /// The piece.
+    pub t: String,
+    /// How many came before it.
+    pub i: u32,
+}
+
 /// `metrics`: numbers about the job and its queue.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MetricsEvent {
     /// Jobs that wait in the pool.
     pub queue_depth: u32,
@@ -79,6 +89,7 @@ pub struct MetricsEvent {
     pub tokens_cached: Option<u32>,
     /// The probability at admission that the job would be done by its deadline.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0.0, maximum = 1.0)]
     pub on_time_probability: Option<f64>,
     /// Tokens that the session's budget has left.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,7 +103,7 @@ pub struct MetricsEvent {
 }
 
 /// `metrics` for readers that asked for explanations.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct VerboseMetricsEvent {
     /// The numbers.
     #[serde(flatten)]
@@ -104,7 +115,7 @@ pub struct VerboseMetricsEvent {
 }
 
 /// Why a stream ended well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
     /// The model ended its text, or a stop text was met.
@@ -116,7 +127,7 @@ pub enum FinishReason {
 }
 
 /// `end`: the last event of a job that did not fail.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EndEvent {
     /// Tokens of the prompt, by the engine's count.
     pub tokens_in: u32,
@@ -139,14 +150,25 @@ pub struct EndEvent {
     pub recovery: Option<Recovery>,
     /// The vectors of an embedding task: one for each input.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Vec<f64>>>)]
     pub embeddings: Option<RawJson>,
     /// The ranking of a rerank task: `index` and `score` of each input, the best first.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<RankedInput>>)]
     pub ranking: Option<RawJson>,
 }
 
+/// One input of a rerank task, in its place of the ranking.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RankedInput {
+    /// Which of the inputs it is, from 0.
+    pub index: u32,
+    /// How well it fits what was asked; engines differ in their scales.
+    pub score: f64,
+}
+
 /// `error`: the last event of a job that failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorEvent {
     /// What went wrong, for programs.
     pub code: ErrorCode,

@@ -1,11 +1,12 @@
 //! Why a task is where it is.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::tasks::TaskState;
 
 /// `GET /v2/tasks/{id}/explain`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ExplainView {
     /// The task.
     pub task_id: String,
@@ -23,7 +24,7 @@ pub struct ExplainView {
 }
 
 /// A predicted start, and the actual one.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StartView {
     /// Jobs ahead at admission.
     pub queue_position_at_admission: u32,
@@ -36,6 +37,7 @@ pub struct StartView {
     pub predicted_start_p90_ms: u64,
     /// The probability at admission that it would be done by its deadline.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0.0, maximum = 1.0)]
     pub on_time_probability: Option<f64>,
     /// When it started, from its admission.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,7 +48,7 @@ pub struct StartView {
 }
 
 /// A choice among engines.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ChoiceView {
     /// What decided: `affinity`, `preferred`, `least_loaded`, `round_robin`, `slot_freed` or `none_open`.
     pub rule: String,
@@ -66,7 +68,7 @@ pub struct ChoiceView {
 }
 
 /// One engine, as it stood to the task.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CandidateView {
     /// Its pool.
     pub pool_id: String,

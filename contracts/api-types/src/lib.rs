@@ -20,8 +20,8 @@ mod tasks;
 pub use artifacts::{ArtifactCreated, ArtifactList, ArtifactView, CreateArtifact};
 pub use errors::{ErrorBody, ErrorCode};
 pub use events::{
-    EndEvent, ErrorEvent, FinishReason, MetricsEvent, Recovery, RecoveryMode, StartedEvent,
-    VerboseMetricsEvent,
+    EndEvent, ErrorEvent, FinishReason, MetricsEvent, RankedInput, Recovery, RecoveryMode, StartedEvent,
+    TokenEvent, VerboseMetricsEvent,
 };
 pub use explain::{CandidateView, ChoiceView, ExplainView, StartView};
 pub use models::{

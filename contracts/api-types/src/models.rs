@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
+use utoipa::ToSchema;
 
 /// `POST /v2/catalog/models`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"id": "mine/tiny", "model_ref": "file:/srv/models/tiny.gguf"}))]
 pub struct RegisterModel {
     /// What the catalog is to call it: parts of `[a-z0-9][a-z0-9._-]*`, separated by `/`.
     pub id: String,
@@ -13,6 +15,7 @@ pub struct RegisterModel {
     pub model_ref: String,
     /// The digest that its file must have: `sha256:` and 64 lower-case hex digits.
     #[serde(default)]
+    #[schema(pattern = "^sha256:[0-9a-f]{64}$")]
     pub digest: Option<String>,
     /// Signatures of its digest.
     #[serde(default)]
@@ -22,6 +25,7 @@ pub struct RegisterModel {
     pub sbom: Option<ModelSbom>,
     /// The longest context that it may be used with, in tokens.
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 16_777_216)]
     pub ctx_max: Option<i64>,
     /// Whatever clients want to remember.
     #[serde(default)]
@@ -29,7 +33,7 @@ pub struct RegisterModel {
 }
 
 /// A signature of a model's digest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ModelSignature {
     /// How it was made; `ed25519` can be checked.
     pub kind: String,
@@ -39,12 +43,18 @@ pub struct ModelSignature {
     /// The signature; of `ed25519` base64 of its 64 bytes.
     pub value: String,
     /// What the server holds of it: `valid`, `invalid` or `unchecked`. Nothing that clients say counts.
-    #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "nothing", skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
     pub check: Option<String>,
 }
 
+/// Reads over a value that counts for nothing.
+fn nothing<'de, D: Deserializer<'de>>(given: D) -> Result<Option<String>, D::Error> {
+    IgnoredAny::deserialize(given).map(|_| None)
+}
+
 /// Where a model's bill of materials is. The server does not read it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ModelSbom {
     /// Its format, such as `spdx-json`.
     pub format: String,
@@ -57,17 +67,18 @@ pub struct ModelSbom {
 }
 
 /// `POST /v2/catalog/models/{id}/state`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SetModelState {
     /// Whether the model may be used.
     pub state: ModelState,
     /// Until when a retired model may still be asked for, in milliseconds since 1970.
     #[serde(default)]
+    #[schema(minimum = 0, maximum = 253_402_300_799_999_i64)]
     pub deadline_ms: Option<i64>,
 }
 
 /// Whether a model may be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub enum ModelState {
     /// Yes.
     Active,
@@ -76,7 +87,7 @@ pub enum ModelState {
 }
 
 /// A page of `GET /v2/catalog/models`, in the order of ids.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ModelPage {
     /// The models.
     pub models: Vec<ModelView>,
@@ -86,7 +97,7 @@ pub struct ModelPage {
 }
 
 /// A model of the catalog.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ModelView {
     /// What the catalog calls it.
     pub id: String,
@@ -130,7 +141,7 @@ pub struct ModelView {
 }
 
 /// What the header of a model file tells.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ModelHeader {
     /// `gguf` or `safetensors`.
     pub format: String,
@@ -151,7 +162,7 @@ pub struct ModelHeader {
 }
 
 /// An estimate of the memory that one replica needs, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VramView {
     /// All tensors.
     pub weights_bytes: u64,
@@ -166,7 +177,7 @@ pub struct VramView {
 }
 
 /// A verification that was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VerificationView {
     /// What came of it.
     pub outcome: VerifyOutcome,
@@ -184,7 +195,7 @@ pub struct VerificationView {
 }
 
 /// What came of a verification.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VerifyOutcome {
     /// The file is the one that it should be.
@@ -198,7 +209,7 @@ pub enum VerifyOutcome {
 }
 
 /// The answer to `POST /v2/catalog/models/{id}/verify`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VerifyView {
     /// What came of it; `running` when that takes longer than the call waits.
     pub outcome: VerifyOutcome,
@@ -214,7 +225,7 @@ pub struct VerifyView {
 }
 
 /// How far a verification is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VerifyingView {
     /// Whether it waits or runs.
     pub state: VerifyingState,
@@ -225,7 +236,7 @@ pub struct VerifyingView {
 }
 
 /// What a verification is at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VerifyingState {
     /// Another one is made first.

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use pool_registry_types::{NodeCapabilities, PoolReport};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// `GET /v2/nodes`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct NodeList {
     /// Every node that is known, by name.
     pub nodes: Vec<NodeView>,
 }
 
 /// How a node stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NodeState {
     /// It has said that it is there, and has not told of its pools yet.
@@ -30,7 +31,7 @@ pub enum NodeState {
 
 /// One node.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct NodeView {
     /// Its name.
     pub node_id: String,
@@ -56,7 +57,7 @@ pub struct NodeView {
 }
 
 /// `GET /v2/catalog/availability`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AvailabilityView {
     /// The nodes, by name.
     pub nodes: BTreeMap<String, AvailableNode>,
@@ -71,7 +72,7 @@ pub struct AvailabilityView {
 }
 
 /// A node, and what it has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AvailableNode {
     /// Its name.
     pub node_id: String,
@@ -86,7 +87,7 @@ pub struct AvailableNode {
 }
 
 /// A model, and who has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AvailableModel {
     /// Its name.
     pub model_id: String,

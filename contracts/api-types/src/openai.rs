@@ -1,16 +1,17 @@
 //! What of `OpenAI`'s API is ours to write: errors and the list of models. Answers are the engine's own.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The body of an answer that is an error, and the data of an event that is one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OpenAiErrorBody {
     /// The error.
     pub error: OpenAiError,
 }
 
 /// An error in `OpenAI`'s words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OpenAiError {
     /// What went wrong, for people.
     pub message: String,
@@ -24,7 +25,7 @@ pub struct OpenAiError {
 }
 
 /// `GET /v1/models`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OpenAiModels {
     /// Always `list`.
     pub object: String,
@@ -33,7 +34,7 @@ pub struct OpenAiModels {
 }
 
 /// One model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OpenAiModel {
     /// The name by which requests ask for it.
     pub id: String,

@@ -2,16 +2,17 @@
 
 use pool_registry_types::OperationView;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// `GET /v2/pools`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PoolList {
     /// Every pool that is known.
     pub pools: Vec<PoolView>,
 }
 
 /// One pool.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PoolView {
     /// Its name.
     pub pool_id: String,
@@ -22,7 +23,7 @@ pub struct PoolView {
 
 /// `GET /v2/pools/{id}/health`.
 #[expect(clippy::struct_excessive_bools, reason = "the public contract names these fields")]
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PoolHealth {
     /// Whether any of its engines answers.
     pub live: bool,
@@ -43,7 +44,7 @@ pub struct PoolHealth {
 }
 
 /// A pool's numbers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PoolMetrics {
     /// Streams that it serves at once.
     pub slots_total: u32,
@@ -58,7 +59,7 @@ pub struct PoolMetrics {
 
 /// One engine of a pool.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReplicaView {
     /// Its name within the pool.
     pub replica_id: String,
@@ -99,7 +100,7 @@ pub struct ReplicaView {
 }
 
 /// `GET /v2/meta/capabilities`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CapabilitiesView {
     /// The version of the public API.
     pub api_version: String,
@@ -110,7 +111,7 @@ pub struct CapabilitiesView {
 }
 
 /// `GET /v2/meta/version`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VersionView {
     /// The version of the public API.
     pub api_version: String,
@@ -119,7 +120,7 @@ pub struct VersionView {
 }
 
 /// What one engine can do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EngineView {
     /// Its kind.
     pub engine: String,

@@ -1,19 +1,23 @@
 //! Tasks: what a client asks for, and what it is told about it.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{
     errors::ErrorBody,
-    events::{FinishReason, Recovery},
+    events::{FinishReason, RankedInput, Recovery},
     raw::RawJson,
 };
 
 /// `POST /v2/tasks`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"model_ref": "mock", "prompt": "The sea is", "max_tokens": 3, "seed": 7}))]
 pub struct CreateTask {
     /// The id that the client chose for the job: a UUID.
+    #[schema(format = "uuid")]
     pub task_id: Option<String>,
     /// The session it belongs to: a UUID.
+    #[schema(format = "uuid")]
     pub session_id: Option<String>,
     /// The kind of work.
     #[serde(default)]
@@ -23,41 +27,56 @@ pub struct CreateTask {
     /// The engine, if it matters.
     pub engine: Option<Engine>,
     /// The text to go on from. Either this or `messages`.
+    #[schema(min_length = 1)]
     pub prompt: Option<String>,
     /// The conversation to go on from, which the engine puts into its model's own shape.
+    #[schema(min_items = 1, max_items = 1024)]
     pub messages: Option<Vec<ChatMessage>>,
     /// The texts that become vectors, or that are put in order by what `prompt` asks.
+    #[schema(min_items = 1, max_items = 1024)]
     pub inputs: Option<Vec<String>>,
     /// Tokens of context to be had.
+    #[schema(minimum = 1, maximum = 16_777_216)]
     pub ctx: Option<i64>,
     /// No more tokens than these.
+    #[schema(minimum = 1, maximum = 16_777_216, default = 256)]
     pub max_tokens: Option<i64>,
     /// Who waits for it.
     #[serde(default)]
     pub priority: Priority,
     /// Milliseconds from admission after which the answer is worth nothing.
+    #[schema(minimum = 1, maximum = 604_800_000)]
     pub deadline_ms: Option<i64>,
     /// The seed of the engine's random numbers.
+    #[schema(minimum = 0, maximum = 4_294_967_294_i64)]
     pub seed: Option<i64>,
     /// Softmax temperature; 0 is greedy.
+    #[schema(minimum = 0.0, maximum = 100.0)]
     pub temperature: Option<f64>,
     /// Nucleus sampling's probability mass.
+    #[schema(minimum = 0.0, maximum = 1.0)]
     pub top_p: Option<f64>,
     /// How many most likely tokens are kept.
+    #[schema(minimum = 0, maximum = 1_000_000)]
     pub top_k: Option<i64>,
     /// The least probability of a token, relative to the most likely one.
+    #[schema(minimum = 0.0, maximum = 1.0)]
     pub min_p: Option<f64>,
     /// What a token's score loses once it was said.
+    #[schema(minimum = -2.0, maximum = 2.0)]
     pub presence_penalty: Option<f64>,
     /// What a token's score loses each time it was said.
+    #[schema(minimum = -2.0, maximum = 2.0)]
     pub frequency_penalty: Option<f64>,
     /// What the score of a token that was said is divided by.
+    #[schema(minimum = 0.1, maximum = 10.0)]
     pub repeat_penalty: Option<f64>,
     /// Texts that end the answer.
     pub stop: Option<Stop>,
     /// The version of the sampling profile that the client has in mind; kept with the task.
     pub sampler_profile_version: Option<String>,
     /// How many tokens the client expects, for better predictions.
+    #[schema(minimum = 1, maximum = 16_777_216)]
     pub expected_tokens: Option<i64>,
     /// Whether the engine may take the prompt's beginning from its cache.
     #[serde(default)]
@@ -79,24 +98,28 @@ pub struct CreateTask {
     #[serde(default)]
     pub on_engine_loss: OnEngineLoss,
     /// How many engines may be tried; the server's own setting when absent.
+    #[schema(minimum = 1, maximum = 16)]
     pub max_attempts: Option<i64>,
     /// What the job's session may use, if this is its first job.
     pub budget: Option<BudgetLimits>,
 }
 
 /// What a session may use. What is absent has no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BudgetLimits {
     /// Tokens of prompts and answers.
+    #[schema(minimum = 1, maximum = 1_000_000_000_000_000_i64)]
     pub tokens: Option<i64>,
     /// Milliseconds of engine time.
+    #[schema(minimum = 1, maximum = 1_000_000_000_000_000_i64)]
     pub time_ms: Option<i64>,
     /// Cost, in the unit of the operator's prices.
+    #[schema(minimum = 0.0, maximum = 1e9)]
     pub cost: Option<f64>,
 }
 
 /// Whether the engine may take the prompt's beginning from its cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KvHint {
     /// It may.
@@ -107,7 +130,7 @@ pub enum KvHint {
 }
 
 /// What shape an answer is to have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OutputMode {
     /// Any text.
@@ -120,7 +143,7 @@ pub enum OutputMode {
 }
 
 /// What becomes of a job whose engine is lost after the first token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnEngineLoss {
     /// It ends with an error.
@@ -133,7 +156,7 @@ pub enum OnEngineLoss {
 }
 
 /// What becomes of a job when its last reader leaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnDisconnect {
     /// It goes on.
@@ -144,7 +167,7 @@ pub enum OnDisconnect {
 }
 
 /// One turn of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ChatMessage {
     /// Who says it.
     pub role: ChatRole,
@@ -153,7 +176,7 @@ pub struct ChatMessage {
 }
 
 /// Who speaks in a conversation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ChatRole {
     /// The operator of the conversation.
@@ -167,7 +190,7 @@ pub enum ChatRole {
 }
 
 /// The kind of work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Workload {
     /// Text goes on.
@@ -180,7 +203,7 @@ pub enum Workload {
 }
 
 /// An engine's kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Engine {
     /// llama.cpp's server.
@@ -199,7 +222,7 @@ pub enum Engine {
 }
 
 /// Who waits for the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Priority {
     /// A person.
@@ -210,7 +233,7 @@ pub enum Priority {
 }
 
 /// Whether the same request must give the same tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Determinism {
     /// A seed is always sent.
@@ -221,7 +244,7 @@ pub enum Determinism {
 }
 
 /// What must be on disk before the 202.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Durability {
     /// The job.
@@ -231,7 +254,7 @@ pub enum Durability {
 }
 
 /// One stop text, or several.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum Stop {
     /// One.
@@ -241,7 +264,7 @@ pub enum Stop {
 }
 
 /// Where a task may run.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Placement {
     /// How binding the rest is.
     #[serde(default)]
@@ -259,11 +282,12 @@ pub struct Placement {
     /// The device mask that is needed, as in "0,1".
     pub require_device_mask: Option<String>,
     /// Whether a pool that is not preferred may be taken.
+    #[schema(default = true)]
     pub allow_fallback: Option<bool>,
 }
 
 /// How binding a placement is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PlacementMode {
     /// There or nowhere.
@@ -276,11 +300,13 @@ pub enum PlacementMode {
 }
 
 /// The body of the 202.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Admission {
     /// The job.
+    #[schema(format = "uuid")]
     pub job_id: String,
     /// The same id, under the request's name for it.
+    #[schema(format = "uuid")]
     pub task_id: String,
     /// Jobs ahead of it, over both classes; 0 is next.
     pub queue_position: u32,
@@ -297,7 +323,7 @@ pub struct Admission {
 }
 
 /// Where a job's events are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Streams {
     /// The stream.
     pub sse: String,
@@ -306,14 +332,14 @@ pub struct Streams {
 }
 
 /// What is to be done before a job can start.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Preparation {
     /// The steps, in order.
     pub steps: Vec<String>,
 }
 
 /// Where a job stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskState {
     /// It waits.
@@ -329,13 +355,16 @@ pub enum TaskState {
 }
 
 /// `GET /v2/tasks/{id}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TaskView {
     /// The job.
+    #[schema(format = "uuid")]
     pub job_id: String,
     /// The same id, under the request's name for it.
+    #[schema(format = "uuid")]
     pub task_id: String,
     /// The session it belongs to.
+    #[schema(format = "uuid")]
     pub session_id: String,
     /// Where it stands.
     pub state: TaskState,
@@ -353,12 +382,15 @@ pub struct TaskView {
     /// When it was predicted to start, from its admission.
     pub predicted_start_ms: u64,
     /// When it was admitted, in RFC 3339.
+    #[schema(format = DateTime)]
     pub accepted_at: String,
     /// When it was dispatched.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     pub started_at: Option<String>,
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     pub ended_at: Option<String>,
     /// Where it runs or ran.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -370,9 +402,11 @@ pub struct TaskView {
     pub text: Option<String>,
     /// The vectors of an embedding task, once it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Vec<f64>>>)]
     pub embeddings: Option<RawJson>,
     /// The ranking of a rerank task, once it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<RankedInput>>)]
     pub ranking: Option<RawJson>,
     /// How the task got over the loss of an engine after its first token.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -389,7 +423,7 @@ pub struct TaskView {
 }
 
 /// `GET /v2/tasks`: a part of the list, newest first.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TaskPage {
     /// The tasks, without their texts.
     pub tasks: Vec<TaskView>,
@@ -399,7 +433,7 @@ pub struct TaskPage {
 }
 
 /// The body of a 410: the stream is gone, and this is how its task ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ExpiredBody {
     /// The error as always.
     #[serde(flatten)]
@@ -409,7 +443,7 @@ pub struct ExpiredBody {
 }
 
 /// Where a job runs or ran.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PlacementView {
     /// The pool.
     pub pool_id: String,
@@ -424,7 +458,7 @@ pub struct PlacementView {
 
 /// Token counts.
 #[expect(clippy::struct_field_names, reason = "the public contract names these fields")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UsageView {
     /// Tokens of the prompt.
     pub tokens_in: u32,

@@ -1,6 +1,7 @@
 //! What may be done to a pool as a whole. Clients ask the control plane, and that asks the node, alike.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::check::{Fault, at_most, line, within};
 
@@ -8,40 +9,48 @@ use crate::check::{Fault, at_most, line, within};
 const DEADLINE_MS_MAX: u64 = 7 * 24 * 60 * 60 * 1_000;
 
 /// `POST /v2/pools/{id}/drain`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"deadline_ms": 60000}))]
 pub struct DrainPool {
     /// How long what runs may go on.
+    #[schema(maximum = 604_800_000)]
     pub deadline_ms: u64,
 }
 
 /// `POST /v2/pools/{id}/reload`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"new_model_ref": "file:/srv/models/other.gguf"}))]
 pub struct ReloadPool {
     /// The model to be served from then on.
+    #[schema(min_length = 1, max_length = 2048)]
     pub new_model_ref: String,
     /// The digest that its file must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_digest: Option<String>,
     /// How long what runs may go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 604_800_000)]
     pub deadline_ms: Option<u64>,
     /// How long the answer may wait for the outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 60_000)]
     pub wait_ms: Option<u64>,
 }
 
 /// `POST /v2/pools/{id}/purge`.
 #[expect(clippy::struct_excessive_bools, reason = "the public contract names these fields")]
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PurgePool {
     /// Whether the engine's own files go too, where the node provided them.
     #[serde(default)]
     pub purge_engine: bool,
     /// The models whose files go.
     #[serde(default)]
+    #[schema(max_items = 1024)]
     pub purge_models: Vec<String>,
     /// Whether what runs may finish first.
     #[serde(default = "yes")]
+    #[schema(default = true)]
     pub drain_first: bool,
     /// Whether the pool's caches go too.
     #[serde(default)]
@@ -51,6 +60,7 @@ pub struct PurgePool {
     pub force: bool,
     /// How long what runs may go on, when it may finish first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 604_800_000)]
     pub deadline_ms: Option<u64>,
 }
 
@@ -72,7 +82,7 @@ impl Default for PurgePool {
 }
 
 /// What is done to a pool as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OperationKind {
     /// It takes nothing new, and finishes what it has.
@@ -95,7 +105,7 @@ impl OperationKind {
 }
 
 /// How far an operation is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OperationState {
     /// It is under way.
@@ -107,7 +117,7 @@ pub enum OperationState {
 }
 
 /// The last operation of a pool.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OperationView {
     /// What is done.
     pub operation: OperationKind,
@@ -124,7 +134,7 @@ pub struct OperationView {
 }
 
 /// The answer to a lifecycle request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PoolAnswer {
     /// The pool.
     pub pool_id: String,

@@ -1,6 +1,7 @@
 //! A node: who it is, and that it is well.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{
     check::{Fault, at_most, line, name, optional, pool_id},
@@ -12,16 +13,21 @@ const POOLS_MAX: usize = 256;
 const GPUS_MAX: usize = 64;
 
 /// `POST /v2/nodes/register`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"node_id": "gpu-1", "machine_id": "gpu-1", "address": "http://10.0.0.7:9200", "pools": ["default"]}))]
 pub struct RegisterNode {
     /// The node's name, which no other node has.
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
     pub node_id: String,
     /// The machine's own name or id, as its system tells it.
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
     pub machine_id: String,
     /// Where its agent listens: a URL, or host and port.
+    #[schema(min_length = 1, max_length = 2048)]
     pub address: String,
     /// The names of its pools.
     #[serde(default)]
+    #[schema(max_items = 256)]
     pub pools: Vec<String>,
     /// What the machine has.
     #[serde(default)]
@@ -35,10 +41,11 @@ pub struct RegisterNode {
 }
 
 /// What a machine has.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct NodeCapabilities {
     /// Its GPUs.
     #[serde(default)]
+    #[schema(max_items = 64)]
     pub gpus: Vec<GpuView>,
     /// Cores of its CPUs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,7 +56,7 @@ pub struct NodeCapabilities {
 }
 
 /// One GPU.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct GpuView {
     /// Its number on the machine.
     pub device_id: u32,
@@ -63,7 +70,7 @@ pub struct GpuView {
 }
 
 /// The answer to a registration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NodeRegistered {
     /// Whether the node is known now.
     pub success: bool,
@@ -74,12 +81,15 @@ pub struct NodeRegistered {
 }
 
 /// `POST /v2/nodes/{id}/heartbeat`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"timestamp": "2026-01-01T00:00:00Z", "pools": [{"pool_id": "default", "ready": true, "slots_free": 2, "vram_free_bytes": 8_589_934_592_u64}]}))]
 pub struct Heartbeat {
     /// When it was sent, by the node's own clock, as RFC 3339. It is shown, and nothing depends on it.
+    #[schema(format = DateTime)]
     pub timestamp: String,
     /// The node's pools.
     #[serde(default)]
+    #[schema(max_items = 256)]
     pub pools: Vec<PoolReport>,
     /// As in the registration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,7 +100,7 @@ pub struct Heartbeat {
 }
 
 /// The answer to a heartbeat.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HeartbeatAnswer {
     /// Whether it was taken in.
     pub success: bool,

@@ -1,6 +1,7 @@
 //! What a node tells of one of its pools.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{
     check::{self, Fault, at_most, hold, line, name, optional, pool_id, within},
@@ -17,9 +18,10 @@ const MODELS_MAX: usize = 1_024;
 
 /// One pool of a node: the engine that it runs there, as it is now.
 #[expect(clippy::struct_excessive_bools, reason = "the public contract names these fields")]
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PoolReport {
     /// The pool. Several nodes may report the same one; each is then a replica of it.
+    #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,63}$")]
     pub pool_id: String,
     /// Whether the engine takes work.
     pub ready: bool,
@@ -27,47 +29,60 @@ pub struct PoolReport {
     #[serde(default)]
     pub draining: bool,
     /// Streams that it could take now.
+    #[schema(maximum = 65_536)]
     pub slots_free: u32,
     /// Streams that it serves at once; as many as are free when not told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 65_536)]
     pub slots_total: Option<u32>,
     /// Free memory of its devices; 0 where there is none.
+    #[schema(maximum = 1_125_899_906_842_624_u64)]
     pub vram_free_bytes: u64,
     /// All memory of its devices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 1_125_899_906_842_624_u64)]
     pub vram_total_bytes: Option<u64>,
     /// The engine's kind, as in `llamacpp`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
     pub engine: Option<String>,
     /// Its version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_version: Option<String>,
     /// Where it listens, as an `http` URL that the control plane reaches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 2048)]
     pub endpoint: Option<String>,
     /// The model that it has loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_id: Option<String>,
     /// The digest of that model's file, as `sha256:` and 64 hexadecimal digits, where it was computed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^sha256:[0-9a-f]{64}$")]
     pub model_digest: Option<String>,
     /// Models that the node has and could load.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 1024)]
     pub models_available: Vec<String>,
     /// Tokens of context of one stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1_073_741_824)]
     pub ctx_max: Option<u32>,
     /// The devices that it computes on: numbers as in `0,1`, or `cpu`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^(cpu|[0-9]{1,4}(,[0-9]{1,4})*)$")]
     pub device_mask: Option<String>,
     /// Its name among the replicas of the pool; `node_id/pool_id` when not told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 256)]
     pub replica_id: Option<String>,
     /// How busy its devices are, from 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0.0, maximum = 1.0)]
     pub gpu_utilization: Option<f64>,
     /// What went wrong last, while it is not ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 4096)]
     pub last_error: Option<String>,
 }
 
@@ -137,7 +152,7 @@ fn replica_id(field: &str, text: &str) -> Result<(), Fault> {
 }
 
 /// `GET /v2/pools` of a node.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PoolReports {
     /// The node's name, where it tells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -147,7 +162,7 @@ pub struct PoolReports {
 }
 
 /// `GET /v2/pools/{id}/status` of a node.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PoolStatus {
     /// The pool.
     #[serde(flatten)]

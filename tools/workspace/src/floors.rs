@@ -39,6 +39,7 @@ pub const FLOORS: &[(&str, Floor)] = &[
     ("orchestratord", Floor::Level(5)),
     ("pool-managerd", Floor::Level(5)),
     ("tools-loadgen", Floor::Apart),
+    ("tools-openapi-gen", Floor::Apart),
     ("tools-readme-index", Floor::Apart),
     ("tools-spec-extract", Floor::Apart),
     ("tools-workspace", Floor::Apart),

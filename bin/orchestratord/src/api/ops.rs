@@ -11,6 +11,7 @@ use axum::{
 };
 use orchestrator_core::{PoolSummary, Readiness};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     error::ApiError,
@@ -20,16 +21,18 @@ use crate::{
 };
 
 /// The body of `/health` and `/ready`.
-#[derive(Debug, Serialize)]
-struct Status {
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ServerStatus {
+    /// `ok`, `ready` or `unready`.
     status: &'static str,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// Why it is not ready.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     reasons: Vec<String>,
 }
 
 /// `GET /health`: the process answers.
 pub(crate) async fn health() -> Response {
-    Json(Status { status: "ok", reasons: Vec::new() }).into_response()
+    Json(ServerStatus { status: "ok", reasons: Vec::new() }).into_response()
 }
 
 /// `GET /ready`: 200 when work can be done, else 503 and why not.
@@ -46,7 +49,7 @@ pub(crate) async fn ready(
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "unready")
     };
-    Ok((code, Json(Status { status, reasons })).into_response())
+    Ok((code, Json(ServerStatus { status, reasons })).into_response())
 }
 
 /// One ready pool is enough.

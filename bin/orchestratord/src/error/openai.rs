@@ -3,6 +3,9 @@
 use api_types::{ErrorBody, ErrorCode, OpenAiError, OpenAiErrorBody};
 use axum::http::StatusCode;
 
+/// What a prompt that is too long is called there.
+const CONTEXT: &str = "context_length_exceeded";
+
 //= ORCH-3202
 /// What an error is called where `OpenAI`'s clients meet it, and the status of an answer that says it.
 pub(crate) fn in_openai_words(
@@ -16,14 +19,10 @@ pub(crate) fn in_openai_words(
         (None, _) => body.message.clone(),
     };
     let code = match (body.code, field) {
-        (ErrorCode::InvalidParams, Some(("ctx", _))) => "context_length_exceeded".to_owned(),
+        (ErrorCode::InvalidParams, Some(("ctx", _))) => CONTEXT.to_owned(),
         (code, _) => code_of(code),
     };
-    let status = match body.code {
-        // Who asks for a model that nobody serves has made a mistake, in that API's view.
-        ErrorCode::ModelNotAvailable => StatusCode::NOT_FOUND,
-        code => super::status(code),
-    };
+    let status = status(body.code);
     let error = OpenAiError {
         message,
         kind: kind(status).to_owned(),
@@ -31,6 +30,23 @@ pub(crate) fn in_openai_words(
         code: Some(code),
     };
     (status, OpenAiErrorBody { error })
+}
+
+/// The status of a code there, and the words that may stand for it.
+pub(crate) fn codes_in_openai_words(code: ErrorCode) -> (StatusCode, Vec<String>) {
+    let mut words = vec![code_of(code)];
+    if code == ErrorCode::InvalidParams {
+        words.push(CONTEXT.to_owned());
+    }
+    (status(code), words)
+}
+
+fn status(code: ErrorCode) -> StatusCode {
+    match code {
+        // Who asks for a model that nobody serves has made a mistake, in that API's view.
+        ErrorCode::ModelNotAvailable => StatusCode::NOT_FOUND,
+        code => super::status(code),
+    }
 }
 
 /// The field's name in that API; `None` for one that it does not have.

@@ -42,7 +42,7 @@ async fn only_the_right_bearer_token_opens_the_guarded_routes() {
         assert!(!body.to_string().contains(TOKEN), "no answer repeats a token");
     }
     assert_eq!(ask(&app, &[bearer(TOKEN)]).await.0, StatusCode::ACCEPTED);
-    for open in ["/health", "/ready", "/metrics"] {
+    for open in ["/health", "/ready", "/metrics", "/openapi.json", "/docs"] {
         assert_eq!(app.get(open).await.status(), StatusCode::OK, "{open}");
     }
     for guarded in [
