@@ -182,8 +182,10 @@ impl Metrics {
 
     /// A replica was chosen.
     pub(crate) fn placed(&self, assignment: &Assignment, wanted: &Requirements) {
-        let chosen_first = !wanted.prefer_pools.is_empty() && !wanted.prefer_pools.contains(&assignment.pool);
-        let is_fallback = assignment.attempt > 1 || assignment.affinity == Affinity::Moved || chosen_first;
+        let is_not_preferred =
+            !wanted.prefer_pools.is_empty() && !wanted.prefer_pools.contains(&assignment.pool);
+        let is_fallback =
+            assignment.attempt > 1 || assignment.affinity == Affinity::Moved || is_not_preferred;
         self.decided("placed", is_pinned(wanted), if is_fallback { "true" } else { "false" });
         if assignment.why.rule != Rule::Recovered {
             self.tasks.candidates.observe(f64::from(assignment.why.considered));
