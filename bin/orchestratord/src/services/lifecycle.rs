@@ -63,8 +63,7 @@ pub(crate) struct Lifecycle {
 
 /// The last operation of a pool, also while it is under way.
 struct Current {
-    view: OperationView,
-    state: watch::Sender<OperationState>,
+    view: watch::Sender<OperationView>,
     /// Ends what waits for a drain.
     given_up: CancellationToken,
 }
@@ -115,7 +114,7 @@ impl Lifecycle {
 
     /// The last operation of a pool.
     pub(crate) fn last(&self, pool: &PoolId) -> Option<OperationView> {
-        self.current.lock().get(pool).map(|current| current.view.clone())
+        self.current.lock().get(pool).map(|current| current.view.borrow().clone())
     }
 
     /// Has a pool take nothing new from now on, and ends by the deadline what it still runs.
@@ -127,12 +126,7 @@ impl Lifecycle {
     ) -> Result<PoolAnswer, LifecycleError> {
         let deadline = self.parts.clock.now() + Duration::from_millis(wanted.deadline_ms);
         let emptied = self.begin(&pool, Kind::Drain, Some(deadline)).await?;
-        // It must not come back with the next process.
-        if !self.keep(&pool, &SavedPool::closed()).await {
-            self.tell_open(&pool);
-            self.settle(&pool);
-            return Err(LifecycleError::Storage);
-        }
+        self.keep_closed(&pool).await?;
         narrate!(Narration::pool_drains(Duration::from_millis(wanted.deadline_ms)),
             target: "orchestratord::lifecycle", pool_id = %pool, deadline_ms = wanted.deadline_ms, "pool drains");
         let (answer, given_up) = self.started(&pool, OperationKind::Drain, None);
@@ -169,11 +163,7 @@ impl Lifecycle {
             (false, false) => None,
         };
         let emptied = self.begin(&pool, Kind::Purge, deadline).await?;
-        if !self.keep(&pool, &SavedPool::closed()).await {
-            self.tell_open(&pool);
-            self.settle(&pool);
-            return Err(LifecycleError::Storage);
-        }
+        self.keep_closed(&pool).await?;
         narrate!(Narration::pool(PoolMoment::Purged), target: "orchestratord::lifecycle", pool_id = %pool, "pool is purged");
         let (answer, _) = self.started(&pool, OperationKind::Purge, None);
         let lifecycle = Arc::clone(self);
@@ -212,8 +202,7 @@ impl Lifecycle {
     }
 
     fn under_way(&self, pool: &PoolId) -> Option<OperationKind> {
-        let current = self.current.lock();
-        let view = &current.get(pool)?.view;
+        let view = self.last(pool)?;
         (view.state == OperationState::Running).then_some(view.operation)
     }
 
@@ -234,6 +223,17 @@ impl Lifecycle {
         Ok(self.parts.scheduler.begin(pool.clone(), operation).await??)
     }
 
+    /// Keeps that a pool is closed, so that it does not come back with the next process; opens it again when that
+    /// cannot be kept.
+    async fn keep_closed(&self, pool: &PoolId) -> Result<(), LifecycleError> {
+        if self.keep(pool, &SavedPool::closed()).await {
+            return Ok(());
+        }
+        self.tell_open(pool);
+        self.settle(pool);
+        Err(LifecycleError::Storage)
+    }
+
     /// Notes an operation that has begun.
     fn started(
         &self,
@@ -249,8 +249,7 @@ impl Lifecycle {
             error: None,
         };
         let given_up = CancellationToken::new();
-        let (state, _) = watch::channel(OperationState::Running);
-        let current = Current { view: view.clone(), state, given_up: given_up.clone() };
+        let current = Current { view: watch::Sender::new(view.clone()), given_up: given_up.clone() };
         if let Some(before) = self.current.lock().insert(pool.clone(), current) {
             // A drain that is asked for again goes on under the new number.
             before.given_up.cancel();
@@ -261,15 +260,16 @@ impl Lifecycle {
     /// An operation is over; another may begin.
     fn ended(&self, pool: &PoolId, outcome: Result<(), String>) {
         self.settle(pool);
-        let mut current = self.current.lock();
-        let Some(current) = current.get_mut(pool) else { return };
-        if let Err(error) = &outcome {
-            warn!(target: "orchestratord::lifecycle", pool_id = %pool, operation = current.view.operation.as_str(), error,
-                "operation failed");
-        }
-        current.view.state = if outcome.is_ok() { OperationState::Succeeded } else { OperationState::Failed };
-        current.view.error = outcome.err();
-        current.state.send_replace(current.view.state);
+        let current = self.current.lock();
+        let Some(current) = current.get(pool) else { return };
+        current.view.send_modify(|view| {
+            if let Err(error) = &outcome {
+                warn!(target: "orchestratord::lifecycle", pool_id = %pool, operation = view.operation.as_str(), error,
+                    "operation failed");
+            }
+            view.state = if outcome.is_ok() { OperationState::Succeeded } else { OperationState::Failed };
+            view.error = outcome.err();
+        });
     }
 
     fn settle(&self, pool: &PoolId) {

@@ -138,8 +138,7 @@ impl Nodes {
             Err(Refusal::Stale) => {}
             Err(refusal) => {
                 // What a refusal changed is told by the next call.
-                let changes = state.registry.sweep(self.now());
-                self.carry_out(&mut state, changes);
+                self.sweep(&mut state);
                 return Err(NodeError::Refused(refusal));
             }
         }
@@ -151,8 +150,7 @@ impl Nodes {
         let mut state = self.state.lock();
         state.registry.unreadable(self.now(), node_id, speaker.contact());
         self.parts.metrics.node_heard("malformed");
-        let changes = state.registry.sweep(self.now());
-        self.carry_out(&mut state, changes);
+        self.sweep(&mut state);
     }
 
     /// A node leaves: what runs there goes elsewhere, or ends.
@@ -206,8 +204,7 @@ impl Nodes {
             sleep(SWEEP_INTERVAL).await;
             self.parts.metrics.pools_available(self.parts.pools.available());
             let mut state = self.state.lock();
-            let changes = state.registry.sweep(self.now());
-            self.carry_out(&mut state, changes);
+            self.sweep(&mut state);
             self.listen_for_silence(&state);
         }
     }
@@ -226,6 +223,12 @@ impl Nodes {
             let silence = if node.is_online() { Silence::Suspected } else { Silence::Certain(quiet_max) };
             self.parts.scheduler.node_is_silent(replicas, silence);
         }
+    }
+
+    /// Has the registry look at its clocks, and carries out what follows.
+    fn sweep(&self, state: &mut State) {
+        let changes = state.registry.sweep(self.now());
+        self.carry_out(state, changes);
     }
 
     fn now(&self) -> Duration {

@@ -45,14 +45,14 @@ impl Lifecycle {
             new_model_ref = wanted.new_model_ref, "pool reloads");
         let (mut answer, _) = self.started(&pool, OperationKind::Reload, Some(wanted.new_model_ref.clone()));
         let patience = wanted.wait_ms.map_or(WAIT_DEFAULT, Duration::from_millis);
-        let state = self.current.lock().get(&pool).map(|current| current.state.subscribe());
+        let view = self.current.lock().get(&pool).map(|current| current.view.subscribe());
         let (lifecycle, name) = (Arc::clone(self), pool.clone());
         self.spawn(async move {
             let outcome = lifecycle.change_all(&name, &wanted, saved).await;
             lifecycle.ended(&name, outcome);
         });
-        if let Some(mut state) = state {
-            let over = state.wait_for(|state| *state != OperationState::Running);
+        if let Some(mut view) = view {
+            let over = view.wait_for(|view| view.state != OperationState::Running);
             // Nobody has to wait for a large model; how far it is stands in the pool's health.
             drop(timeout(patience, over).await);
         }

@@ -9,13 +9,13 @@ use std::{
 use auth_min::Identity;
 use orchestrator_core::PoolId;
 use pool_registry_types::PoolReport;
-use service_registry::Polled;
+use service_registry::{Contact, Polled};
 use tokio::time::sleep;
 use tracing::{info, warn};
 use url::Url;
 
 use super::{
-    Nodes,
+    Nodes, State,
     manager::{Manager, ManagerError, told},
 };
 use crate::{metrics::Answered, services::nodes::Speaker};
@@ -76,15 +76,20 @@ impl Nodes {
         let mut state = self.state.lock();
         // The operator has named it, so it speaks with the operator's own word.
         let contact = Speaker { peer, identity: Identity::Localhost }.contact();
-        let changes = state.registry.polled(
-            self.now(),
-            Polled { node_id, address: url.as_str(), pools: reports },
-            contact,
-        );
-        match changes {
-            Ok(changes) => self.carry_out(&mut state, changes),
+        self.take_in(&mut state, Polled { node_id, address: url.as_str(), pools: reports }, contact);
+    }
+
+    /// Takes in what an agent has answered. Whether it counts.
+    fn take_in(&self, state: &mut State, polled: Polled<'_>, contact: Contact) -> bool {
+        let node_id = polled.node_id;
+        match state.registry.polled(self.now(), polled, contact) {
+            Ok(changes) => {
+                self.carry_out(state, changes);
+                true
+            }
             Err(refusal) => {
-                warn!(target: "orchestratord::nodes", manager = %url, ?refusal, "what the agent says is refused");
+                warn!(target: "orchestratord::nodes", node_id, ?refusal, "what the agent says is refused");
+                false
             }
         }
     }
@@ -106,15 +111,9 @@ impl Nodes {
         let Some(node) = state.registry.node(node_id) else { return };
         let (address, contact) = (node.address().to_owned(), node.contact());
         let polled = Polled { node_id, address: &address, pools: reports };
-        match state.registry.polled(self.now(), polled, contact) {
-            Ok(changes) => {
-                self.carry_out(&mut state, changes);
-                // Also when nothing changed: what was said of the replica before is not believed any more.
-                self.describe(&mut state, &key.0);
-            }
-            Err(refusal) => {
-                warn!(target: "orchestratord::nodes", node_id, ?refusal, "what the agent says is refused");
-            }
+        if self.take_in(&mut state, polled, contact) {
+            // Also when nothing changed: what was said of the replica before is not believed any more.
+            self.describe(&mut state, &key.0);
         }
     }
 }
