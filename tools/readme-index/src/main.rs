@@ -3,8 +3,6 @@
 //! A table that is kept by hand forgets the crate that was added last. Each crate's README already begins with what
 //! it is, and the table of floors with where it stands, so the map is put together from the two.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks on its terminal")]
-
 mod cli;
 mod map;
 mod page;
@@ -13,17 +11,5 @@ mod sentence;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match cli::run() {
-        Ok(problems) if problems.is_empty() => ExitCode::SUCCESS,
-        Ok(problems) => {
-            for problem in &problems {
-                println!("{problem}");
-            }
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    tools_workspace::ending(cli::run())
 }

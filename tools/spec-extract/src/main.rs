@@ -4,8 +4,6 @@
 //! is renamed, an id is mistyped, a requirement never gets its proof. This tool reads both sides, writes what it found
 //! into `requirements/`, and with `--check` fails where the two do not meet.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks on its terminal")]
-
 mod cli;
 mod item;
 mod mark;
@@ -17,17 +15,5 @@ mod yaml;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match cli::run() {
-        Ok(problems) if problems.is_empty() => ExitCode::SUCCESS,
-        Ok(problems) => {
-            for problem in &problems {
-                println!("{problem}");
-            }
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    tools_workspace::ending(cli::run())
 }
