@@ -25,7 +25,11 @@ const COMMANDS: &[Command] = &[
         summary: "which crate may depend on which, and which file may name what",
         run: arch::run,
     },
-    Command { name: "tidy", summary: "lengths of files and functions, docs, links, blocks of pages, READMEs", run: tidy::run },
+    Command {
+        name: "tidy",
+        summary: "lengths of files and functions, docs, links, blocks of pages, READMEs",
+        run: tidy::run,
+    },
     Command {
         name: "regen-openapi",
         summary: "write contracts/openapi/*.yaml from the server's code [--check: only tell whether they are current]",

@@ -43,6 +43,8 @@ pub enum Mark {
     StartsServer,
     /// `<!-- config of: PROGRAM -->`
     ConfigOf(String),
+    /// `<!-- from: PATH -->`: the lines stand in this file.
+    From(String),
     /// A comment that is none of these.
     Unknown(String),
 }
@@ -85,6 +87,7 @@ fn mark(above: &str) -> Mark {
     match comment.split_once(": ") {
         Some(("not run", why)) => Mark::NotRun(why.to_owned()),
         Some(("run by", what)) => Mark::RunBy(what.to_owned()),
+        Some(("from", path)) => Mark::From(path.to_owned()),
         Some(("config of", program)) => Mark::ConfigOf(program.to_owned()),
         None if comment == "starts the server" => Mark::StartsServer,
         _ => Mark::Unknown(comment.to_owned()),
@@ -157,8 +160,7 @@ mod tests {
         );
         let not_run = Mark::NotRun("needs a GPU".to_owned());
         let sh = Block { line: 3, language: "sh".to_owned(), mark: not_run, text: "a\nb\n".to_owned() };
-        let toml =
-            Block { line: 10, language: "toml".to_owned(), mark: Mark::Absent, text: String::new() };
+        let toml = Block { line: 10, language: "toml".to_owned(), mark: Mark::Absent, text: String::new() };
         assert_eq!(page.blocks, [sh, toml]);
     }
 
@@ -166,6 +168,7 @@ mod tests {
     fn marks_are_told_apart_and_a_mistyped_one_is_not_lost() {
         assert_eq!(mark("<!-- starts the server -->"), Mark::StartsServer);
         assert_eq!(mark("<!-- config of: orchestratord -->"), Mark::ConfigOf("orchestratord".to_owned()));
+        assert_eq!(mark("<!-- from: a/b.rs -->"), Mark::From("a/b.rs".to_owned()));
         assert_eq!(mark("<!-- notrun: x -->"), Mark::Unknown("notrun: x".to_owned()));
         assert_eq!(mark("words"), Mark::Absent);
     }

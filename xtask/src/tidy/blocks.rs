@@ -2,16 +2,17 @@
 //!
 //! `tools-doc-session` runs every `sh` and `console` block that has no mark, reads every `toml` block by the real
 //! loader, and parses every `json` block. So all that is left to hold here is that no command hides in a block of
-//! another kind, and that a mark which keeps one from being run says why, or by what it is run instead.
+//! another kind, that a mark which keeps one from being run says why, or by what it is run instead, and that code
+//! which is shown is code which there is.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use tools_workspace::markdown::{Block, Mark, Page};
 
 use crate::commands;
 
 /// Kinds of blocks that no tool runs or reads.
-const SHOWN: &[&str] = &["text", "rust", "python", "yaml", "ini", "nginx"];
+const SHOWN: &[&str] = &["text", "python", "yaml", "ini", "nginx"];
 /// Programs whose settings a `toml` block may hold.
 const PROGRAMS: &[&str] = &["orchestratord", "pool-managerd"];
 
@@ -39,6 +40,9 @@ fn problem(root: &Path, block: &Block) -> Option<String> {
     match (block.language.as_str(), &block.mark) {
         ("sh" | "console" | "json", _) | ("toml", Mark::NotRun(_)) => None,
         ("toml", Mark::ConfigOf(program)) if PROGRAMS.contains(&program.as_str()) => None,
+        ("rust", Mark::From(file)) if holds(root, file, &block.text) => None,
+        ("rust", Mark::From(file)) => Some(format!("{file} does not hold these lines")),
+        ("rust", _) => Some("a `rust` block needs `<!-- from: PATH -->` above it".to_owned()),
         ("toml", _) => Some("a `toml` block needs `<!-- config of: PROGRAM -->` above it".to_owned()),
         (shown, _) if SHOWN.contains(&shown) => {
             let types = block.text.lines().any(|line| line.starts_with("$ "));
@@ -48,6 +52,12 @@ fn problem(root: &Path, block: &Block) -> Option<String> {
         ("bash" | "shell", _) => Some("write `sh`, so that the block is run".to_owned()),
         (other, _) => Some(format!("nobody knows what to do with a block in `{other}`")),
     }
+}
+
+/// Whether the lines stand in the file one below the other; how far they are indented does not matter.
+fn holds(root: &Path, file: &str, lines: &str) -> bool {
+    let flat = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    fs::read_to_string(root.join(file)).is_ok_and(|text| flat(&text).contains(&flat(lines)))
 }
 
 fn is_there(root: &Path, what: &str) -> bool {
@@ -77,16 +87,30 @@ mod tests {
             ("not ran: needs a GPU", "is no mark"),
         ] {
             let found = found(&format!("<!-- {mark} -->\n```sh\na\n```\n"));
-            assert!(found.len() == 1 && found[0].starts_with("a.md:2: ") && found[0].contains(says), "{found:?}");
+            assert!(
+                found.len() == 1 && found[0].starts_with("a.md:2: ") && found[0].contains(says),
+                "{found:?}"
+            );
         }
     }
 
     #[test]
     fn command_may_not_hide_in_a_block_of_another_kind() {
         assert_eq!(found("```text\nx\n```\n"), Vec::<String>::new());
-        for content in ["```text\n$ rm x\n```\n", "```bash\nrm x\n```\n", "```\nrm x\n```\n", "```zsh\nx\n```\n"] {
+        for content in
+            ["```text\n$ rm x\n```\n", "```bash\nrm x\n```\n", "```\nrm x\n```\n", "```zsh\nx\n```\n"]
+        {
             assert_eq!(found(content).len(), 1, "{content}");
         }
+    }
+
+    #[test]
+    fn code_that_is_shown_stands_in_the_file_that_is_named() {
+        let shown =
+            |lines: &str| found(&format!("<!-- from: xtask/src/main.rs -->\n```rust\n{lines}\n```\n"));
+        assert_eq!(shown("mod tidy;\n  mod verdict;"), Vec::<String>::new());
+        assert_eq!(shown("mod verdict;\nmod tidy;"), ["a.md:2: xtask/src/main.rs does not hold these lines"]);
+        assert_eq!(found("```rust\nmod tidy;\n```\n").len(), 1);
     }
 
     #[test]
