@@ -2,5 +2,6 @@
 #![cfg(test)]
 
 mod blocks;
+mod deploy;
 mod pages;
 mod sessions;
