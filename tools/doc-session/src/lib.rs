@@ -7,6 +7,7 @@
 //! Invariant: nothing is written outside of the folder that the page gets.
 
 mod compare;
+mod group;
 mod server;
 mod session;
 

@@ -2,15 +2,16 @@
 
 use std::{
     fs::File,
-    io::ErrorKind,
     net::{SocketAddr, TcpListener},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     thread::sleep,
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+
+use crate::group::Group;
 
 /// How pages call the server from its sources; what is built is run in its place.
 const FROM_SOURCES: &str = "cargo run -p orchestratord";
@@ -19,7 +20,7 @@ const LOOKS: u32 = 600;
 
 /// A server that ends with this value.
 pub(crate) struct Server {
-    child: Child,
+    process: Group,
     pub(crate) addr: SocketAddr,
 }
 
@@ -34,8 +35,8 @@ impl Server {
         let log = File::create(log)?;
         let mut command = shell(&text);
         command.env("ORCHD_BIND_ADDR", addr.to_string()).env("ORCHD_STATE_DIR", state);
-        let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
-        let mut server = Self { child: child.context("bash cannot be started")?, addr };
+        let process = Group::start(command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log))?;
+        let mut server = Self { process, addr };
         server.until_ready(&shell, folder)?;
         Ok(server)
     }
@@ -49,7 +50,7 @@ impl Server {
             if shell(&look).status()?.success() {
                 return Ok(());
             }
-            if let Some(status) = self.child.try_wait()? {
+            if let Some(status) = self.process.0.try_wait()? {
                 bail!("the server ended with {status}: {}", said(folder)?);
             }
             sleep(Duration::from_millis(50));
@@ -60,13 +61,4 @@ impl Server {
 
 fn said(folder: &Path) -> Result<String> {
     Ok(std::fs::read_to_string(folder.join("server.log"))?)
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        match self.child.kill() {
-            Err(error) if error.kind() == ErrorKind::InvalidInput => {}
-            _ => drop(self.child.wait()),
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! One page, typed from top to bottom.
 
 use std::{
+    fs::{self, File},
     path::Path,
     process::{Command, Stdio},
 };
@@ -9,7 +10,7 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 use tools_workspace::markdown::{Block, Mark, Page};
 
-use crate::{compare::matches, server::Server};
+use crate::{compare::matches, group::Group, server::Server};
 
 /// What pages call the server's address.
 const SHOWN_ADDR: &str = "localhost:8080";
@@ -85,14 +86,15 @@ impl Desk<'_> {
     fn typed(&self, text: &str, server: Option<&Server>) -> Result<(String, bool)> {
         let real = server.map(|server| server.addr.to_string());
         let text = real.as_deref().map_or_else(|| text.to_owned(), |real| text.replace(SHOWN_ADDR, real));
-        let output = self
-            .shell("exec timeout \"$1\" bash -c \"$2\" 2>&1")
-            .args(["bash", COMMAND_SECONDS, &text])
-            .output()
-            .context("bash cannot be started")?;
-        let came = String::from_utf8_lossy(&output.stdout).into_owned();
+        // A file and no pipe, which what runs on in the background would hold open.
+        let printed = self.folder.path().join(".printed");
+        let out = File::create(&printed)?;
+        let mut command = self.shell("exec timeout --foreground \"$1\" bash -c \"$2\"");
+        command.args(["bash", COMMAND_SECONDS, &text]).stdout(out.try_clone()?).stderr(out);
+        let succeeded = Group::start(&mut command)?.0.wait()?.success();
+        let came = String::from_utf8_lossy(&fs::read(&printed)?).into_owned();
         let came = real.map_or_else(|| came.clone(), |real| came.replace(&real, SHOWN_ADDR));
-        Ok((came, output.status.success()))
+        Ok((came, succeeded))
     }
 
     fn script(&self, block: &Block, server: Option<&Server>, report: &mut Report) -> Result<()> {
@@ -165,6 +167,17 @@ mod tests {
         let report = report("```sh\nfalse\ntrue\n```\n```console\n$ echo a; echo b >&2\na\n```\n");
         assert_eq!(report.differences.len(), 2, "{report:?}");
         assert_eq!((report.differences[1].line, report.differences[1].came.as_str()), (5, "a\nb\n"));
+    }
+
+    #[test]
+    fn what_a_command_leaves_in_the_background_ends_with_it() {
+        // One that has ended may stay as a zombie, when nobody reaps it.
+        let alive = "grep -q '^State:.*[RSD] ' /proc/$(cat pid)/status 2>/dev/null";
+        let wait =
+            format!("for i in $(seq 200); do {alive} || break; sleep 0.05; done; {alive} || echo gone");
+        let content = format!("```sh\nsleep 777.5 & echo $! > pid\n```\n```console\n$ {wait}\ngone\n```\n");
+        let report = report(&content);
+        assert!(report.differences.is_empty(), "{report:?}");
     }
 
     #[test]
