@@ -24,7 +24,7 @@ impl Drop for Group {
     fn drop(&mut self) {
         // What has ended already is no fault.
         if let Ok(leader) = i32::try_from(self.0.id()) {
-            drop(killpg(Pid::from_raw(leader), Signal::SIGKILL));
+            killpg(Pid::from_raw(leader), Signal::SIGKILL).ok();
         }
         drop(self.0.wait());
     }
