@@ -5,3 +5,4 @@ mod blocks;
 mod deploy;
 mod pages;
 mod sessions;
+mod tables;
