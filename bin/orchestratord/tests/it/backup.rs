@@ -1,6 +1,14 @@
 //! A copy of the state folder that is taken while the server works.
 
-use std::{path::Path, process::Command, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -19,9 +27,9 @@ fn copy(state: &Path, target: &Path) -> std::process::Output {
     Command::new("sh").arg(COPIER).arg(state).arg(target).output().unwrap()
 }
 
-/// Accepts tasks without an end, and notes each id whose 202 was read.
-async fn submit_for_ever(server: Arc<Daemon>, accepted: Arc<Mutex<Vec<String>>>) {
-    loop {
+/// Submits tasks until it is told to stop, and notes each id whose 202 was read.
+async fn submit(server: Arc<Daemon>, accepted: Arc<Mutex<Vec<String>>>, stop: Arc<AtomicBool>) {
+    while !stop.load(Ordering::Relaxed) {
         let (status, body) = server.post("/v2/tasks", &mock_task()).await;
         if status.is_success() {
             accepted.lock().await.push(body["job_id"].as_str().unwrap().to_owned());
@@ -62,9 +70,9 @@ async fn a_backup_taken_under_load_accounts_for_every_task_that_was_accepted_bef
         }
     };
     tokio::time::timeout(PATIENCE, more).await.expect("the server goes on");
-    for task in load {
-        task.abort();
-        drop(task.await);
+    stop.store(true, Ordering::Relaxed);
+    for client in load {
+        client.await.unwrap();
     }
     Arc::into_inner(server).unwrap().kill();
 

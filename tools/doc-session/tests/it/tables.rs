@@ -35,3 +35,22 @@ fn filters_of_placement_are_told_in_their_order_with_their_reasons() {
     assert!(reasons.len() > 10);
     assert_eq!(told, reasons);
 }
+
+#[test]
+fn metrics_that_operators_are_told_of_are_there() {
+    let (page, table) = (read("docs/OPERATING.md"), read(".specs/70_observability.md"));
+    let is_name = |letter: char| letter.is_ascii_lowercase() || letter == '_';
+    let named = page.split(|letter| !is_name(letter)).filter(|word| {
+        let ours =
+            word.starts_with("orchd_") || word.starts_with("latency_") || word.starts_with("placement_");
+        ours && word.contains("_ms") | word.ends_with("_total") | word.ends_with("_depth")
+    });
+    let mut count = 0;
+    for name in named {
+        let family =
+            ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        assert!(table.contains(&format!("| `{family}` |")), "{name}");
+        count += 1;
+    }
+    assert!(count > 5);
+}
