@@ -49,8 +49,9 @@ async fn a_backup_taken_under_load_accounts_for_every_task_that_was_accepted_bef
     let settings = [("ORCHD_POOLS", "default=mock"), ("ORCHD_ADMISSION_CAPACITY", "1000")];
     let server = Arc::new(Daemon::start(state.path(), &settings).await);
     let accepted = Arc::new(Mutex::new(Vec::new()));
-    let load: Vec<_> =
-        (0..4).map(|_| tokio::spawn(submit_for_ever(Arc::clone(&server), Arc::clone(&accepted)))).collect();
+    let stop = Arc::new(AtomicBool::new(false));
+    let clients = (0..4).map(|_| submit(Arc::clone(&server), Arc::clone(&accepted), Arc::clone(&stop)));
+    let load: Vec<_> = clients.map(tokio::spawn).collect();
     while accepted.lock().await.len() < BEFORE {
         sleep(Duration::from_millis(5)).await;
     }
