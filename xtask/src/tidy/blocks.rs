@@ -12,7 +12,7 @@ use tools_workspace::markdown::{Block, Mark, Page};
 use crate::commands;
 
 /// Kinds of blocks that no tool runs or reads.
-const SHOWN: &[&str] = &["text", "python", "yaml", "ini", "nginx"];
+const SHOWN: &[&str] = &["text", "python", "yaml", "ini", "nginx", "gherkin"];
 /// Programs whose settings a `toml` block may hold.
 const PROGRAMS: &[&str] = &["orchestratord", "pool-managerd"];
 
