@@ -13,6 +13,7 @@ use crate::{
         Limits, LogConfig, NodesConfig, PoolConfig, SessionsConfig, StoreConfig, TlsConfig,
     },
     fault::{Fault, Problem, Source},
+    form::Given,
     hosts::HostRule,
     kind::{
         AdmissionPolicy, EngineKind, ExtraFields, GpuPolicy, LoopbackRule, OnDamage, Outbound, PlacementKind,
@@ -101,7 +102,7 @@ impl<C: Rules> Draft<C> {
 
     /// Takes `text` as the value of `setting`, over whatever was said before.
     pub(crate) fn say(&mut self, setting: &Setting<C>, text: &str, source: Source) {
-        let outcome = (setting.apply)(self, text);
+        let outcome = (setting.apply)(self, Given { form: setting.form, text });
         self.note(setting.key, source, outcome);
     }
 

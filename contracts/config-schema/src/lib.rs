@@ -14,6 +14,7 @@ mod config;
 mod draft;
 mod fault;
 mod file;
+mod form;
 mod hosts;
 mod kind;
 mod layers;
@@ -31,6 +32,7 @@ pub use config::{
     LogConfig, NodesConfig, PoolConfig, SessionsConfig, StoreConfig, TlsConfig,
 };
 pub use fault::{Fault, Source};
+pub use form::{Form, Key, Presence, Text, Unit};
 pub use hosts::HostRule;
 pub use kind::{
     AdmissionPolicy, EngineKind, ExtraFields, GpuPolicy, LogFormat, LoopbackRule, OnDamage, Outbound,

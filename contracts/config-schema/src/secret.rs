@@ -2,13 +2,17 @@
 
 use std::fmt;
 
-use crate::fault::Problem;
+use crate::{fault::Problem, form::Text};
 
-/// The fewest and the most characters of the server's own token.
-const TOKEN_CHARS_MIN: usize = 32;
-const TOKEN_CHARS_MAX: usize = 8192;
+/// The server's own token.
+pub(crate) static TOKEN: Text =
+    Text::new("TOKEN", "visible ASCII characters, such as those of `openssl rand -hex 32`", KEY_PATTERN)
+        .of_chars(32, 8192);
+/// An engine's key.
+pub(crate) static KEY: Text = Text::new("KEY", "visible ASCII characters", KEY_PATTERN);
+const KEY_PATTERN: &str = "^[!-~]+$";
 /// The most tokens of one file: more than a rotation needs.
-const TOKENS_MAX: usize = 8;
+pub(crate) const TOKENS_MAX: usize = 8;
 
 /// A token or key. It shows nothing of itself, and cannot be compared by accident.
 #[derive(Clone)]
@@ -29,11 +33,11 @@ impl Secret {
     //= AUTH-1006
     pub(crate) fn token(text: &str) -> Result<Self, Problem> {
         let secret = Self::key(text)?;
-        let chars = text.len();
-        if (TOKEN_CHARS_MIN..=TOKEN_CHARS_MAX).contains(&chars) {
+        if TOKEN.fits(text) {
             return Ok(secret);
         }
-        let what = format!("has {chars} characters; a token has {TOKEN_CHARS_MIN} to {TOKEN_CHARS_MAX}");
+        let (least, most) = (TOKEN.chars_min, TOKEN.chars_max.unwrap_or(usize::MAX));
+        let what = format!("has {} characters; a token has {least} to {most}", text.len());
         Err(Problem::new(what).hint("make one with `openssl rand -hex 32`"))
     }
 

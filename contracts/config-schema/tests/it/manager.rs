@@ -116,7 +116,7 @@ fn what_is_wrong_with_a_pool_is_told_by_its_key() {
         (&format!("{binary}model_digest = \"sha256:0\""), "pools[0].model_digest: `sha256:0` is not"),
         (&format!("{binary}flags = [1]"), "pools[0].flags: is not a list of strings"),
         (&format!("{binary}env = {{ A = 1 }}"), "pools[0].env.A: is not a variable"),
-        (&format!("{binary}warm_up = \"yes\""), "pools[0].warm_up: is neither true nor false"),
+        (&format!("{binary}warm_up = \"yes\""), "pools[0].warm_up: is a string; write true or false"),
         (
             "provisioning = \"package\"\npackage = { venv = \"v\", requirement = \"-r x\" }\nmodel = \"m\"",
             "pools[0].package.venv: `v` is not an absolute path",

@@ -106,7 +106,7 @@ fn a_wrong_key_of_a_table_is_named_by_its_path() {
         (format!("{mock}slot = 4"), "pools[0].slot: is not a key of a pool; did you mean slots?"),
         (format!("{mock}slots = 0"), "pools[0].slots: `0` is not a whole number from 1 to 65536"),
         (format!("{mock}slots = -1"), "pools[0].slots: `-1` is not a whole number"),
-        (format!("{mock}slots = '4'"), "pools[0].slots: is not a whole number"),
+        (format!("{mock}slots = '4'"), "pools[0].slots: is a string; write the number without quotes"),
         (format!("{mock}ctx_max = 0"), "pools[0].ctx_max: `0`"),
         (format!("{mock}model = ''"), "pools[0].model: is empty"),
         (format!("{mock}model = 5"), "pools[0].model: is not a string"),
