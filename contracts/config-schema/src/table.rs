@@ -90,7 +90,7 @@ pub static SETTINGS: &[Setting] = &[
     row(["store.commit_timeout_ms", "ORCHD_STORE_COMMIT_TIMEOUT_MS", "How long a task may wait for its commit before it is refused"],
         SHORT, "5000", |draft, given| put(&mut draft.config.store.commit_timeout, given.millis())),
 
-    derived(["catalog.roots", "ORCHD_CATALOG_ROOTS", "The folders below which model files may lie"],
+    derived(["catalog.roots", "ORCHD_MODEL_ROOTS", "The folders below which model files may lie"],
         Form::List(&FOLDER), "none", |draft, given| list(given.text, folder).map(|roots| draft.config.catalog.roots = roots)),
     row(["catalog.trust", "ORCHD_CATALOG_TRUST", "What a model must prove; strict asks for a digest and a signature"],
         Form::Word(TrustRule::WORDS), "permissive", |draft, given| put(&mut draft.config.catalog.trust, given.choice())),
