@@ -55,8 +55,8 @@ fn is_heading<C: Rules>(key: &str) -> bool {
 /// The value as text, if it is of the kind that the row asks for.
 pub(crate) fn as_text(form: &Form, value: &Value) -> Result<String, Problem> {
     match (form, value) {
-        (Form::Whole { .. } | Form::Amount, Value::Integer(number)) => Ok(number.to_string()),
-        (Form::Amount, Value::Float(number)) => Ok(number.to_string()),
+        (Form::Whole { .. } | Form::Amount { .. }, Value::Integer(number)) => Ok(number.to_string()),
+        (Form::Amount { .. }, Value::Float(number)) => Ok(number.to_string()),
         (Form::Truth, Value::Boolean(truth)) => Ok(truth.to_string()),
         (Form::Whole { .. }, Value::String(_)) => {
             Err(Problem::new("is a string; write the number without quotes"))
@@ -70,7 +70,7 @@ pub(crate) fn as_text(form: &Form, value: &Value) -> Result<String, Problem> {
             Err(Problem::new(format!("is not one value; write {}", form.syntax())))
         }
         (Form::Whole { .. }, _) => Err(Problem::new("is not a whole number")),
-        (Form::Amount, _) => Err(Problem::new("is not an amount")),
+        (Form::Amount { .. }, _) => Err(Problem::new("is not an amount")),
         (Form::Truth, _) => Err(Problem::new("is neither true nor false")),
         _ => Err(Problem::new("is not a string; write it in quotes")),
     }

@@ -108,7 +108,10 @@ pub enum Form {
         unit: Unit,
     },
     /// An amount of money, with up to six decimals; in the file a number, or a string against rounding.
-    Amount,
+    Amount {
+        /// What it stays below.
+        below: u64,
+    },
     /// `true` or `false`.
     Truth,
     /// One of these words.
@@ -131,6 +134,8 @@ pub enum Form {
     Tables {
         /// The keys of each.
         keys: &'static [Key],
+        /// What the value of one key asks of others.
+        rules: &'static [Rule],
         /// How they are written outside of the file, if they can be.
         inline: Option<&'static Text>,
     },
@@ -146,7 +151,7 @@ impl Form {
     pub fn syntax(&self) -> String {
         match self {
             Self::Whole { unit, .. } => unit.syntax().to_owned(),
-            Self::Amount => "AMOUNT".to_owned(),
+            Self::Amount { .. } => "AMOUNT".to_owned(),
             Self::Truth => "true|false".to_owned(),
             Self::Word(words) => words.join("|"),
             Self::Text(text) | Self::Secret(text) => text.syntax.to_owned(),
@@ -210,6 +215,26 @@ impl Key {
     }
 }
 
+/// What one value of a key asks of the other keys of its table.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// The key.
+    pub key: &'static str,
+    /// The value.
+    pub word: &'static str,
+    /// Keys that must be there as well.
+    pub needs: &'static [&'static str],
+    /// Keys that must not.
+    pub excludes: &'static [&'static str],
+}
+
+impl Rule {
+    /// The condition, as it stands in the file.
+    pub fn condition(&self) -> String {
+        format!("{} = \"{}\"", self.key, self.word)
+    }
+}
+
 /// A value that was given, beside what its row says of it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Given<'a> {
@@ -228,6 +253,12 @@ impl Given<'_> {
     /// A time in the range of the row.
     pub(crate) fn millis(self) -> Result<Duration, Problem> {
         self.whole().map(Duration::from_millis)
+    }
+
+    /// An amount, as millionths.
+    pub(crate) fn amount(self) -> Result<u64, Problem> {
+        let Form::Amount { below } = self.form else { return Err(self.other_form()) };
+        value::amount(self.text, below)
     }
 
     /// One of the words of the row.

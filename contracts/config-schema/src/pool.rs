@@ -11,12 +11,12 @@ use crate::{
     config::PoolConfig,
     fault::Problem,
     file::as_text,
-    form::{Form, Given, Key, Presence, Text, Unit},
+    form::{Form, Given, Key, Presence, Rule, Text, Unit},
     kind::{Choice, EngineKind},
     secret::{self, Secret},
     setting::Preset,
     suggest::nearest,
-    value::{LINE_PATTERN, amount, choice, line, shown},
+    value::{AMOUNT, LINE_PATTERN, choice, line, shown},
 };
 
 pub(crate) static ID: Text = Text::new(
@@ -62,11 +62,24 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     Key::derived(
         "price_per_mtok",
-        Form::Amount,
+        AMOUNT,
         "nothing",
         "What a million tokens cost there, in the unit of the sessions' budgets",
     ),
 ];
+
+/// Every engine but the mock is somewhere else, and the mock is nowhere else.
+pub(crate) const RULES: &[Rule] = &[
+    needing_endpoint("llamacpp"),
+    needing_endpoint("vllm"),
+    needing_endpoint("tgi"),
+    needing_endpoint("openai"),
+    Rule { key: "engine", word: "mock", needs: &[], excludes: &["endpoint", "api_key"] },
+];
+
+const fn needing_endpoint(engine: &'static str) -> Rule {
+    Rule { key: "engine", word: engine, needs: &["endpoint"], excludes: &[] }
+}
 
 /// Reads `id=engine+URL` items, or `id=mock`.
 pub(crate) fn from_list(text: &str) -> Result<Vec<PoolConfig>, Vec<Problem>> {
@@ -162,14 +175,8 @@ fn from_table(table: &Table, at: &str) -> Result<PoolConfig, Vec<Problem>> {
     let device = reader.text("device", device);
     let api_key = reader.text("api_key", Secret::key);
     let (slots, ctx_max) = (reader.whole("slots"), reader.whole("ctx_max"));
-    let price = reader.read("price_per_mtok", |given| amount(given.text));
-    if let Some(engine) = engine {
-        let outcome = fits_engine(engine, table.get("endpoint"));
-        reader.keep("endpoint", outcome);
-        if engine == EngineKind::Mock && api_key.is_some() {
-            reader.refuse("api_key", "is of no use to the mock, which runs in this process");
-        }
-    }
+    let price = reader.amount("price_per_mtok");
+    reader.obey(RULES);
     match (id, engine) {
         (Some(id), Some(engine)) if reader.problems.is_empty() => {
             Ok(PoolConfig { id, engine, endpoint, model, slots, ctx_max, device, api_key, price })
@@ -229,6 +236,20 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem::new(what).at(&self.path(name)));
     }
 
+    /// Holds the table against rules over several keys.
+    pub(crate) fn obey(&mut self, rules: &[Rule]) {
+        let holds = |rule: &&Rule| self.table.get(rule.key).and_then(Value::as_str) == Some(rule.word);
+        for rule in rules.iter().filter(holds).collect::<Vec<_>>() {
+            let condition = rule.condition();
+            for name in rule.needs.iter().filter(|name| !self.table.contains_key(**name)) {
+                self.refuse(name, format!("is missing; {condition} needs it"));
+            }
+            for name in rule.excludes.iter().filter(|name| self.table.contains_key(**name)) {
+                self.refuse(name, format!("does not go with {condition}"));
+            }
+        }
+    }
+
     /// Reads what was given, or else the key's default, by the key's row.
     pub(crate) fn read<T>(
         &mut self,
@@ -258,6 +279,10 @@ impl<'a> Reader<'a> {
         self.read(name, |given| given.whole())
     }
 
+    fn amount(&mut self, name: &str) -> Option<u64> {
+        self.read(name, |given| given.amount())
+    }
+
     pub(crate) fn millis(&mut self, name: &str) -> Duration {
         // Without a value there is a fault, and the configuration never comes to be.
         self.read(name, |given| given.millis()).unwrap_or_default()
@@ -274,12 +299,13 @@ pub(crate) fn id(text: &str) -> Result<String, Problem> {
     Err(Problem::new(format!("{} is not a pool id", shown(text))).hint(ID.hint()))
 }
 
-/// Every engine but the mock is somewhere else, and the mock is nowhere else.
-fn fits_engine<T>(engine: EngineKind, endpoint: Option<&T>) -> Result<(), Problem> {
-    match (engine, endpoint) {
-        (EngineKind::Mock, Some(_)) => Err(Problem::new("takes no URL, since the mock runs in this process")),
-        (EngineKind::Mock, None) | (_, Some(_)) => Ok(()),
-        (_, None) => Err(Problem::new("lacks the URL of its engine")),
+/// The rules for one item of the list, whose words differ from those of a table.
+fn fits_engine(engine: EngineKind, endpoint: Option<&Url>) -> Result<(), Problem> {
+    let needs = |rule: &Rule| rule.word == engine.as_str() && rule.needs.contains(&"endpoint");
+    match (RULES.iter().any(needs), endpoint) {
+        (false, Some(_)) => Err(Problem::new("takes no URL, since the mock runs in this process")),
+        (true, None) => Err(Problem::new("lacks the URL of its engine")),
+        _ => Ok(()),
     }
 }
 

@@ -6,13 +6,13 @@ use crate::{fault::Problem, form::Text};
 
 /// The server's own token.
 pub(crate) static TOKEN: Text =
-    Text::new("TOKEN", "visible ASCII characters, such as those of `openssl rand -hex 32`", KEY_PATTERN)
+    Text::new("TOKEN", "visible ASCII, such as what `openssl rand -hex 32` gives", KEY_PATTERN)
         .of_chars(32, 8192);
 /// An engine's key.
-pub(crate) static KEY: Text = Text::new("KEY", "visible ASCII characters", KEY_PATTERN);
+pub(crate) static KEY: Text = Text::new("KEY", "visible ASCII", KEY_PATTERN);
 const KEY_PATTERN: &str = "^[!-~]+$";
 /// The most tokens of one file: more than a rotation needs.
-pub(crate) const TOKENS_MAX: usize = 8;
+pub const TOKENS_MAX: usize = 8;
 
 /// A token or key. It shows nothing of itself, and cannot be compared by accident.
 #[derive(Clone)]

@@ -14,7 +14,7 @@ use crate::{
     secret::{Secret, TOKEN},
     setting::{Reach, Setting, derived, row},
     value::{
-        ADDR, DIR, DIRECTIVES, FILE, FOLDER, HOST, KEY, NETWORK, PORT, addr, amount, file, folder, host, key,
+        ADDR, AMOUNT, DIR, DIRECTIVES, FILE, FOLDER, HOST, KEY, NETWORK, PORT, addr, file, folder, host, key,
         line, list, network,
     },
 };
@@ -36,7 +36,7 @@ pub static SETTINGS: &[Setting] = &[
     derived(["metrics_port", "PROMETHEUS_METRICS_PORT", "A further port for /metrics, with connections of its own"],
         PORT, "none", |draft, given| put(&mut draft.config.metrics_port, given.whole().map(Some))),
     derived(["pools", "ORCHD_POOLS", "Engines that already run, e.g. default=llamacpp+http://127.0.0.1:8081"],
-        Form::Tables { keys: pool::KEYS, inline: Some(&pool::ITEM) }, "one mock pool", |draft, given| pool::from_list(given.text).map(|pools| draft.config.pools = pools)),
+        Form::Tables { keys: pool::KEYS, rules: pool::RULES, inline: Some(&pool::ITEM) }, "one mock pool", |draft, given| pool::from_list(given.text).map(|pools| draft.config.pools = pools)),
     derived(["pool_managers", "ORCHD_POOL_MANAGERS", "Agents on GPU nodes that are asked for their pools, e.g. http://gpu-1:9200"],
         Form::List(&pool::ENDPOINT), "none", |draft, given| list(given.text, pool::endpoint).map(|urls| draft.config.nodes.managers = urls)),
     derived(["nodes.bind_addr", "ORCHD_NODES_BIND_ADDR", "A further address to listen on, whose connections users cannot take from nodes"],
@@ -130,7 +130,7 @@ pub static SETTINGS: &[Setting] = &[
     derived(["sessions.time_budget_ms", "ORCHD_SESSIONS_TIME_BUDGET_MS", "Engine time that a session may use"],
         LONG, "no limit", |draft, given| put(&mut draft.config.sessions.time_budget, given.millis().map(Some))),
     derived(["sessions.cost_budget", "ORCHD_SESSIONS_COST_BUDGET", "Cost that a session may cause, by the pools' prices"],
-        Form::Amount, "no limit", |draft, given| put(&mut draft.config.sessions.cost_budget, amount(given.text).map(Some))),
+        AMOUNT, "no limit", |draft, given| put(&mut draft.config.sessions.cost_budget, given.amount().map(Some))),
 
     row(["openai.extra_fields", "ORCHD_OPENAI_EXTRA_FIELDS", "What becomes of fields of OpenAI's API that are unknown here"],
         Form::Word(ExtraFields::WORDS), "pass", |draft, given| put(&mut draft.config.extra_fields, given.choice())),

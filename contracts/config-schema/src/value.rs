@@ -21,6 +21,9 @@ pub(crate) const LINE_PATTERN: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
 /// A port that can be listened on by number.
 pub(crate) const PORT: Form = Form::whole(1, 65_535, Unit::Port);
 
+/// What money is counted in stays exact far beyond this.
+pub(crate) const AMOUNT: Form = Form::Amount { below: 1_000_000_000 };
+
 pub(crate) static FILE: Text = Text::new("FILE", "the path of a file", LINE_PATTERN);
 pub(crate) static DIR: Text = Text::new("DIR", "the path of a folder", LINE_PATTERN);
 pub(crate) static DIRECTIVES: Text =
@@ -61,15 +64,19 @@ pub(crate) fn whole(text: &str, range: RangeInclusive<u64>) -> Result<u64, Probl
 }
 
 /// An amount of money, as millionths: digits, and up to six more behind a dot.
-pub(crate) fn amount(text: &str) -> Result<u64, Problem> {
+pub(crate) fn amount(text: &str, below: u64) -> Result<u64, Problem> {
     let (units, rest) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    let sound = digits(units) && digits(rest) && units.len() <= 9 && rest.len() <= 6;
-    let millionths = format!("{units}{rest:0<6}").parse().ok().filter(|_| sound);
-    millionths.ok_or_else(|| {
-        Problem::new(format!("{} is not an amount below a thousand million", shown(text)))
-            .hint("write it like 12 or 0.25, with up to six decimals")
-    })
+    let sound = digits(units) && digits(rest) && rest.len() <= 6;
+    let units = units.parse::<u64>().ok().filter(|units| sound && *units < below);
+    let millionths = format!("{rest:0<6}").parse::<u64>().ok();
+    units
+        .zip(millionths)
+        .and_then(|(units, rest)| units.checked_mul(1_000_000)?.checked_add(rest))
+        .ok_or_else(|| {
+            Problem::new(format!("{} is not an amount from 0 to less than {below}", shown(text)))
+                .hint("write it like 12 or 0.25, with up to six decimals")
+        })
 }
 
 /// One of `words`, all of which are words of `T`.
@@ -179,11 +186,17 @@ mod tests {
 
     #[test]
     fn an_amount_is_counted_in_millionths() {
-        for (text, millionths) in [("12", 12_000_000), ("0.25", 250_000), ("1.000001", 1_000_001), ("0", 0)] {
-            assert_eq!(amount(text).unwrap(), millionths, "{text}");
+        for (text, millionths) in [
+            ("12", 12_000_000),
+            ("0.25", 250_000),
+            ("1.000001", 1_000_001),
+            ("0", 0),
+            ("0999999999.5", 999_999_999_500_000),
+        ] {
+            assert_eq!(amount(text, 1_000_000_000).unwrap(), millionths, "{text}");
         }
-        for wrong in ["", ".5", "1.", "-1", "1e3", "1.0000001", "1234567890", "1,5"] {
-            assert!(amount(wrong).is_err(), "{wrong:?}");
+        for wrong in ["", ".5", "1.", "-1", "1e3", "1.0000001", "1000000000", "99999999999999999999", "1,5"] {
+            assert!(amount(wrong, 1_000_000_000).is_err(), "{wrong:?}");
         }
     }
 

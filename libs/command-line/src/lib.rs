@@ -23,7 +23,7 @@ use thiserror::Error;
 use config_schema::{Fault, Form, Layers, Preset, Schema, Setting, Source};
 
 /// A configuration or token file larger than this is some other file.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
+pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Why there is no configuration.
 #[derive(Debug, Error)]

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use super::{ContainerConfig, EnginePool, PackageConfig, Provisioning, SourceConfig};
 use crate::{
     fault::Problem,
-    form::{Form, Key, Text, Unit},
+    form::{Form, Key, Rule, Text, Unit},
     kind::{EngineKind, WarmUp},
     pool::{CTX, DEVICE, ENDPOINT, ID, MODEL, Named, Reader, SLOTS, device, endpoint, id},
     secret::{self, Secret},
@@ -38,7 +38,7 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     Key::needed(
         "provisioning",
-        Form::Word(&WORDS),
+        Form::Word(WAYS),
         "Where the engine comes from; each word but the first starts one",
     ),
     Key::derived("endpoint", Form::Text(&ENDPOINT), OWN, "external: where the engine answers"),
@@ -131,21 +131,41 @@ const CONTAINER: &[Key] = &[
     Key::needed("image", Form::Text(&ARGUMENT), "The image"),
 ];
 
-/// Each way to get an engine, and the key by which it is told.
-pub(crate) const WAYS: [(&str, &str); 5] = [
-    ("external", "endpoint"),
-    ("binary", "binary"),
-    ("package", "package"),
-    ("source", "source"),
-    ("container", "container"),
+/// Each way to get an engine, with the key by which it is told. What is started needs to be told its model,
+/// and what runs already was told everything by whoever started it.
+pub(crate) const RULES: &[Rule] = &[
+    Rule {
+        key: "provisioning",
+        word: "external",
+        needs: &["endpoint"],
+        excludes: &[
+            "binary",
+            "package",
+            "source",
+            "container",
+            "flags",
+            "env",
+            "port",
+            "host",
+            "ready_timeout_ms",
+            "stop_timeout_ms",
+            "cache_dir",
+        ],
+    },
+    starting("binary", &["binary", "model"], &["endpoint", "package", "source", "container"]),
+    starting("package", &["package", "model"], &["endpoint", "binary", "source", "container"]),
+    starting("source", &["source", "model"], &["endpoint", "binary", "package", "container"]),
+    starting("container", &["container", "model"], &["endpoint", "binary", "package", "source"]),
 ];
-const WORDS: [&str; 5] = {
-    let [a, b, c, d, e] = WAYS;
-    [a.0, b.0, c.0, d.0, e.0]
-};
-/// What an engine that runs already was told by whoever started it.
-pub(crate) const FOR_STARTED: [&str; 7] =
-    ["flags", "env", "port", "host", "ready_timeout_ms", "stop_timeout_ms", "cache_dir"];
+const WAYS: &[&str] = &["external", "binary", "package", "source", "container"];
+
+const fn starting(
+    word: &'static str,
+    needs: &'static [&'static str],
+    excludes: &'static [&'static str],
+) -> Rule {
+    Rule { key: "provisioning", word, needs, excludes }
+}
 
 impl Named for EnginePool {
     fn id(&self) -> &str {
@@ -177,28 +197,21 @@ pub(super) fn from_table(table: &Table, at: &str) -> Result<EnginePool, Vec<Prob
         warm_up: reader.choice("warm_up").unwrap_or(WarmUp::OneToken),
         provisioning: provisioning.unwrap_or(Provisioning::Binary { command: Vec::new() }),
     };
+    reader.obey(RULES);
     if engine.is_some() {
         fits(&mut reader, &pool);
     }
     if reader.problems.is_empty() { Ok(pool) } else { Err(reader.problems) }
 }
 
-/// Rules over several keys.
+/// What an engine asks of the way that it comes.
 fn fits(reader: &mut Reader<'_>, pool: &EnginePool) {
     if let Provisioning::External { .. } = pool.provisioning {
-        for key in FOR_STARTED {
-            if reader.value(key).is_some() {
-                reader.refuse(key, "is of no use to an engine that runs already");
-            }
-        }
         return;
     }
     if !matches!(pool.engine, EngineKind::Llamacpp | EngineKind::Vllm) {
         let what = "is not started by the agent; it may be attached with provisioning = \"external\"";
         reader.refuse("engine", what);
-    }
-    if reader.value("model").is_none() {
-        reader.refuse("model", "is missing; an engine that is started needs to be told its model");
     }
     if matches!((&pool.provisioning, pool.engine), (Provisioning::Source(_), EngineKind::Vllm)) {
         reader.refuse("provisioning", "builds llama.cpp only; vllm comes as a package");
@@ -211,20 +224,12 @@ fn fits(reader: &mut Reader<'_>, pool: &EnginePool) {
 }
 
 fn provisioning(reader: &mut Reader<'_>) -> Option<Provisioning> {
-    let way = reader.text("provisioning", |text| word(text, &WORDS))?;
-    let (_, own_key) = WAYS.into_iter().find(|(known, _)| *known == way)?;
-    for (_, key) in WAYS {
-        if key != own_key && reader.value(key).is_some() {
-            reader.refuse(key, format!("does not go with provisioning = \"{way}\""));
-        }
-    }
-    if reader.value(own_key).is_none() {
-        reader.refuse(own_key, format!("is missing; provisioning = \"{way}\" needs it"));
-        return None;
-    }
+    let way = reader.text("provisioning", |text| word(text, WAYS))?;
     match way {
         "external" => reader.text("endpoint", endpoint).map(|endpoint| Provisioning::External { endpoint }),
-        "binary" => Some(Provisioning::Binary { command: command(reader) }),
+        "binary" if reader.value("binary").is_some() => {
+            Some(Provisioning::Binary { command: command(reader) })
+        }
         "package" => inner(reader, "package", PACKAGE, |it| {
             let (python, venv) = (it.text("python", program), it.text("venv", folder));
             let (requirement, script) = (it.text("requirement", argument), it.text("script", folder));
@@ -235,10 +240,12 @@ fn provisioning(reader: &mut Reader<'_>) -> Option<Provisioning> {
             let (git, revision) = (it.text("git", argument), it.text("revision", argument));
             Some(Provisioning::Source(SourceConfig { git: git?, revision: revision? }))
         }),
-        _ => inner(reader, "container", CONTAINER, |it| {
+        "container" => inner(reader, "container", CONTAINER, |it| {
             let (runtime, image) = (it.text("runtime", program), it.text("image", argument));
             Some(Provisioning::Container(ContainerConfig { runtime: runtime?, image: image? }))
         }),
+        // The rules say that its key is missing.
+        _ => None,
     }
 }
 
@@ -249,7 +256,7 @@ fn inner(
     keys: &'static [Key],
     read: impl FnOnce(&mut Reader<'_>) -> Option<Provisioning>,
 ) -> Option<Provisioning> {
-    let Some(Value::Table(table)) = reader.value(key) else {
+    let Value::Table(table) = reader.value(key)? else {
         let names: Vec<_> = keys.iter().map(|key| key.name).collect();
         reader.refuse(key, format!("is not a table with {}", names.join(", ")));
         return None;

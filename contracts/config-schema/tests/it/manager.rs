@@ -123,7 +123,7 @@ fn what_is_wrong_with_a_pool_is_told_by_its_key() {
         ),
         (
             "provisioning = \"external\"\nendpoint = \"http://h\"\nflags = []",
-            "pools[0].flags: is of no use to an engine that runs already",
+            "pools[0].flags: does not go with provisioning = \"external\"",
         ),
     ] {
         let all = faults(&pool(keys), &[]);

@@ -101,8 +101,11 @@ fn a_wrong_key_of_a_table_is_named_by_its_path() {
     let cases = [
         ("engine = 'mock'".to_owned(), "pools[0].id: is missing"),
         ("id = 'a'".to_owned(), "pools[0].engine: is missing"),
-        ("id = 'a'\nengine = 'llamacpp'".to_owned(), "pools[0].endpoint: lacks the URL"),
-        (format!("{mock}endpoint = 'http://h'"), "pools[0].endpoint: takes no URL"),
+        (
+            "id = 'a'\nengine = 'llamacpp'".to_owned(),
+            "pools[0].endpoint: is missing; engine = \"llamacpp\" needs it",
+        ),
+        (format!("{mock}endpoint = 'http://h'"), "pools[0].endpoint: does not go with engine = \"mock\""),
         (format!("{mock}slot = 4"), "pools[0].slot: is not a key of a pool; did you mean slots?"),
         (format!("{mock}slots = 0"), "pools[0].slots: `0` is not a whole number from 1 to 65536"),
         (format!("{mock}slots = -1"), "pools[0].slots: `-1` is not a whole number"),
@@ -112,7 +115,7 @@ fn a_wrong_key_of_a_table_is_named_by_its_path() {
         (format!("{mock}model = 5"), "pools[0].model: is not a string"),
         (format!("{mock}device = 'CPU'"), "pools[0].device: `CPU` is neither cpu nor"),
         (format!("{mock}device = '0,'"), "pools[0].device: `0,` is neither"),
-        (format!("{mock}api_key = 'k'"), "pools[0].api_key: is of no use to the mock"),
+        (format!("{mock}api_key = 'k'"), "pools[0].api_key: does not go with engine = \"mock\""),
         (format!("{mock}[[pools]]\n{mock}"), "pools[1].id: has the id `a` of another pool"),
     ];
     for (table, expected) in cases {
