@@ -13,6 +13,7 @@ mod dev_loop;
 mod live;
 mod quickstart;
 mod regen_openapi;
+mod regen_schema;
 mod setup;
 mod simulate;
 mod tidy;

@@ -48,6 +48,7 @@ pub struct Program {
 }
 
 /// The configuration is wrong (`EX_CONFIG` of `sysexits.h`).
+//= ORCH-3321
 pub const EXIT_CONFIG: u8 = 78;
 
 /// Speaks before there is a log, or instead of one.

@@ -38,6 +38,7 @@ pub const FLOORS: &[(&str, Floor)] = &[
     ("tgi-http", Floor::Level(4)),
     ("orchestratord", Floor::Level(5)),
     ("pool-managerd", Floor::Level(5)),
+    ("tools-config-gen", Floor::Apart),
     ("tools-json-schema", Floor::Apart),
     ("tools-loadgen", Floor::Apart),
     ("tools-openapi-gen", Floor::Apart),
