@@ -33,6 +33,11 @@ fn walk<C: Rules>(draft: &mut Draft<C>, table: &Table, prefix: &str) {
     for (name, value) in table {
         let key = format!("{prefix}{name}");
         let source = Source::File(key.clone());
+        if name.contains('.') {
+            let problem = Problem::new("is a name with a dot in it, which no setting has");
+            draft.fault(source, problem.hint("write the key without quotes"));
+            continue;
+        }
         let setting = C::settings().iter().find(|setting| setting.is_in_file() && setting.key == key);
         match (setting, value) {
             (Some(setting), Value::Array(pools)) if setting.key == "pools" => {
@@ -40,7 +45,7 @@ fn walk<C: Rules>(draft: &mut Draft<C>, table: &Table, prefix: &str) {
             }
             (Some(setting), _) => match as_text(&setting.form, value) {
                 Ok(text) => draft.say(setting, &text, source),
-                Err(problem) => draft.fault(source, problem),
+                Err(problem) => draft.refuse(setting, source, problem),
             },
             (None, Value::Table(inner)) if is_heading::<C>(&key) => walk(draft, inner, &format!("{key}.")),
             (None, _) => draft.fault(source, unknown::<C>(&key)),
@@ -53,6 +58,7 @@ fn is_heading<C: Rules>(key: &str) -> bool {
 }
 
 /// The value as text, if it is of the kind that the row asks for.
+//= ORCH-3327
 pub(crate) fn as_text(form: &Form, value: &Value) -> Result<String, Problem> {
     match (form, value) {
         (Form::Whole { .. } | Form::Amount { .. }, Value::Integer(number)) => Ok(number.to_string()),
@@ -86,6 +92,7 @@ fn list_as_text(items: &[Value]) -> Result<String, Problem> {
     Ok(items.join(","))
 }
 
+//= ORCH-3323
 fn unknown<C: Rules>(key: &str) -> Problem {
     if is_heading::<C>(key) {
         return Problem::new(format!("is a heading; write [{key}] and its settings below"));

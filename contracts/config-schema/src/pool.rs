@@ -199,6 +199,7 @@ pub(crate) struct Reader<'a> {
 )]
 impl<'a> Reader<'a> {
     /// A reader of a table that has no keys but these, and those of them that it needs.
+    //= ORCH-3323
     pub(crate) fn new(table: &'a Table, at: &'a str, keys: &'static [Key]) -> Self {
         let mut reader = Self { table, at, keys, problems: Vec::new() };
         let names = || keys.iter().map(|key| key.name);

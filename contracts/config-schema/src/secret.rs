@@ -42,6 +42,7 @@ impl Secret {
     }
 
     /// The tokens of a file: one on each line, so that a new one works before the old one goes.
+    //= ORCH-3329
     pub(crate) fn tokens(text: &str) -> Result<Vec<Self>, Problem> {
         let lines: Vec<_> = text.trim_end_matches(['\r', '\n']).split('\n').collect();
         if lines.len() > TOKENS_MAX {
@@ -101,6 +102,7 @@ mod tests {
         assert!(Secret::token(&format!("{} ", "a".repeat(32))).is_err());
     }
 
+    //= ORCH-3329 type=test
     #[test]
     fn each_line_of_a_file_is_a_token() {
         let [a, b] = ["a", "b"].map(|letter| letter.repeat(32));

@@ -81,6 +81,7 @@ impl<C> Setting<C> {
     }
 
     /// Its flag without dashes in front, when it has one.
+    //= ORCH-3324
     pub fn flag(&self) -> Option<String> {
         (!matches!(self.reach, Reach::NoFlag | Reach::OnlyFile)).then(|| self.key.replace(['.', '_'], "-"))
     }

@@ -27,6 +27,7 @@ const SHORT: Form = Form::whole(1, 10 * MINUTE_MS, Unit::Milliseconds);
 const LONG: Form = Form::whole(1, 7 * DAY_MS, Unit::Milliseconds);
 
 /// Every setting that works, in the order of the help.
+//= ORCH-3328
 #[rustfmt::skip] // A table is read in columns: names, form, default, reader.
 pub static SETTINGS: &[Setting] = &[
     derived(["config", "ORCHD_CONFIG", "The configuration file, in TOML"],

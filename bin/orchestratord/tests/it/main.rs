@@ -10,6 +10,7 @@ mod auth;
 mod cancel;
 mod catalog;
 mod churn;
+mod configuration;
 mod daemon;
 mod durable;
 mod engine_faults;

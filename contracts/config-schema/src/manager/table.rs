@@ -36,6 +36,7 @@ static WHOLE_FILE: Text = Text::new("FILE", "the path of a file, from the root",
 static WHOLE_DIR: Text = Text::new("DIR", "the path of a folder, from the root", "^/");
 
 /// Every setting that works, in the order of the help.
+//= ORCH-3328
 #[rustfmt::skip] // A table is read in columns: names, form, default, reader.
 pub(super) static SETTINGS: &[Setting<ManagerConfig>] = &[
     derived(["config", "POOL_MANAGERD_CONFIG", "The configuration file, in TOML"],

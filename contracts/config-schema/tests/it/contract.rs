@@ -52,12 +52,14 @@ fn kept<C>(settings: &[Setting<C>], promises: &[Promise]) {
     }
 }
 
+//= ORCH-3328 type=test
 #[test]
 fn names_and_defaults_are_those_that_were_promised() {
     kept(Config::settings(), SERVER);
     kept(ManagerConfig::settings(), AGENT);
 }
 
+//= ORCH-3328 type=test
 #[test]
 fn what_holds_without_any_setting_is_what_was_promised() {
     let config = Written::default().config();

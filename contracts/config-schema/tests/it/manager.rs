@@ -141,6 +141,7 @@ fn the_servers_variable_says_the_policy_unless_the_agents_own_does() {
     assert_eq!(config("", &[("ORCHD_WHATEVER", "1")]).pools.len(), 0);
 }
 
+//= ORCH-3323 type=test
 #[test]
 fn unknown_names_of_ours_are_refused_with_the_nearest_one() {
     let all = faults("", &[("POOL_MANAGERD_BIND_ADR", "127.0.0.1:1")]);

@@ -61,6 +61,7 @@ fn without_any_pool_there_is_one_mock_and_the_configuration_says_so() {
     assert!(!list("toy=mock").config().mock_by_default);
 }
 
+//= ORCH-3320 type=test
 #[test]
 fn a_higher_layer_replaces_the_whole_list() {
     let pools = one("id = 'a'\nengine = 'mock'").env("ORCHD_POOLS", "b=mock").config().pools;
@@ -125,6 +126,7 @@ fn a_wrong_key_of_a_table_is_named_by_its_path() {
     assert!(Written::default().toml("pools = [5]").fault().starts_with("file key pools[0]: is not a table"));
 }
 
+//= ORCH-3322 type=test
 #[test]
 fn all_faults_of_all_pools_are_told_at_once() {
     let faults = one("id = 'A'\nslots = 0\n[[pools]]\nid = 'b'\nengine = 'vllm'\ndevice = 'gpu'").faults();

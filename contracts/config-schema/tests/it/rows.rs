@@ -132,6 +132,7 @@ fn a_good_value_takes_effect_in_each_layer() {
     }
 }
 
+//= ORCH-3321 type=test
 #[test]
 fn a_bad_value_is_refused_in_each_layer_and_its_place_is_named() {
     for (key, _, _, bad) in SAMPLES {
@@ -148,6 +149,7 @@ fn a_bad_value_is_refused_in_each_layer_and_its_place_is_named() {
     }
 }
 
+//= ORCH-3327 type=test
 #[test]
 fn in_the_file_a_value_has_the_type_of_its_row() {
     let config = Written::default().toml("admission.capacity = 4_000\nauth.optional = true").config();
@@ -238,6 +240,7 @@ fn names_are_unique_and_follow_one_pattern() {
 }
 
 //= AUTH-1007 type=test
+//= ORCH-3324 type=test
 #[test]
 fn a_secret_has_no_flag_and_is_never_repeated() {
     let (token, flag) = (setting("api_token"), "api-token");
