@@ -70,6 +70,10 @@ pub(crate) fn as_text(form: &Form, value: &Value) -> Result<String, Problem> {
         (Form::Truth, Value::String(_)) => {
             Err(Problem::new("is a string; write true or false without quotes"))
         }
+        (Form::Tables { inline: Some(_), .. }, Value::String(text)) => Ok(text.clone()),
+        (Form::Tables { .. }, _) => {
+            Err(Problem::new("is not a list of tables").hint("begin each pool with [[pools]]"))
+        }
         (_, Value::String(text)) => Ok(text.clone()),
         (Form::List(_), Value::Array(items)) => list_as_text(items),
         (_, Value::Array(_) | Value::Table(_) | Value::Datetime(_)) => {

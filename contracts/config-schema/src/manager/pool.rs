@@ -177,6 +177,7 @@ pub(super) fn from_table(table: &Table, at: &str) -> Result<EnginePool, Vec<Prob
     let mut reader = Reader::new(table, at, KEYS);
     let (id, engine) = (reader.text("id", id), reader.choice::<EngineKind>("engine"));
     let provisioning = provisioning(&mut reader);
+    let is_known = engine.is_some() && provisioning.is_some();
     // Where something is missing there is a problem, so nobody sees what stands in for it.
     let pool = EnginePool {
         id: id.unwrap_or_default(),
@@ -188,7 +189,7 @@ pub(super) fn from_table(table: &Table, at: &str) -> Result<EnginePool, Vec<Prob
         host: reader.text("host", host),
         slots: reader.whole("slots"),
         ctx: reader.whole("ctx"),
-        flags: words(&mut reader, "flags"),
+        flags: words(&mut reader, "flags").unwrap_or_default(),
         env: variables(&mut reader),
         api_key: reader.text("api_key", Secret::key),
         ready_timeout: reader.millis("ready_timeout_ms"),
@@ -198,7 +199,7 @@ pub(super) fn from_table(table: &Table, at: &str) -> Result<EnginePool, Vec<Prob
         provisioning: provisioning.unwrap_or(Provisioning::Binary { command: Vec::new() }),
     };
     reader.obey(RULES);
-    if engine.is_some() {
+    if is_known {
         fits(&mut reader, &pool);
     }
     if reader.problems.is_empty() { Ok(pool) } else { Err(reader.problems) }
@@ -227,9 +228,7 @@ fn provisioning(reader: &mut Reader<'_>) -> Option<Provisioning> {
     let way = reader.text("provisioning", |text| word(text, WAYS))?;
     match way {
         "external" => reader.text("endpoint", endpoint).map(|endpoint| Provisioning::External { endpoint }),
-        "binary" if reader.value("binary").is_some() => {
-            Some(Provisioning::Binary { command: command(reader) })
-        }
+        "binary" => command(reader).map(|command| Provisioning::Binary { command }),
         "package" => inner(reader, "package", PACKAGE, |it| {
             let (python, venv) = (it.text("python", program), it.text("venv", folder));
             let (requirement, script) = (it.text("requirement", argument), it.text("script", folder));
@@ -240,12 +239,10 @@ fn provisioning(reader: &mut Reader<'_>) -> Option<Provisioning> {
             let (git, revision) = (it.text("git", argument), it.text("revision", argument));
             Some(Provisioning::Source(SourceConfig { git: git?, revision: revision? }))
         }),
-        "container" => inner(reader, "container", CONTAINER, |it| {
+        _ => inner(reader, "container", CONTAINER, |it| {
             let (runtime, image) = (it.text("runtime", program), it.text("image", argument));
             Some(Provisioning::Container(ContainerConfig { runtime: runtime?, image: image? }))
         }),
-        // The rules say that its key is missing.
-        _ => None,
     }
 }
 
@@ -269,16 +266,16 @@ fn inner(
 }
 
 /// A program, or a list that begins with one.
-fn command(reader: &mut Reader<'_>) -> Vec<String> {
+fn command(reader: &mut Reader<'_>) -> Option<Vec<String>> {
     let command = match reader.value("binary") {
         Some(Value::String(text)) => vec![text.clone()],
-        _ => words(reader, "binary"),
+        _ => words(reader, "binary")?,
     };
     match command.first() {
         Some(first) => drop(reader.keep("binary", program(first))),
         None => reader.refuse("binary", "names no program"),
     }
-    command
+    Some(command)
 }
 
 fn variables(reader: &mut Reader<'_>) -> Vec<(String, String)> {
@@ -302,17 +299,16 @@ fn variables(reader: &mut Reader<'_>) -> Vec<(String, String)> {
 }
 
 /// A list of texts that a program can be given.
-fn words(reader: &mut Reader<'_>, key: &str) -> Vec<String> {
-    let Some(value) = reader.value(key) else { return Vec::new() };
-    let items =
-        value.as_array().and_then(|items| items.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
+fn words(reader: &mut Reader<'_>, key: &str) -> Option<Vec<String>> {
+    let items = reader.value(key)?.as_array();
+    let items = items.and_then(|items| items.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
     match items {
         Some(items) if items.iter().all(|item| !item.contains('\0')) => {
-            items.into_iter().map(str::to_owned).collect()
+            Some(items.into_iter().map(str::to_owned).collect())
         }
         _ => {
             reader.refuse(key, "is not a list of strings");
-            Vec::new()
+            None
         }
     }
 }

@@ -50,7 +50,7 @@ pub(super) static SETTINGS: &[Setting<ManagerConfig>] = &[
     derived(["orchestratord_url", "ORCHESTRATORD_URL", "The control plane; without one the agent only answers questions"],
         Form::Text(&CONTROL_PLANE), "none", |draft, given| put(&mut draft.config.control_plane, control_plane(given.text).map(Some))),
     derived(["pools", "", "The node's engines, one table each"],
-        Form::Tables { keys: pool::KEYS, rules: pool::RULES, inline: None }, "none", |_, _| Err(Problem::new("is not a list of tables").hint("begin each pool with [[pools]]").into())).reaching(Reach::OnlyFile),
+        Form::Tables { keys: pool::KEYS, rules: pool::RULES, inline: None }, "none", |_, _| Ok(())).reaching(Reach::OnlyFile),
     derived(["api_token", "LLORCH_API_TOKEN", "The token between agent and control plane, at least 32 characters"],
         Form::Secret(&TOKEN), "none", |draft, given| draft.token_inline(TokenOf::Api, Secret::token(given.text))).reaching(Reach::NoFlag),
     derived(["api_token_file", "LLORCH_API_TOKEN_FILE", "A file that holds it; of several lines each is taken, and the first is shown"],

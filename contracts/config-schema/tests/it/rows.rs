@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use config_schema::{Config, Form, Preset, Reach, SETTINGS, Setting};
+use config_schema::{Config, Form, Key, ManagerConfig, Preset, Reach, Rule, SETTINGS, Schema, Setting};
 
 use crate::Written;
 
@@ -235,6 +235,32 @@ fn names_are_unique_and_follow_one_pattern() {
         assert!(row.meaning.len() <= 90 && !row.meaning.ends_with('.'), "{}", row.meaning);
         if let Preset::Value(text) = row.preset {
             assert!(!text.is_empty(), "{}", row.key);
+        }
+    }
+}
+
+/// The tables of pools of both programs.
+fn tables() -> impl Iterator<Item = (&'static [Key], &'static [Rule])> {
+    let forms = SETTINGS.iter().map(|setting| setting.form);
+    let forms = forms.chain(ManagerConfig::settings().iter().map(|setting| setting.form));
+    forms.filter_map(|form| match form {
+        Form::Tables { keys, rules, .. } => Some((keys, rules)),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_rule_speaks_of_keys_and_words_that_there_are_and_leaves_no_word_out() {
+    assert_eq!(tables().count(), 2);
+    for (keys, rules) in tables() {
+        let key = |name: &str| keys.iter().find(|key| key.name == name).unwrap_or_else(|| panic!("{name}"));
+        for rule in rules {
+            rule.needs.iter().chain(rule.excludes).for_each(|name| assert!(!key(name).meaning.is_empty()));
+            let Form::Word(words) = key(rule.key).form else { panic!("{}", rule.key) };
+            assert!(words.contains(&rule.word), "{}", rule.word);
+            for word in words {
+                assert!(rules.iter().any(|rule| rule.word == *word), "no rule for {word}");
+            }
         }
     }
 }
