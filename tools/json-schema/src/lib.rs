@@ -207,6 +207,10 @@ fn fits(keyword: &str, wanted: &Value, value: &Value) -> Option<bool> {
         "maxLength" => length.is_none_or(|length| wanted.as_u64().is_some_and(|most| length <= most)),
         "minItems" => items.is_none_or(|items| wanted.as_u64().is_some_and(|least| items >= least)),
         "maxItems" => items.is_none_or(|items| wanted.as_u64().is_some_and(|most| items <= most)),
+        "maxProperties" => {
+            let count = value.as_object().map(|members| members.len() as u64);
+            count.is_none_or(|count| wanted.as_u64().is_some_and(|most| count <= most))
+        }
         "pattern" => {
             let pattern = Regex::new(wanted.as_str()?).ok()?;
             value.as_str().is_none_or(|text| pattern.is_match(text))
@@ -264,6 +268,7 @@ mod tests {
             (&json!({"type": ["string", "null"]}), json!(null), json!(1)),
             (&json!({"items": {"type": "string"}}), json!(["a"]), json!(["a", 1])),
             (&json!({"additionalProperties": {"type": "string"}}), json!({"a": "b"}), json!({"a": 1})),
+            (&json!({"maxProperties": 1}), json!({"a": 1}), json!({"a": 1, "b": 2})),
             (&json!({"propertyNames": {"maxLength": 1}}), json!({"a": 1}), json!({"ab": 1})),
             (&json!({"maximum": 2, "exclusiveMaximum": 2}), json!(1.5), json!(2)),
             (&json!({"minLength": 2, "pattern": "^a"}), json!("ab"), json!("ba")),
