@@ -39,6 +39,8 @@ pub const FLOORS: &[(&str, Floor)] = &[
     ("orchestratord", Floor::Level(5)),
     ("pool-managerd", Floor::Level(5)),
     ("tools-doc-session", Floor::Apart),
+    ("tools-config-gen", Floor::Apart),
+    ("tools-json-schema", Floor::Apart),
     ("tools-loadgen", Floor::Apart),
     ("tools-openapi-gen", Floor::Apart),
     ("tools-readme-index", Floor::Apart),

@@ -63,6 +63,6 @@ impl Root {
     }
 
     pub(crate) async fn app(&self) -> TestApp {
-        TestApp::with(&[("ORCHD_CATALOG_ROOTS", self.path())]).await
+        TestApp::with(&[("ORCHD_MODEL_ROOTS", self.path())]).await
     }
 }

@@ -14,5 +14,4 @@ mod support;
 
 mod pact;
 mod refusals;
-mod schema;
 mod successes;
