@@ -2,6 +2,7 @@
 
 mod fleet;
 mod servers;
+mod traces;
 
 use std::{hash::RandomState, sync::Arc, time::Duration};
 
@@ -19,7 +20,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
-use self::fleet::{Built, Shared};
+use self::{
+    fleet::{Built, Shared},
+    traces::Exports,
+};
 use crate::{
     api,
     clock::Clock,
@@ -59,6 +63,7 @@ pub struct App {
 struct Tasks {
     scheduler: JoinHandle<()>,
     journal: JoinHandle<StoreError>,
+    exports: Exports,
 }
 
 impl App {
@@ -72,6 +77,7 @@ impl App {
         let (tracker, connections, closing) =
             (TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
         let metrics = Arc::new(Metrics::new());
+        let (traces, exports) = traces::start(config, clock, &metrics, &tracker)?;
         let jobs = Arc::new(Jobs::new(settings::retention(config)));
         let scheduler = SchedulerHandle::new();
         let models = settings::models(config, &keeper, &metrics).await.context(StartRefused)?;
@@ -118,6 +124,7 @@ impl App {
             jobs: Arc::clone(&jobs),
             models,
             pools: Arc::clone(&built.fleet.pools),
+            traces,
         };
         let reader = Reader { keeper: &keeper, admission: &admission, clock, read: api::task_again };
         let restored = Restored::load(&reader, config.jobs.retained_max).await.context(StartRefused)?;
@@ -130,7 +137,7 @@ impl App {
             AppState { admission, scheduler, jobs, fleet, metrics, clock, readers, gate, keeper, artifacts };
         let further = servers::further(config, &state, &connections)?;
         let server = servers::for_all(config, &state, &connections)?;
-        let tasks = Tasks { scheduler: tracker.spawn(scheduling), journal };
+        let tasks = Tasks { scheduler: tracker.spawn(scheduling), journal, exports };
         Ok(Self { server, further, state, tracker, connections, tasks, grace: config.shutdown_grace })
     }
 
@@ -169,6 +176,7 @@ impl App {
         connections.close();
         // A reader that does not take its last bytes cannot keep the process.
         let closed = timeout(CLOSE_TIME_MAX, connections.wait()).await;
+        tasks.exports.close().await;
         info!(target: "orchestratord", all_connections_closed = closed.is_ok(), all_is_kept = kept.is_ok(), "stopped");
         for (_, task) in &accepting {
             task.abort();

@@ -9,7 +9,7 @@ use auth_min::{Authorities, LoopbackPolicy, TokenAuthority, UnusableToken};
 use catalog_core::{CatalogSettings, Roots, TrustPolicy, TrustedKeys};
 use config_schema::{
     CatalogConfig, Config, EngineConfig, GpuPolicy, NodesConfig, OnDamage, Outbound, PoolConfig, Secret,
-    SessionsConfig, StoreConfig, StoreKind, TrustRule,
+    SessionsConfig, StoreConfig, StoreKind, TraceSampler, TracesConfig, TrustRule,
 };
 use http_server::{Tls, TlsError, TlsFiles};
 use model_fetch::{Fetcher, Timing};
@@ -18,6 +18,7 @@ use service_registry::Network;
 use store_api::{MemoryStore, Store};
 use store_sqlite::{OpenError, SqliteStore};
 use tokio_util::sync::CancellationToken;
+use trace_export::{OfParent, Sampling};
 use tracing::{info, warn};
 
 use crate::{
@@ -241,6 +242,19 @@ pub(crate) fn timeouts(engine: &EngineConfig) -> Timeouts {
 pub(crate) fn retention(config: &Config) -> RetentionLimits {
     let jobs = &config.jobs;
     RetentionLimits { time: jobs.retention, bytes: jobs.retained_bytes_max, jobs: jobs.retained_max }
+}
+
+/// Which traces are recorded.
+pub(crate) fn sampling(traces: &TracesConfig) -> Sampling {
+    let (parent, ratio) = match traces.sampler {
+        TraceSampler::ParentBasedAlwaysOn => (OfParent::Heeded, 1.0),
+        TraceSampler::ParentBasedAlwaysOff => (OfParent::Heeded, 0.0),
+        TraceSampler::ParentBasedRatio => (OfParent::Heeded, traces.ratio),
+        TraceSampler::AlwaysOn => (OfParent::Ignored, 1.0),
+        TraceSampler::AlwaysOff => (OfParent::Ignored, 0.0),
+        TraceSampler::Ratio => (OfParent::Ignored, traces.ratio),
+    };
+    Sampling { parent, ratio }
 }
 
 /// The certificates of the server. Without them tokens and prompts travel as they are, which is said.

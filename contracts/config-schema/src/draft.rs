@@ -24,6 +24,7 @@ use crate::{
     secret::Secret,
     setting::{Preset, Setting},
     table::SETTINGS,
+    traces::TracesConfig,
 };
 
 /// Whose token it is.
@@ -308,6 +309,7 @@ fn blank() -> Config {
         },
         tls: None,
         log: LogConfig { filter: String::new(), format: None },
+        traces: TracesConfig::default(),
         limits: blank_limits(),
         engine: EngineConfig {
             connect_timeout: Duration::ZERO,

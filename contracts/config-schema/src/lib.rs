@@ -24,6 +24,7 @@ mod secret;
 mod setting;
 mod suggest;
 mod table;
+mod traces;
 mod value;
 
 pub use config::{
@@ -34,7 +35,7 @@ pub use fault::{Fault, Source};
 pub use hosts::HostRule;
 pub use kind::{
     AdmissionPolicy, EngineKind, ExtraFields, GpuPolicy, LogFormat, LoopbackRule, OnDamage, Outbound,
-    PlacementKind, ProxyTrust, StoreKind, Transcripts, TrustRule, UnknownWord, WarmUp,
+    PlacementKind, ProxyTrust, StoreKind, TraceSampler, Transcripts, TrustRule, UnknownWord, WarmUp,
 };
 pub use layers::Layers;
 pub use manager::{
@@ -44,3 +45,4 @@ pub use schema::Schema;
 pub use secret::Secret;
 pub use setting::{Preset, Reach, Setting};
 pub use table::SETTINGS;
+pub use traces::TracesConfig;

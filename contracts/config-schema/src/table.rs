@@ -10,6 +10,7 @@ use crate::{
     pool,
     secret::Secret,
     setting::{Reach, Setting, derived, row},
+    traces,
     value::{
         addr, amount, choice, count, file, folder, host, key, line, list, millis, network, port, size, whole,
     },
@@ -154,6 +155,13 @@ pub static SETTINGS: &[Setting] = &[
         "12000", |draft, text| put(&mut draft.config.limits.connections_max, size(text, 1..=1_000_000))),
     derived(["limits.hosts", "ORCHD_LIMITS_HOSTS", "HOST,...", "The Host names that are answered; * for any"],
         Reach::Everywhere, "the loopback names on a loopback bind, else any", |draft, text| HostRule::parse(text).map(|rule| draft.hosts = Some(rule))),
+
+    derived(["traces.endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", "URL", "A collector that speaks OTLP over gRPC, e.g. http://collector:4317"],
+        Reach::Everywhere, "no traces", |draft, text| put(&mut draft.config.traces.endpoint, traces::collector(text).map(Some))),
+    row(["traces.sampler", "OTEL_TRACES_SAMPLER", "parentbased_always_on|always_off|...", "Which traces are recorded, by the usual names of samplers"],
+        "parentbased_always_on", |draft, text| put(&mut draft.config.traces.sampler, choice(text))),
+    row(["traces.sampler_arg", "OTEL_TRACES_SAMPLER_ARG", "RATIO", "Which part of them, where the sampler takes a part"],
+        "1", |draft, text| put(&mut draft.config.traces.ratio, traces::ratio(text))),
 
     row(["log.filter", "RUST_LOG", "DIRECTIVES", "What is logged, e.g. info,orchestratord=debug"],
         "info", |draft, text| put(&mut draft.config.log.filter, line(text))),

@@ -22,6 +22,7 @@ pub const FLOORS: &[(&str, Floor)] = &[
     ("model-fetch", Floor::Level(1)),
     ("narration-core", Floor::Level(1)),
     ("store-api", Floor::Level(1)),
+    ("trace-export", Floor::Level(1)),
     ("service-registry", Floor::Level(2)),
     ("store-sqlite", Floor::Level(2)),
     ("adapter-api", Floor::Level(2)),

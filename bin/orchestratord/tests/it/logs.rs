@@ -30,12 +30,14 @@ async fn logging_into(log: File, state: &TempDir) -> Daemon {
 }
 
 //= ORCH-3027 type=test
+//= ORCH-3339 type=test
 #[tokio::test]
 async fn every_line_about_a_job_is_a_flat_object_with_the_ids_of_the_job_and_its_request() {
     let (state, folder) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let path = folder.path().join("log");
     let server = logging_into(File::create(&path).unwrap(), &state).await;
     let request = server.client.post(server.url("/v2/tasks")).header("x-correlation-id", "mine-1");
+    let request = request.header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
     let admission: Value = request.json(&mock_task()).send().await.unwrap().json().await.unwrap();
     let id = admission["job_id"].as_str().unwrap();
     server.until_state(id, "completed").await;
@@ -48,6 +50,7 @@ async fn every_line_about_a_job_is_a_flat_object_with_the_ids_of_the_job_and_its
             continue;
         }
         assert_eq!(record["correlation_id"], "mine-1", "{line}");
+        assert_eq!(record["trace_id"], "0af7651916cd43dd8448eb211c80319c", "{line}");
         assert!(["level", "ts", "target", "msg"].iter().all(|field| record[field].is_string()), "{line}");
         said.insert(record["msg"].as_str().unwrap().to_owned());
     }

@@ -29,4 +29,5 @@ mod sessions;
 mod storage;
 mod tasks;
 mod tls;
+mod traces;
 mod workloads;
