@@ -2,7 +2,6 @@
 
 mod fleet;
 mod servers;
-mod traces;
 
 use std::{hash::RandomState, sync::Arc, time::Duration};
 
@@ -18,19 +17,17 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use trace_export::Exports;
 use tracing::info;
 
-use self::{
-    fleet::{Built, Shared},
-    traces::Exports,
-};
+use self::fleet::{Built, Shared};
 use crate::{
     api,
     clock::Clock,
     metrics::Metrics,
     services::{
         Admission, Dispatcher, Fleet, Jobs, Keeper, Reader, Readers, Restored, SchedulerHandle,
-        SchedulerParts, run,
+        SchedulerParts, Traces, run,
     },
     settings,
     state::AppState,
@@ -77,7 +74,9 @@ impl App {
         let (tracker, connections, closing) =
             (TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
         let metrics = Arc::new(Metrics::new());
-        let (traces, exports) = traces::start(config, clock, &metrics, &tracker)?;
+        let exports = settings::exports(config, &metrics).context(StartRefused)?;
+        let strategy = config.placement.as_str();
+        let traces = exports.tracer().map(|tracer| Traces { tracer, clock, strategy });
         let jobs = Arc::new(Jobs::new(settings::retention(config)));
         let scheduler = SchedulerHandle::new();
         let models = settings::models(config, &keeper, &metrics).await.context(StartRefused)?;

@@ -9,7 +9,7 @@ use auth_min::{Authorities, LoopbackPolicy, TokenAuthority, UnusableToken};
 use catalog_core::{CatalogSettings, Roots, TrustPolicy, TrustedKeys};
 use config_schema::{
     CatalogConfig, Config, EngineConfig, GpuPolicy, NodesConfig, OnDamage, Outbound, PoolConfig, Secret,
-    SessionsConfig, StoreConfig, StoreKind, TraceSampler, TracesConfig, TrustRule,
+    SessionsConfig, StoreConfig, StoreKind, TrustRule,
 };
 use http_server::{Tls, TlsError, TlsFiles};
 use model_fetch::{Fetcher, Timing};
@@ -18,7 +18,7 @@ use service_registry::Network;
 use store_api::{MemoryStore, Store};
 use store_sqlite::{OpenError, SqliteStore};
 use tokio_util::sync::CancellationToken;
-use trace_export::{OfParent, Sampling};
+use trace_export::{Exports, Service, Unusable};
 use tracing::{info, warn};
 
 use crate::{
@@ -244,17 +244,11 @@ pub(crate) fn retention(config: &Config) -> RetentionLimits {
     RetentionLimits { time: jobs.retention, bytes: jobs.retained_bytes_max, jobs: jobs.retained_max }
 }
 
-/// Which traces are recorded.
-pub(crate) fn sampling(traces: &TracesConfig) -> Sampling {
-    let (parent, ratio) = match traces.sampler {
-        TraceSampler::ParentBasedAlwaysOn => (OfParent::Heeded, 1.0),
-        TraceSampler::ParentBasedAlwaysOff => (OfParent::Heeded, 0.0),
-        TraceSampler::ParentBasedRatio => (OfParent::Heeded, traces.ratio),
-        TraceSampler::AlwaysOn => (OfParent::Ignored, 1.0),
-        TraceSampler::AlwaysOff => (OfParent::Ignored, 0.0),
-        TraceSampler::Ratio => (OfParent::Ignored, traces.ratio),
-    };
-    Sampling { parent, ratio }
+/// The way of traces out, where there is one.
+pub(crate) fn exports(config: &Config, metrics: &Arc<Metrics>) -> Result<Exports, Unusable> {
+    let service = Service { name: "orchestratord", version: env!("CARGO_PKG_VERSION") };
+    let metrics = Arc::clone(metrics);
+    Exports::start(&config.traces, service, move |fate, count| metrics.trace_spans(fate.as_str(), count))
 }
 
 /// The certificates of the server. Without them tokens and prompts travel as they are, which is said.

@@ -5,6 +5,7 @@
 
 use std::{fmt::Write, sync::Arc};
 
+use http::{HeaderMap, HeaderValue};
 use opentelemetry::trace::{SpanId, TraceId};
 
 /// The header that names trace and span.
@@ -29,7 +30,13 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// Reads the headers of one request, each in the order in which it came.
+    /// Reads the headers of a request; as [`Self::of_headers`].
+    pub fn of_request(headers: &HeaderMap) -> Option<Self> {
+        let all = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
+        Self::of_headers(all(TRACEPARENT), all(TRACESTATE))
+    }
+
+    /// Reads headers, each in the order in which it came.
     ///
     /// `None` without exactly one sound `traceparent`. A `tracestate` that is unsound is left out.
     pub fn of_headers<'a>(

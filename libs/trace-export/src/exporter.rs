@@ -11,8 +11,11 @@ use opentelemetry_sdk::{
     resource::{EnvResourceDetector, ResourceDetector, SdkProvidedResourceDetector},
     trace::{IdGenerator, RandomIdGenerator, SpanData, SpanExporter as _},
 };
-use tokio::time::timeout;
+use tokio::{task::JoinHandle, time::timeout};
+use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
+
+use config_schema::TracesConfig;
 
 use crate::{
     context::TraceContext,
@@ -25,6 +28,8 @@ use crate::{
 const WAIT_MAX: Duration = Duration::from_secs(1);
 /// The library has a time of its own, by default ten seconds; this is for what it does not bound, such as connecting.
 const SEND_MAX: Duration = Duration::from_secs(30);
+/// How long the last ones may take when the program ends.
+const FLUSH_MAX: Duration = Duration::from_secs(2);
 /// How much is repeated of what a collector says.
 const SAID_CHARS_MAX: usize = 256;
 
@@ -39,7 +44,7 @@ pub struct Service {
 
 /// Why nothing can be sent to an endpoint.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
+#[error("nothing can be sent to traces.endpoint (OTEL_EXPORTER_OTLP_ENDPOINT): {0}")]
 pub struct Unusable(String);
 
 /// Makes spans, and hands over what has ended. Cheap to clone.
@@ -56,11 +61,9 @@ struct Shared {
     count: Box<dyn Fn(Fate, usize) + Send + Sync>,
 }
 
-/// What sends spans: run it on a task of its own.
-pub struct Exporting {
-    shared: Arc<Shared>,
-    exporter: SpanExporter,
-}
+/// The way of spans out of the process, where there is one.
+#[derive(Debug)]
+pub struct Exports(Option<(Tracer, JoinHandle<()>)>);
 
 impl fmt::Debug for Tracer {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,32 +71,51 @@ impl fmt::Debug for Tracer {
     }
 }
 
-impl Tracer {
-    /// One that sends to `endpoint`, and tells `count` what became of spans. Nothing is connected to yet.
-    ///
-    /// Must be called on a runtime.
+impl Exports {
+    /// Begins to send spans where the configuration says, and tells `count` what became of them. Nothing is
+    /// connected to before there are some. Must be called on a runtime.
     ///
     /// # Errors
-    /// When the endpoint is none, or a variable of the exporter cannot be read.
-    pub fn new(
-        endpoint: &str,
+    /// When nothing can be sent to that endpoint.
+    //= ORCH-3330
+    pub fn start(
+        config: &TracesConfig,
         service: Service,
-        sampling: Sampling,
         count: impl Fn(Fate, usize) + Send + Sync + 'static,
-    ) -> Result<(Self, Exporting), Unusable> {
-        let mut builder = SpanExporter::builder().with_tonic().with_endpoint(endpoint);
-        if endpoint.starts_with("https:") {
+    ) -> Result<Self, Unusable> {
+        let Some(endpoint) = &config.endpoint else { return Ok(Self(None)) };
+        let mut builder = SpanExporter::builder().with_tonic().with_endpoint(endpoint.as_str());
+        if endpoint.scheme() == "https" {
             builder = builder.with_tls_config(ClientTlsConfig::new().with_webpki_roots());
         }
-        let mut exporter = builder.build().map_err(|error| Unusable(error.to_string()))?;
+        let mut exporter = builder.build().map_err(|error| Unusable(plain(&error.to_string())))?;
         let ids = RandomIdGenerator::default();
         exporter.set_resource(&resource(service, &ids));
         let scope = InstrumentationScope::builder(service.name).with_version(service.version).build();
-        let count = Box::new(count);
+        let (sampling, count) = (Sampling::of(config), Box::new(count));
         let shared = Arc::new(Shared { sampling, ids, scope, queue: Queue::default(), count });
-        Ok((Self { shared: Arc::clone(&shared) }, Exporting { shared, exporter }))
+        let sending = send_all(Arc::clone(&shared), exporter);
+        // It is ended by what is returned, since it has to outlive the tasks that a stop waits for.
+        Ok(Self(Some((Tracer { shared }, TaskTracker::new().spawn(sending)))))
     }
 
+    /// Who makes the spans; nobody without a collector.
+    pub fn tracer(&self) -> Option<Tracer> {
+        self.0.as_ref().map(|(tracer, _)| tracer.clone())
+    }
+
+    /// Sends what is left, within a bound, and ends.
+    //= ORCH-3336
+    pub async fn close(self) {
+        if let Some((tracer, task)) = self.0 {
+            // What a collector does not take by then is lost with the process.
+            drop(timeout(FLUSH_MAX, tracer.shared.queue.drained()).await);
+            task.abort();
+        }
+    }
+}
+
+impl Tracer {
     /// The place of a span that begins here, caused by whoever called, if somebody did.
     pub fn enter(&self, parent: Option<&TraceContext>) -> TraceContext {
         let ids = &self.shared.ids;
@@ -119,48 +141,39 @@ impl Tracer {
             count(Fate::Dropped, told);
         }
     }
-
-    /// Waits until all that was handed over is sent or given up; the caller bounds that.
-    pub async fn drained(&self) {
-        self.shared.queue.drained().await;
-    }
 }
 
-impl Exporting {
-    /// Sends until the task is ended.
-    #[expect(clippy::infinite_loop, reason = "whoever spawned it ends it")]
-    pub async fn run(self) {
-        let mut health = Health::Unknown;
+/// Sends until the task is ended.
+#[expect(clippy::infinite_loop, reason = "whoever spawned it ends it")]
+async fn send_all(shared: Arc<Shared>, exporter: SpanExporter) {
+    let mut health = Health::Unknown;
+    loop {
+        // Either is a reason to look.
+        drop(timeout(WAIT_MAX, shared.queue.wanted.notified()).await);
         loop {
-            // Either is a reason to look.
-            drop(timeout(WAIT_MAX, self.shared.queue.wanted.notified()).await);
-            loop {
-                let batch = self.shared.queue.take();
-                if batch.is_empty() {
-                    break;
-                }
-                let now = self.send(batch).await;
-                self.shared.queue.settle();
-                let failed = now.is_err();
-                health = health.after(now);
-                if failed {
-                    // What is still there waits until the next look, and newer ones with it.
-                    break;
-                }
+            let batch = shared.queue.take();
+            if batch.is_empty() {
+                break;
+            }
+            let count = batch.len();
+            let sent = send(&exporter, batch).await;
+            (shared.count)(if sent.is_ok() { Fate::Exported } else { Fate::Failed }, count);
+            shared.queue.settle();
+            let failed = sent.is_err();
+            health = health.after(sent);
+            if failed {
+                // What is still there waits until the next look, and newer ones with it.
+                break;
             }
         }
     }
+}
 
-    async fn send(&self, batch: Vec<SpanData>) -> Result<(), String> {
-        let count = batch.len();
-        let sent = timeout(SEND_MAX, self.exporter.export(batch)).await;
-        let sent = match sent {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(plain(&error.to_string())),
-            Err(_elapsed) => Err(format!("it did not answer within {} s", SEND_MAX.as_secs())),
-        };
-        (self.shared.count)(if sent.is_ok() { Fate::Exported } else { Fate::Failed }, count);
-        sent
+async fn send(exporter: &SpanExporter, batch: Vec<SpanData>) -> Result<(), String> {
+    match timeout(SEND_MAX, exporter.export(batch)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(plain(&error.to_string())),
+        Err(_elapsed) => Err(format!("it did not answer within {} s", SEND_MAX.as_secs())),
     }
 }
 

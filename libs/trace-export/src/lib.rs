@@ -15,11 +15,10 @@ pub mod sink;
 mod span;
 
 pub use context::{TRACEPARENT, TRACESTATE, TraceContext};
-pub use exporter::{Exporting, Service, Tracer, Unusable};
+pub use exporter::{Exports, Service, Tracer, Unusable};
 pub use opentelemetry::{
     KeyValue,
     trace::{SpanId, TraceId},
 };
 pub use queue::Fate;
-pub use sampling::{OfParent, Sampling};
 pub use span::{Kind, Span, words};

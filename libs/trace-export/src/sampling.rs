@@ -3,13 +3,14 @@
 //! The rule is the usual one, so that all systems through which a trace goes come to the same answer: what a
 //! caller has decided holds, and without a caller the id of the trace decides.
 
+use config_schema::{TraceSampler, TracesConfig};
 use opentelemetry::trace::TraceId;
 
 use crate::context::{Sampled, TraceContext};
 
 /// What becomes of the decision of whoever called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OfParent {
+pub(crate) enum OfParent {
     /// It holds.
     Heeded,
     /// It does not count.
@@ -18,20 +19,26 @@ pub enum OfParent {
 
 /// Which traces are recorded.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Sampling {
+pub(crate) struct Sampling {
     /// What becomes of the caller's decision.
-    pub parent: OfParent,
+    pub(crate) parent: OfParent,
     /// Which part of the others, from 0 to 1.
-    pub ratio: f64,
-}
-
-impl Default for Sampling {
-    fn default() -> Self {
-        Self { parent: OfParent::Heeded, ratio: 1.0 }
-    }
+    pub(crate) ratio: f64,
 }
 
 impl Sampling {
+    pub(crate) fn of(config: &TracesConfig) -> Self {
+        let (parent, ratio) = match config.sampler {
+            TraceSampler::ParentBasedAlwaysOn => (OfParent::Heeded, 1.0),
+            TraceSampler::ParentBasedAlwaysOff => (OfParent::Heeded, 0.0),
+            TraceSampler::ParentBasedRatio => (OfParent::Heeded, config.ratio),
+            TraceSampler::AlwaysOn => (OfParent::Ignored, 1.0),
+            TraceSampler::AlwaysOff => (OfParent::Ignored, 0.0),
+            TraceSampler::Ratio => (OfParent::Ignored, config.ratio),
+        };
+        Self { parent, ratio }
+    }
+
     //= ORCH-3332
     pub(crate) fn decide(&self, parent: Option<&TraceContext>, trace_id: TraceId) -> Sampled {
         let taken = match parent.filter(|_| self.parent == OfParent::Heeded) {
@@ -64,24 +71,33 @@ mod tests {
         TraceId::from((7 << 64) | u128::from(lower))
     }
 
+    fn sampling(sampler: TraceSampler, ratio: f64) -> Sampling {
+        Sampling::of(&TracesConfig { sampler, ratio, ..TracesConfig::default() })
+    }
+
     //= ORCH-3332 type=test
     #[test]
     fn a_caller_that_has_decided_is_heeded_unless_it_is_not_to_count() {
-        let decide = |sampling: Sampling, flags| sampling.decide(Some(&parent(flags)), id(0));
-        let (all, none) = (Sampling::default(), Sampling { ratio: 0.0, ..Sampling::default() });
-        assert_eq!([decide(all, "00"), decide(none, "00")], [Sampled::No; 2]);
-        assert_eq!([decide(all, "01"), decide(none, "03")], [Sampled::Yes; 2]);
-        let alone = |ratio| Sampling { parent: OfParent::Ignored, ratio };
-        assert_eq!((decide(alone(1.0), "00"), decide(alone(0.0), "01")), (Sampled::Yes, Sampled::No));
+        use TraceSampler::{AlwaysOff, AlwaysOn, ParentBasedAlwaysOff, ParentBasedAlwaysOn};
+        let decide = |sampler, flags| sampling(sampler, 0.5).decide(Some(&parent(flags)), id(0));
+        assert_eq!([ParentBasedAlwaysOn, ParentBasedAlwaysOff].map(|it| decide(it, "00")), [Sampled::No; 2]);
+        assert_eq!([ParentBasedAlwaysOn, ParentBasedAlwaysOff].map(|it| decide(it, "03")), [Sampled::Yes; 2]);
+        assert_eq!((decide(AlwaysOn, "00"), decide(AlwaysOff, "01")), (Sampled::Yes, Sampled::No));
     }
 
     //= ORCH-3332 type=test
     #[test]
     fn without_a_caller_the_id_decides() {
-        let taken = |ratio, lower| Sampling { ratio, ..Sampling::default() }.decide(None, id(lower));
+        use TraceSampler::{ParentBasedAlwaysOff, ParentBasedAlwaysOn, ParentBasedRatio, Ratio};
+        let taken = |sampler, ratio, lower| sampling(sampler, ratio).decide(None, id(lower));
         for lower in [0, 1, 1 << 63, u64::MAX] {
-            assert_eq!((taken(1.0, lower), taken(0.0, lower)), (Sampled::Yes, Sampled::No), "{lower}");
+            assert_eq!(taken(ParentBasedAlwaysOn, 0.0, lower), Sampled::Yes, "{lower}");
+            assert_eq!(taken(ParentBasedAlwaysOff, 1.0, lower), Sampled::No, "{lower}");
+            assert_eq!((taken(Ratio, 1.0, lower), taken(Ratio, 0.0, lower)), (Sampled::Yes, Sampled::No));
         }
-        assert_eq!((taken(0.5, (1 << 63) - 1), taken(0.5, 1 << 63)), (Sampled::Yes, Sampled::No));
+        for sampler in [Ratio, ParentBasedRatio] {
+            let both = (taken(sampler, 0.5, (1 << 63) - 1), taken(sampler, 0.5, 1 << 63));
+            assert_eq!(both, (Sampled::Yes, Sampled::No));
+        }
     }
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use api_types::ErrorCode;
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, request::Parts},
+    http::request::Parts,
     middleware::Next,
     response::Response,
 };
 use http_server::CorrelationId;
 use orchestrator_core::Timestamp;
-use trace_export::{KeyValue, Kind, Span, TRACEPARENT, TRACESTATE, TraceContext};
+use trace_export::{KeyValue, Kind, Span, TraceContext};
 
 use crate::{
     error::ApiError,
@@ -29,9 +29,10 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
+    //= ORCH-3331
     pub(super) fn of(parts: &Parts) -> Self {
         let received = parts.extensions.get::<ReceivedAt>().map(|received| received.0);
-        Self { from: context(&parts.headers).map(Arc::new), received }
+        Self { from: TraceContext::of_request(&parts.headers).map(Arc::new), received }
     }
 }
 
@@ -47,7 +48,7 @@ pub(super) struct Operation {
 //= ORCH-3338
 pub(super) async fn operation(State(of): State<Operation>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    let from = context(&parts.headers);
+    let from = TraceContext::of_request(&parts.headers);
     let Some(traces) = &of.traces else {
         // Nobody records here, but perhaps there.
         return on_behalf(from, next.run(Request::from_parts(parts, body))).await;
@@ -85,11 +86,4 @@ fn error(response: &Response) -> Option<&'static str> {
     let failed = response.status().is_client_error() || response.status().is_server_error();
     let code = response.extensions().get::<ApiError>().map_or(ErrorCode::Internal, |error| error.body().code);
     failed.then_some(code.as_str())
-}
-
-/// The W3C trace context. One that is unsound is none.
-//= ORCH-3331
-pub(super) fn context(headers: &HeaderMap) -> Option<TraceContext> {
-    let all = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
-    TraceContext::of_headers(all(TRACEPARENT), all(TRACESTATE))
 }

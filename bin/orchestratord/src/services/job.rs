@@ -301,6 +301,7 @@ impl JobEntry {
     }
 
     /// The trace that it belongs to, whoever records that.
+    //= ORCH-3339
     pub(crate) fn trace_id(&self) -> Option<TraceId> {
         let of_client = || self.facts.trace.as_ref().map(|trace| trace.trace_id());
         self.trace().map(TaskTrace::trace_id).or_else(of_client)

@@ -62,8 +62,8 @@ pub(crate) struct SavedTask {
 pub(crate) struct SavedTrace {
     /// Its own place, as a `traceparent`: the span of the job is the same one after a restart.
     pub(crate) root: String,
-    /// When that span began.
-    pub(crate) received_ms: u64,
+    /// When that span began, in microseconds of Unix time.
+    pub(crate) received_us: u64,
 }
 
 impl SavedTask {

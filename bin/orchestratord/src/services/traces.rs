@@ -6,7 +6,10 @@
 
 mod task;
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use adapter_api::PassedOn;
 use orchestrator_core::Timestamp;
@@ -38,6 +41,7 @@ impl Traces {
     pub(super) fn begin(&self, entry: &JobEntry, received: Timestamp) {
         let parent = entry.facts.trace.as_deref();
         let root = self.tracer.enter(parent);
+        let received = self.clock.wall(received);
         let begun = Begun { root, parent: parent.map(TraceContext::span_id), received };
         entry.traced(TaskTrace::new(self.clone(), begun, entry.order().as_deref()));
     }
@@ -46,12 +50,12 @@ impl Traces {
     //= ORCH-3337
     pub(super) fn go_on(&self, entry: &JobEntry, saved: Option<&SavedTrace>, accepted: Timestamp) {
         let kept =
-            saved.and_then(|saved| Some((TraceContext::parse(saved.root.as_bytes())?, saved.received_ms)));
+            saved.and_then(|saved| Some((TraceContext::parse(saved.root.as_bytes())?, saved.received_us)));
         match kept {
-            Some((root, received_ms)) => {
+            Some((root, received_us)) => {
                 let parent = entry.facts.trace.as_deref();
                 let root = root.with_state(parent.and_then(TraceContext::tracestate).cloned());
-                let received = self.clock.at_unix_ms(received_ms);
+                let received = SystemTime::UNIX_EPOCH + Duration::from_micros(received_us);
                 let begun = Begun { root, parent: parent.map(TraceContext::span_id), received };
                 entry.traced(TaskTrace::new(self.clone(), begun, entry.order().as_deref()));
             }

@@ -1,7 +1,10 @@
 //! Traces: what a collector gets to see of tasks and operations, what engines are told, and what a collector that is
 //! away costs.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs::File,
+    time::{Duration, Instant},
+};
 
 use mock::wire::{Act, Ending, ScriptedEngine, completion, open_ended, stream_head, token};
 use reqwest::StatusCode;
@@ -12,6 +15,7 @@ use trace_export::sink::{Conduct, Seen, Sink};
 
 use crate::{
     daemon::Daemon,
+    logs::logging_into,
     support::{TestApp, engine_task, mock_task, text_of},
 };
 
@@ -391,6 +395,31 @@ async fn a_collector_that_hangs_or_is_away_delays_no_task_and_no_stop() {
         app.stop().await;
         assert!(began.elapsed() < Duration::from_secs(6), "{endpoint}: {:?}", began.elapsed());
     }
+}
+
+//= ORCH-3335 type=test
+#[tokio::test]
+async fn the_log_tells_once_that_a_collector_is_away_and_once_that_it_is_back() {
+    let (state, folder, sink) =
+        (TempDir::new().unwrap(), TempDir::new().unwrap(), Sink::start().await.unwrap());
+    sink.conduct(Conduct::Fails);
+    let path = folder.path().join("log");
+    let url = sink.url();
+    let settings = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*url)];
+    let server = logging_into(File::create(&path).unwrap(), &state, &settings).await;
+    for count in 1..=3 {
+        let id = server.submit(&mock_task()).await;
+        server.until_state(&id, "completed").await;
+        assert!(sink.until_requests(count).await >= count);
+    }
+    sink.conduct(Conduct::Takes);
+    let id = server.submit(&mock_task()).await;
+    server.until_state(&id, "completed").await;
+    server.stop().await;
+    let log = std::fs::read_to_string(&path).unwrap();
+    let said = |what: &str| log.lines().filter(|line| line.contains(what)).count();
+    assert_eq!(said("the collector does not take traces"), 1, "{log}");
+    assert_eq!(said("the collector takes traces"), 1, "{log}");
 }
 
 //= ORCH-3336 type=test

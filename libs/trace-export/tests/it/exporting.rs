@@ -8,13 +8,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
-use tokio_util::task::TaskTracker;
+use config_schema::TracesConfig;
+use tokio::{net::TcpListener, time::timeout};
 use trace_export::{
-    Fate, KeyValue, Kind, Sampling, Service, Span, TraceContext, Tracer,
+    Exports, Fate, KeyValue, Kind, Service, Span, TraceContext, Tracer,
     sink::{Conduct, Sink},
     words,
 };
+use url::Url;
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -37,15 +38,21 @@ impl Counts {
     }
 }
 
-fn tracer(endpoint: &str) -> (Tracer, JoinHandle<()>, Arc<Counts>) {
+fn exporting(endpoint: &str) -> (Exports, Tracer, Arc<Counts>) {
     let counts = Arc::new(Counts::default());
     let counting = Arc::clone(&counts);
     let count = move |fate: Fate, count: usize| {
         counting.0[fate as usize].fetch_add(count, Ordering::SeqCst);
     };
-    let service = Service { name: "tested", version: "1.2.3" };
-    let (tracer, exporting) = Tracer::new(endpoint, service, Sampling::default(), count).unwrap();
-    (tracer, TaskTracker::new().spawn(exporting.run()), counts)
+    let exports = Exports::start(&config(endpoint), SERVICE, count).unwrap();
+    let tracer = exports.tracer().unwrap();
+    (exports, tracer, counts)
+}
+
+const SERVICE: Service = Service { name: "tested", version: "1.2.3" };
+
+fn config(endpoint: &str) -> TracesConfig {
+    TracesConfig { endpoint: Some(Url::parse(endpoint).unwrap()), ..TracesConfig::default() }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a span has a time")]
@@ -66,10 +73,10 @@ fn span(tracer: &Tracer, parent: Option<&TraceContext>) -> Span {
 #[tokio::test]
 async fn a_span_arrives_with_all_that_is_known_of_it() {
     let sink = Sink::start().await.unwrap();
-    let (tracer, task, counts) = tracer(&sink.url());
+    let (exports, tracer, counts) = exporting(&sink.url());
     let parent = TraceContext::parse(PARENT.as_bytes()).unwrap().with_state(Some("a=1,b=2".into()));
     tracer.tell(vec![span(&tracer, Some(&parent)), span(&tracer, None)]);
-    timeout(PATIENCE, tracer.drained()).await.unwrap();
+    timeout(PATIENCE, exports.close()).await.unwrap();
     let [child, first] = &sink.spans()[..] else { panic!("{:?}", sink.spans()) };
     assert_eq!((&*child.name, &*child.kind, &*child.service), ("work", "Server", "tested"));
     assert_eq!((&*child.trace_id, &*child.parent_id), (&PARENT[3..35], &PARENT[36..52]));
@@ -85,7 +92,6 @@ async fn a_span_arrives_with_all_that_is_known_of_it() {
     assert_eq!((&*resource["service.name"], &*resource["service.version"]), ("tested", "1.2.3"));
     assert_eq!(resource["service.instance.id"].len(), 32);
     assert_eq!([Fate::Exported, Fate::Failed, Fate::Dropped].map(|fate| counts.of(fate)), [2, 0, 0]);
-    task.abort();
 }
 
 //= ORCH-3335 type=test
@@ -93,7 +99,7 @@ async fn a_span_arrives_with_all_that_is_known_of_it() {
 async fn what_does_not_fit_is_dropped_and_counted_and_nobody_waits() {
     let sink = Sink::start().await.unwrap();
     sink.conduct(Conduct::Hangs);
-    let (tracer, task, counts) = tracer(&sink.url());
+    let (exports, tracer, counts) = exporting(&sink.url());
     let mut told = 0;
     while counts.of(Fate::Dropped) == 0 {
         assert!(told < 40_000, "there is no bound");
@@ -104,7 +110,7 @@ async fn what_does_not_fit_is_dropped_and_counted_and_nobody_waits() {
     // None of these was waited for, and what waits is all there still is.
     assert!(told >= 16_384, "{told}");
     assert!(sink.spans().is_empty());
-    task.abort();
+    exports.close().await;
 }
 
 //= ORCH-3335 type=test
@@ -112,32 +118,34 @@ async fn what_does_not_fit_is_dropped_and_counted_and_nobody_waits() {
 async fn a_collector_that_is_not_there_costs_its_spans_and_takes_those_after_its_return() {
     let sink = Sink::start().await.unwrap();
     sink.conduct(Conduct::Fails);
-    let (tracer, task, counts) = tracer(&sink.url());
+    let (exports, tracer, counts) = exporting(&sink.url());
     tracer.tell(vec![span(&tracer, None)]);
     counts.until(Fate::Failed, 1).await;
     sink.conduct(Conduct::Takes);
     tracer.tell(vec![span(&tracer, None)]);
     counts.until(Fate::Exported, 1).await;
     assert_eq!((sink.spans().len(), counts.of(Fate::Failed)), (1, 1));
-    task.abort();
+    exports.close().await;
 }
 
 #[tokio::test]
 async fn an_endpoint_where_nobody_listens_fails_and_does_not_end_the_task() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let (tracer, task, counts) = tracer(&format!("http://{free}"));
+    let (exports, tracer, counts) = exporting(&format!("http://{free}"));
     tracer.tell(vec![span(&tracer, None)]);
     counts.until(Fate::Failed, 1).await;
-    assert!(!task.is_finished());
-    task.abort();
+    tracer.tell(vec![span(&tracer, None)]);
+    counts.until(Fate::Failed, 2).await;
+    exports.close().await;
 }
 
 #[tokio::test]
-async fn an_endpoint_that_is_none_is_refused_at_once() {
-    let service = Service { name: "tested", version: "1" };
-    for endpoint in ["http://[::1", "not a url", "http://"] {
-        assert!(Tracer::new(endpoint, service, Sampling::default(), |_, _| ()).is_err(), "{endpoint}");
-    }
-    // The certificates of public authorities are there for it; who has others puts a collector beside the server.
-    assert!(Tracer::new("https://collector.example:4317", service, Sampling::default(), |_, _| ()).is_ok());
+async fn without_a_collector_there_is_no_tracer_and_with_https_there_is() {
+    let none = Exports::start(&TracesConfig::default(), SERVICE, |_, _| ()).unwrap();
+    assert!(none.tracer().is_none());
+    none.close().await;
+    // The public authorities vouch for it; who has others puts a collector beside the server.
+    let https = Exports::start(&config("https://collector.example:4317"), SERVICE, |_, _| ()).unwrap();
+    assert!(https.tracer().is_some());
+    https.close().await;
 }

@@ -5,6 +5,8 @@
 //!
 //! Invariant: each of them is told at most once, whichever of the ends that race comes first.
 
+use std::time::SystemTime;
+
 use adapter_api::{FinishReason, Input, Route, Work, WorkOrder};
 use api_types::ErrorCode;
 use orchestrator_core::{Assignment, FailReason, JobEnd, Outcome, PoolId, ReplicaId, Rule, Timestamp};
@@ -29,7 +31,8 @@ pub(super) struct Begun {
     pub(super) root: TraceContext,
     /// The client's span.
     pub(super) parent: Option<SpanId>,
-    pub(super) received: Timestamp,
+    /// On the wall clock, since it has to outlive the process to the microsecond.
+    pub(super) received: SystemTime,
 }
 
 /// The trace of one task.
@@ -103,11 +106,16 @@ impl TaskTrace {
     /// What the next process has to know.
     pub(crate) fn saved(&self) -> SavedTrace {
         let Begun { root, received, .. } = &self.begun;
-        SavedTrace { root: root.traceparent(), received_ms: self.traces.clock.unix_ms(*received) }
+        let since = received.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let received_us = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
+        SavedTrace { root: root.traceparent(), received_us }
     }
 
     /// The scheduler has chosen a replica, for a task that was accepted then.
     pub(crate) fn placed(&self, at: Timestamp, accepted_at: Timestamp, assignment: &Assignment) {
+        if !self.is_recorded() {
+            return;
+        }
         let mut progress = self.progress.lock();
         progress.placed = Some(Placed {
             waited_since: progress.free_since.unwrap_or(accepted_at),
@@ -124,7 +132,7 @@ impl TaskTrace {
     /// An engine gets the task; what it is told of the trace, unless that is what the client has told.
     pub(crate) fn dispatched(&self, at: Timestamp) -> Option<TraceContext> {
         let Begun { root, parent, .. } = &self.begun;
-        if !root.is_sampled() {
+        if !self.is_recorded() {
             return parent.is_none().then(|| root.clone());
         }
         let mut progress = self.progress.lock();
@@ -145,12 +153,15 @@ impl TaskTrace {
         if let Some(placed) = placed {
             let status = entry.status();
             let how = HowItEnded { at, outcome: outcome_word(outcome), error: code_of(outcome, &status) };
-            self.tell(self.attempt(entry, &status, placed, how));
+            self.traces.tracer.tell(self.attempt(entry, &status, placed, how));
         }
     }
 
     /// The task ended.
     pub(crate) fn ended(&self, entry: &JobEntry, status: &JobStatus, end: JobEnd) {
+        if !self.is_recorded() {
+            return;
+        }
         let at = status.ended.map_or(status.accepted_at, |(at, _)| at);
         let code = events::failure(status, end).map(|body| body.code.as_str());
         let how = HowItEnded { at, outcome: end_word(end), error: code };
@@ -183,14 +194,18 @@ impl TaskTrace {
                 Admission::Refused => {}
             }
         }
-        self.tell(spans);
+        self.traces.tracer.tell(spans);
     }
 
     /// The admission is over: with a 202, with an error, or because the client left.
     fn admission_over(&self, entry: &JobEntry, error: Option<&'static str>) {
+        if !self.is_recorded() {
+            return;
+        }
         let now = self.traces.clock.now();
         let status = entry.status();
-        let mut admission = self.span("admission", (self.begun.received, now), &self.begun.root);
+        let mut admission = self.span("admission", (now, now), &self.begun.root);
+        admission.start = self.begun.received;
         admission.error = error;
         if let Some(granted) = &status.admission {
             admission.attributes.extend([
@@ -215,15 +230,17 @@ impl TaskTrace {
             }
             (None, None) => {}
         }
-        self.tell(spans);
+        self.traces.tracer.tell(spans);
     }
 
     /// The spans of one attempt.
+    //= ORCH-3333
     fn attempt(&self, entry: &JobEntry, status: &JobStatus, placed: Placed, how: HowItEnded) -> Vec<Span> {
         let end = how.at;
         let mut spans = Vec::with_capacity(6);
         spans.push(self.queue(status, placed.waited_since, placed.at, None));
-        let begun = placed.dispatched.as_ref().map(|(at, _)| *at);
+        // A task that is taken back ends in the middle of a step, whose time may have been read a moment later.
+        let begun = placed.dispatched.as_ref().map(|(at, _)| end.min(*at));
         let mut placement = self.span("placement", (placed.at, begun.unwrap_or(end)), &self.begun.root);
         placement.attributes.extend([
             text("pool_id", placed.pool.as_str()),
@@ -239,10 +256,11 @@ impl TaskTrace {
         let Some((at, context)) = placed.dispatched else { return spans };
         let attempt = status.attempt.as_ref().filter(|attempt| attempt.dispatched_at == at);
         if let Some(first) = attempt.and_then(|attempt| attempt.first_token_at) {
-            spans.push(self.span("first_token", (at, first), &context));
+            let first = end.min(first);
+            spans.push(self.span("first_token", (at.min(first), first), &context));
             spans.push(self.span("stream", (first, end), &context));
         }
-        let mut dispatch = self.span("dispatch", (at, end), &self.begun.root);
+        let mut dispatch = self.span("dispatch", (end.min(at), end), &self.begun.root);
         dispatch.context = context;
         dispatch.kind = Kind::Client;
         dispatch.error = how.error;
@@ -299,7 +317,7 @@ impl TaskTrace {
             attributes.extend(of_engine(attempt));
         }
         attributes.extend(used(entry, status));
-        let (start, end) = (self.traces.clock.wall(self.begun.received), self.traces.clock.wall(how.at));
+        let (start, end) = (self.begun.received, self.traces.clock.wall(how.at));
         Span {
             name: "task",
             kind: Kind::Server,
@@ -313,6 +331,7 @@ impl TaskTrace {
     }
 
     /// What names the task, and what it is about.
+    //= ORCH-3334
     fn of_task(&self, entry: &JobEntry) -> Vec<KeyValue> {
         // A name is what it is known by; behind a question mark there may stand who may fetch it.
         let model = entry.facts.requirements.model.split(['?', '#']).next().unwrap_or_default();
@@ -339,10 +358,8 @@ impl TaskTrace {
         }
     }
 
-    fn tell(&self, spans: Vec<Span>) {
-        if self.begun.root.is_sampled() {
-            self.traces.tracer.tell(spans);
-        }
+    fn is_recorded(&self) -> bool {
+        self.begun.root.is_sampled()
     }
 }
 
