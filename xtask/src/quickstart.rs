@@ -130,7 +130,6 @@ fn start_daemon(engine: &Engine, binary: &Path, port: u16, engine_port: u16) -> 
 
 fn is_setting(name: &str) -> bool {
     name.starts_with("ORCHD_")
-        || name.starts_with("OTEL_")
         || matches!(
             name,
             "LLORCH_API_TOKEN" | "AUTH_OPTIONAL" | "TRUST_PROXY_AUTH" | "PROMETHEUS_METRICS_PORT"
