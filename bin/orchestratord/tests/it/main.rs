@@ -32,4 +32,5 @@ mod sessions;
 mod storage;
 mod tasks;
 mod tls;
+mod traces;
 mod workloads;
