@@ -7,6 +7,7 @@ mod support;
 
 mod artifacts;
 mod auth;
+mod canary;
 mod cancel;
 mod catalog;
 mod churn;
