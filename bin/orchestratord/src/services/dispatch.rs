@@ -60,7 +60,7 @@ impl Dispatcher {
             }
             Err(Broken::Engine(error)) => {
                 let (job_id, correlation_id) = (&entry.facts.id, &entry.facts.correlation_id);
-                warn!(target: "orchestratord::dispatch", %job_id, %correlation_id, pool_id = %pool, %error,
+                warn!(target: "orchestratord::dispatch", %job_id, %correlation_id, pool_id = %pool, error = error.kind(),
                     tokens_out = guard.tokens_out(), "attempt failed");
                 let outcome = outcome_of(&error, guard.tokens_out());
                 entry.broke(error);

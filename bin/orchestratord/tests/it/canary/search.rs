@@ -90,15 +90,14 @@ fn head(bytes: &[u8]) -> [u8; HEAD] {
 /// How a word may be written. What is cut off at the ends of a base64 text depends on its neighbours.
 fn spellings_of(word: &str) -> Vec<(&'static str, Vec<u8>)> {
     let each = |form: fn(u8) -> String| word.bytes().map(form).collect::<String>().into_bytes();
+    let numbers: Vec<_> = word.bytes().map(|byte| byte.to_string()).collect();
     let mut all = vec![
         ("plain", word.as_bytes().to_vec()),
         ("upper case", word.to_uppercase().into_bytes()),
         ("percent-encoded", each(|byte| format!("%{byte:02x}"))),
-        ("percent-encoded in upper case", each(|byte| format!("%{byte:02X}"))),
         ("hexadecimal", each(|byte| format!("{byte:02x}"))),
-        ("hexadecimal in upper case", each(|byte| format!("{byte:02X}"))),
         ("escaped for JSON", each(|byte| format!("\\u{byte:04x}"))),
-        ("a list of numbers", each(|byte| format!("{byte}, "))),
+        ("a list of numbers", numbers.join(", ").into_bytes()),
         ("UTF-16", word.encode_utf16().flat_map(u16::to_le_bytes).collect()),
     ];
     for before in 0..3 {
@@ -128,23 +127,15 @@ mod tests {
     fn the_search_finds_a_word_in_each_of_its_spellings() {
         let canaries = Canaries::hatch(&["a", "b"]);
         let word = canaries.of("a");
-        let percent: String = word.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let percent: String = word.bytes().map(|byte| format!("%{byte:02x}")).collect();
         let hex: String = word.bytes().map(|byte| format!("{byte:02x}")).collect();
         let escaped: String = word.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
         assert_eq!(spelling_in(&canaries, &format!("x{word}x")), ["plain"]);
         assert_eq!(spelling_in(&canaries, &word.to_uppercase()), ["upper case"]);
-        assert_eq!(spelling_in(&canaries, &percent), ["percent-encoded in upper case"]);
+        assert_eq!(spelling_in(&canaries, &percent), ["percent-encoded"]);
         assert_eq!(spelling_in(&canaries, &hex), ["hexadecimal"]);
         assert_eq!(spelling_in(&canaries, &format!("{{\"a\":\"{escaped}\"}}")), ["escaped for JSON"]);
-        assert_eq!(
-            spelling_in(&canaries, &format!("{:?}", word.as_bytes())).len(),
-            0,
-            "the last has no comma"
-        );
-        assert_eq!(
-            spelling_in(&canaries, &format!("{:?}", format!("{word} ").as_bytes())),
-            ["a list of numbers"]
-        );
+        assert_eq!(spelling_in(&canaries, &format!("{:?}", word.as_bytes())), ["a list of numbers"]);
         for before in ["", "u", "us", "user:"] {
             let encoded = STANDARD.encode(format!("{before}{word}:after"));
             assert_eq!(spelling_in(&canaries, &encoded), ["base64"], "{before}");

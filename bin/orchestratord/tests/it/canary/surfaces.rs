@@ -149,11 +149,7 @@ fn models(c: &Canaries) -> Vec<Value> {
         json!({"id": "m", "model_ref": format!("file:/outside/{}", c.of("model_path")), "ctx_max": 4096,
             "metadata": c.of("metadata"), "digest": format!("sha256:{}", "0".repeat(64))}),
         json!({"id": "n", "model_ref": format!("https://user:{user}@models.example/m.gguf")}),
-        json!({"id": "o", "model_ref": format!("https://models.example/m.gguf?token={user}")}),
-        json!({"id": "p", "model_ref": "m", "digest": "sha256:00",
-            "signatures": [{"kind": "ed25519", "key_id": "ops", "value": c.of("signing_key")}]}),
-        json!({"id": "q", "model_ref": "m", "digest": format!("sha256:{}", "0".repeat(64)),
-            "signatures": [{"kind": "ed25519", "key_id": "ops", "value": format!("!{}", c.of("signing_key"))}]}),
+        json!({"id": "o", "model_ref": format!("https://models.example/m.gguf?token={}", c.of("url_query"))}),
     ]
 }
 
