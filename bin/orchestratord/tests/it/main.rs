@@ -19,6 +19,7 @@ mod fleet;
 mod hostile;
 mod logs;
 mod metrics;
+mod metrics_contract;
 mod model_root;
 mod openai;
 mod operations;
