@@ -1,6 +1,6 @@
 //! Reading a JSON body: bounded in size and time, and every complaint names its field.
 
-use api_types::ErrorCode;
+use api_types::{ErrorCode, misfit};
 use axum::{
     body::{Body, Bytes},
     extract::{FromRequest, Request},
@@ -91,7 +91,7 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        let problem = problem(&error.into_inner());
+        let problem = misfit(&error.into_inner());
         if path == "." {
             ApiError::new(
                 ErrorCode::InvalidParams,
@@ -105,15 +105,4 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         ApiError::new(ErrorCode::InvalidParams, format!("the body goes on after its end: {error}"))
     })?;
     Ok(value)
-}
-
-/// What is wrong with a value, without the value: serde quotes it, and it may be a prompt or a secret that
-/// stands in the wrong place.
-//= AUTH-1007
-fn problem(error: &serde_json::Error) -> String {
-    let said = error.to_string();
-    match said.rsplit_once(", expected ") {
-        Some((_, wanted)) if error.is_data() => format!("must be {wanted}"),
-        _ => said,
-    }
 }

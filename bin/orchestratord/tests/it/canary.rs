@@ -362,3 +362,43 @@ async fn long_header(field: &mut Field) {
     assert!(answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));
     field.look("an answer to a long header", &answer);
 }
+
+//= AUTH-1007 type=test
+#[tokio::test]
+async fn a_start_that_is_refused_repeats_no_secret_of_its_configuration() {
+    let c = Canaries::hatch(&["password", "signing_key", "token", "engine_key", "tls_key"]);
+    let folder = TempDir::new().unwrap();
+    let file = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let pool = "[[pools]]\nid = \"a\"\nengine = \"llamacpp\"\nendpoint = \"http://127.0.0.1:1\"\n";
+    let cert = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap().cert.pem();
+    let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", c.of("tls_key"));
+    let cases = [
+        vec![("ORCHD_POOLS", format!("a=llamacpp+http://user:{}@127.0.0.1:1", c.of("password")))],
+        vec![("ORCHD_POOLS", format!("a=llamacpp+http://127.0.0.1:1/?key={}", c.of("password")))],
+        vec![("ORCHD_POOL_MANAGERS", format!("http://user:{}@127.0.0.1:1", c.of("password")))],
+        vec![("ORCHD_CATALOG_KEYS", format!("ops:{}", c.of("signing_key")))],
+        vec![("LLORCH_API_TOKEN", format!("{}\u{7}", c.of("token")))],
+        vec![
+            ("LLORCH_API_TOKEN", c.of("token").to_owned()),
+            ("LLORCH_API_TOKEN_FILE", "/nowhere".to_owned()),
+        ],
+        vec![("LLORCH_NODE_TOKEN_FILE", file("tokens", format!("{}\nx {}\n", c.of("token"), c.of("token"))))],
+        vec![("ORCHD_CONFIG", file("cut.toml", format!("api_token = \"{}\n", c.of("token"))))],
+        vec![("ORCHD_CONFIG", file("list.toml", format!("api_token = [\"{}\"]\n", c.of("token"))))],
+        vec![("ORCHD_CONFIG", file("key.toml", format!("{pool}api_key = [\"{}\"]\n", c.of("engine_key"))))],
+        vec![("ORCHD_CONFIG", file("more.toml", format!("{pool}apikey = \"{}\"\n", c.of("engine_key"))))],
+        vec![("ORCHD_TLS_CERT_FILE", file("cert", cert)), ("ORCHD_TLS_KEY_FILE", file("key", key))],
+    ];
+    for case in cases {
+        let state = TempDir::new().unwrap();
+        let settings = [("RUST_LOG", "trace".to_owned())].into_iter().chain(case).collect::<Vec<_>>();
+        let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let (code, said) = Daemon::refuses(state.path(), &settings).await;
+        assert_eq!(code, Some(78), "{settings:?}: {said}");
+        assert_eq!(c.found_in(said.as_bytes()), [], "{settings:?}");
+    }
+}
