@@ -196,7 +196,7 @@ impl Field {
         }
         let plain = self.request(&route.method, &path).bearer_auth(&token).body(broken);
         self.send(plain).await;
-        for body in spoiled(&body, &self.canaries.of("wrong_type").to_owned()) {
+        for body in spoiled(&body, self.canaries.of("wrong_type")) {
             let request = self.request(&route.method, &path).bearer_auth(&token).json(&body);
             self.send(request).await;
         }

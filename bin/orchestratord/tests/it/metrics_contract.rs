@@ -55,7 +55,7 @@ struct Family {
     samples: Vec<(String, Labels, f64)>,
 }
 
-/// Reads a scrape by the rules of OpenMetrics 1.0, and does not forgive.
+/// Reads a scrape by the rules of `OpenMetrics` 1.0, and does not forgive.
 fn parse(text: &str) -> Result<BTreeMap<String, Family>, String> {
     let body = text.strip_suffix("# EOF\n").ok_or("the last line is not `# EOF`")?;
     let mut families: BTreeMap<String, Family> = BTreeMap::new();
@@ -103,7 +103,7 @@ fn parse(text: &str) -> Result<BTreeMap<String, Family>, String> {
             None => (Labels::new(), rest),
         };
         let value = value.strip_prefix(' ').ok_or_else(|| wrong("no space"))?;
-        let value: f64 = value.parse().map_err(|_| wrong("no number"))?;
+        let value: f64 = value.parse().map_err(|_no_number| wrong("no number"))?;
         let fits = match family.kind.as_str() {
             "counter" => suffix == "_total" && value >= 0.0,
             "gauge" => suffix.is_empty(),
@@ -178,7 +178,7 @@ fn check_family(name: &str, family: &Family) -> Result<(), String> {
                 let le = if le == "+Inf" {
                     f64::INFINITY
                 } else {
-                    le.parse().map_err(|_| format!("{name}: le {le}"))?
+                    le.parse().map_err(|_no_number| format!("{name}: le {le}"))?
                 };
                 series.entry(labels).or_default().push((le, *value));
             }

@@ -104,7 +104,7 @@ async fn live(app: &TestApp, root: &Root) -> Vec<String> {
     done(app, "drain").await;
     assert_eq!(ask(app, &pool("resume"), &json!({})).await.0, StatusCode::NO_CONTENT);
     node.is_heard(&base).await;
-    let wanted = json!({"new_model_ref": "another", "deadline_ms": 5_000});
+    let wanted = json!({"new_model_ref": "qwen-next", "deadline_ms": 5_000});
     let (status, body) = ask(app, &pool("reload"), &wanted).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{body}");
     done(app, "reload").await;
@@ -121,7 +121,7 @@ fn check(told: &Narration, ids: &[String]) {
     assert!(human.ends_with('.') && human.starts_with(char::is_uppercase), "{human}");
     let words: Vec<_> = human.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase).collect();
     assert!(!words.iter().any(|word| OTHER_TENSES.contains(&word.as_str())), "{human}");
-    for id in ids.iter().map(String::as_str).chain([NODE, POOL, "mine/m", "another"]) {
+    for id in ids.iter().map(String::as_str).chain([NODE, POOL, "mine/m", "qwen-next"]) {
         assert!(!human.contains(id), "{human} holds {id}");
         let digits: Vec<_> =
             id.split(|c: char| !c.is_ascii_hexdigit()).filter(|part| part.len() >= 8).collect();

@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn what_holds_no_word_is_clean_and_a_leak_says_which_word_and_where() {
         let canaries = Canaries::hatch(&["a", "b"]);
-        assert_eq!(canaries.found_in(canaries.of("a")[1..].as_bytes()), []);
+        assert_eq!(canaries.found_in(&canaries.of("a").as_bytes()[1..]), []);
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("deep")).unwrap();
         fs::write(folder.path().join("deep/file"), format!("\0\0key={}\0", canaries.of("b"))).unwrap();

@@ -26,10 +26,23 @@ pub(crate) fn asks(route: &RouteFacts, c: &Canaries, known: &Known) -> Vec<Ask> 
     let of_each = |ids: &[String]| ids.iter().map(|id| (route.path.replace("{id}", id), None)).collect();
     let with = |id: &str, body: Value| (route.path.replace("{*id}", id).replace("{id}", id), Some(body));
     match (route.method.as_str(), route.path) {
-        ("GET", "/health" | "/ready" | "/metrics" | "/openapi.json" | "/docs")
-        | ("GET", "/v2/tasks" | "/v2/artifacts" | "/v2/pools" | "/v2/nodes" | "/v1/models")
-        | ("GET", "/v2/meta/capabilities" | "/v2/meta/version")
-        | ("GET", "/v2/catalog/availability" | "/v2/catalog/models") => plain(),
+        (
+            "GET",
+            "/health"
+            | "/ready"
+            | "/metrics"
+            | "/openapi.json"
+            | "/docs"
+            | "/v2/tasks"
+            | "/v2/artifacts"
+            | "/v2/pools"
+            | "/v2/nodes"
+            | "/v1/models"
+            | "/v2/meta/capabilities"
+            | "/v2/meta/version"
+            | "/v2/catalog/availability"
+            | "/v2/catalog/models",
+        ) => plain(),
         ("GET", "/v2/tasks/{id}" | "/v2/tasks/{id}/events" | "/v2/tasks/{id}/explain")
         | ("POST", "/v2/tasks/{id}/cancel") => of_each(&known.tasks),
         ("GET" | "DELETE", "/v2/sessions/{id}") => of_each(std::slice::from_ref(&known.session)),
