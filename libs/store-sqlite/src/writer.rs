@@ -147,7 +147,7 @@ impl Writer {
 
     /// Waits for what is asked next; `None` when nobody can ask any more.
     fn next(&mut self, asks: &Receiver<Ask>) -> Option<Ask> {
-        if self.since.is_some() {
+        while self.since.is_some() {
             match asks.recv_timeout(IDLE) {
                 Ok(ask) => return Some(ask),
                 Err(RecvTimeoutError::Disconnected) => return None,

@@ -72,7 +72,6 @@ const ECHOES: &[(&str, &str, &str)] = &[
         "/v2/catalog/models",
         "a model's reference is the operator's, and is shown to whoever may read it",
     ),
-    ("model_path", "/v2/pools/", "an operation tells which model it was about"),
     ("model_path", "/v2/pools", "an operation tells which model it was about"),
     ("echoed", "/v2/tasks", "the reason of an engine that refuses goes to the one whose request it was"),
     ("echoed", "/v1/", "the reason of an engine that refuses goes to the one whose request it was"),

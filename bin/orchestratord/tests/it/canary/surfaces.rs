@@ -85,15 +85,7 @@ pub(crate) fn asks(route: &RouteFacts, c: &Canaries, known: &Known) -> Vec<Ask> 
             with("m/state", json!({"state": "Active", "metadata": c.of("metadata")})),
         ],
         ("POST", "/v1/chat/completions") => vec![(route.path.to_owned(), Some(chat(c)))],
-        ("POST", "/v1/completions") => {
-            let call = json!({"model": "org/scripted", "prompt": c.of("prompt"), "max_tokens": 4,
-                "stop": [c.of("stop")], "user": c.of("metadata"), "suffix": c.of("message")});
-            vec![(route.path.to_owned(), Some(call))]
-        }
-        ("POST", "/v1/embeddings") => {
-            let call = json!({"model": "org/scripted", "input": [c.of("input")], "user": c.of("metadata")});
-            vec![(route.path.to_owned(), Some(call))]
-        }
+        ("POST", "/v1/completions" | "/v1/embeddings") => vec![(route.path.to_owned(), Some(texts(c)))],
         (method, path) => panic!("{method} {path} is new: say here what is asked of it with canaries"),
     }
 }
@@ -120,6 +112,12 @@ fn chat(c: &Canaries) -> Value {
         "tools": [{"type": "function", "function": {"name": "look", "description": c.of("tool_argument"),
             "parameters": {"type": "object", "properties": {"key": {"type": "string"}}}}}],
         "metadata": {"secret": c.of("metadata")}})
+}
+
+/// A completion and an embedding at once; each reads its own members and passes on the rest.
+fn texts(c: &Canaries) -> Value {
+    json!({"model": "org/scripted", "prompt": c.of("prompt"), "input": [c.of("input")], "max_tokens": 4,
+        "stop": [c.of("stop")], "user": c.of("metadata"), "suffix": c.of("message")})
 }
 
 fn registrations(c: &Canaries, engine: &str) -> Vec<Value> {
