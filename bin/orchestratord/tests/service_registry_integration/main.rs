@@ -13,6 +13,7 @@ mod model_root;
 mod support;
 
 mod lifecycle;
+mod narration;
 mod node;
 mod nodes;
 mod placement;
