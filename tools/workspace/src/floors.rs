@@ -38,6 +38,7 @@ pub const FLOORS: &[(&str, Floor)] = &[
     ("tgi-http", Floor::Level(4)),
     ("orchestratord", Floor::Level(5)),
     ("pool-managerd", Floor::Level(5)),
+    ("orchestratord-bdd", Floor::Apart),
     ("tools-loadgen", Floor::Apart),
     ("tools-openapi-gen", Floor::Apart),
     ("tools-readme-index", Floor::Apart),

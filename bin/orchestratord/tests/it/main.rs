@@ -27,6 +27,7 @@ mod recovery;
 mod restart;
 mod sessions;
 mod storage;
+mod stream;
 mod tasks;
 mod tls;
 mod workloads;

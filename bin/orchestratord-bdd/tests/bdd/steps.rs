@@ -1,0 +1,26 @@
+//! The phrases, by what they are about.
+
+mod answers;
+mod engines;
+mod files;
+mod nodes;
+mod observing;
+mod server;
+mod streams;
+mod tasks;
+mod tls;
+
+use crate::phrases::Phrase;
+
+/// All phrases.
+pub(crate) const PHRASES: &[&[Phrase]] = &[
+    answers::PHRASES,
+    engines::PHRASES,
+    files::PHRASES,
+    nodes::PHRASES,
+    observing::PHRASES,
+    server::PHRASES,
+    streams::PHRASES,
+    tasks::PHRASES,
+    tls::PHRASES,
+];
