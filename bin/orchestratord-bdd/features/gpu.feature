@@ -32,8 +32,9 @@ Feature: GPU policy
     When I run task A of 3 tokens
     Then task A becomes completed
     And the log soon has a line with
-      | level | warn               |
-      | msg   | contains allow-cpu |
+      | level   | warn                          |
+      | pool_id | default                       |
+      | msg     | contains for development only |
 
   @ORCH-3420
   Scenario: A task whose model fits no memory is refused with the numbers

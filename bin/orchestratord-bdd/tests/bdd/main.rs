@@ -6,13 +6,12 @@
 #![expect(clippy::disallowed_methods, reason = "a test measures real time and ends its own tasks")]
 
 mod coverage;
-#[expect(dead_code, reason = "shared with another crate's suite, which uses more of it")]
 #[path = "../../../pool-managerd/tests/it/engine.rs"]
 mod engine;
 mod facts;
+#[expect(dead_code, reason = "shared with another crate's suite, which uses more of it")]
 #[path = "../../../orchestratord/tests/it/model_root.rs"]
 mod model_root;
-#[expect(dead_code, reason = "shared with another crate's suite, which uses more of it")]
 #[path = "../../../orchestratord/tests/service_registry_integration/node.rs"]
 mod node;
 mod phrases;

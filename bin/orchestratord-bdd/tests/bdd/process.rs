@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
+    os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -10,7 +11,7 @@ use std::{
 };
 
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
 use parking_lot::Mutex;
@@ -37,7 +38,8 @@ impl Process {
     pub(crate) fn start(program: &Path, arguments: &[String], variables: &[(String, String)]) -> Self {
         let mut command = Command::new(program);
         command.args(arguments).env_clear().envs(variables.iter().cloned());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        // A group of its own: under a tracer the program is not the child.
+        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program can be started");
         let lines = Arc::new(Mutex::new(Vec::new()));
         let said = child.stderr.take().expect("its standard error is ours");
@@ -103,14 +105,17 @@ impl Process {
         code
     }
 
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().try_into().expect("a process id is a small number"))
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.child.id().try_into().expect("a process id is a small number"));
-        kill(pid, signal).expect("the process is there");
+        kill(self.pid(), signal).expect("the process is there");
     }
 
     /// Ends it without a word, as the kernel or a power cut would.
     pub(crate) fn kill(&mut self) {
-        self.child.kill().ok();
+        killpg(self.pid(), Signal::SIGKILL).ok();
         self.child.wait().ok();
     }
 }

@@ -1,6 +1,8 @@
 //! The phrases, by what they are about.
 
+mod agent;
 mod answers;
+mod disks;
 mod engines;
 mod files;
 mod nodes;
@@ -14,7 +16,9 @@ use crate::phrases::Phrase;
 
 /// All phrases.
 pub(crate) const PHRASES: &[&[Phrase]] = &[
+    agent::PHRASES,
     answers::PHRASES,
+    disks::PHRASES,
     engines::PHRASES,
     files::PHRASES,
     nodes::PHRASES,

@@ -4,7 +4,9 @@ use std::{
     collections::BTreeMap,
     convert::Infallible,
     fmt,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, TcpListener},
+    path::PathBuf,
+    process::Command,
     sync::{Arc, LazyLock},
 };
 
@@ -79,6 +81,12 @@ pub(crate) struct World {
     pub(crate) calls: Option<IpAddr>,
     /// What this machine has not, so that the scenario shows nothing on it.
     pub(crate) lacks: Option<&'static str>,
+    /// Tasks of a crowd that were accepted.
+    pub(crate) accepted: Vec<String>,
+    /// Ports that somebody else has.
+    pub(crate) taken: Vec<TcpListener>,
+    /// A disk of the scenario's own.
+    pub(crate) mounted: Option<PathBuf>,
     /// What a file held.
     pub(crate) kept: Vec<u8>,
 }
@@ -113,6 +121,9 @@ impl cucumber::World for World {
             open: BTreeMap::new(),
             calls: None,
             lacks: None,
+            accepted: Vec::new(),
+            taken: Vec::new(),
+            mounted: None,
             kept: Vec::new(),
         })
     }
@@ -193,5 +204,13 @@ impl World {
         self.earlier.clear();
         self.nodes.clear();
         self.engines.clear();
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(mounted) = &self.mounted {
+            drop(Command::new("umount").arg("-l").arg(mounted).status());
+        }
     }
 }

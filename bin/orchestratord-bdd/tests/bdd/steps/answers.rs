@@ -4,7 +4,7 @@ use std::net::UdpSocket;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     facts,
@@ -16,16 +16,18 @@ use crate::{
 
 pub(super) const PHRASES: &[Phrase] = &[
     phrase!(r"^my requests carry$", carry),
-    phrase!(r"^my requests carry nothing$", carry_nothing),
     phrase!(r#"^I hold the token "(.*)"$"#, hold),
     phrase!(r#"^I (get|post|put|delete) "([^"]*)"(?: with)?$"#, request),
     phrase!(r#"^I get "([^"]*)" (\d+) times$"#, get_times),
+    phrase!(r#"^I post "(.*)" with (\d+) bytes of "(.)"$"#, post_bytes),
     phrase!(r"^I call from another address than loopback$", call_from_elsewhere),
     phrase!(r"^the answer is (\d+)(?: with code (\w+))?$", is),
     phrase!(r"^the answer has$", has),
     phrase!(r"^the answer has the headers$", has_headers),
     phrase!(r#"^the answer contains "(.*)"$"#, contains),
     phrase!(r#"^the answer does not contain "(.*)"$"#, does_not_contain),
+    phrase!(r"^the answer is these events$", is_events),
+    phrase!(r#"^I post "(.*)" and leave when engine (\w+) is busy, with$"#, leave_call),
     phrase!(r#"^"(.*)" soon shows$"#, soon_shows),
     phrase!(r"^task (\w+) soon shows$", task_soon_shows),
     phrase!(r"^task (\w+) becomes (\w+)$", becomes),
@@ -38,10 +40,6 @@ async fn carry(world: &mut World, said: Said) {
         let value = world.fill(value);
         world.headers.push((name.to_owned(), value));
     }
-}
-
-async fn carry_nothing(world: &mut World, _: Said) {
-    world.headers.clear();
 }
 
 async fn hold(world: &mut World, said: Said) {
@@ -92,6 +90,13 @@ async fn get_times(world: &mut World, said: Said) {
         let response = ask(world, Method::GET, &path).send().await.expect("the server answers");
         world.answer = Answer::of(response).await;
     }
+}
+
+async fn post_bytes(world: &mut World, said: Said) {
+    let content = said.word(2).repeat(said.number(1).try_into().expect("a size"));
+    let body = json!({"kind": "other", "content": content});
+    let response = ask(world, Method::POST, said.word(0)).json(&body).send().await;
+    world.answer = Answer::of(response.expect("the server answers")).await;
 }
 
 async fn call_from_elsewhere(world: &mut World, _: Said) {
@@ -153,6 +158,32 @@ async fn does_not_contain(world: &mut World, said: Said) {
     assert!(!world.answer.text.contains(&words), "`{words}` is in {}", world.answer.text);
 }
 
+async fn is_events(world: &mut World, said: Said) {
+    let events: Vec<_> =
+        said.text.iter().flat_map(|text| text.lines()).map(|line| format!("data: {line}\n\n")).collect();
+    assert_eq!(world.answer.text, events.concat());
+}
+
+/// A call whose client goes away once the engine works on it.
+async fn leave_call(world: &mut World, said: Said) {
+    let body = document(world, &said, json!({}));
+    let call = ask(world, Method::POST, said.word(0)).json(&body).send();
+    let busy = async {
+        while world.engine(said.word(1)).wire.completions() == 0 {
+            sleep(LOOK).await;
+        }
+    };
+    let answered = async {
+        if let Ok(response) = call.await {
+            drop(response.text().await);
+        }
+    };
+    tokio::select! {
+        () = answered => panic!("the call was answered"),
+        busy = timeout(PATIENCE, busy) => busy.expect("the engine is asked"),
+    }
+}
+
 async fn soon_shows(world: &mut World, said: Said) {
     let path = world.fill(said.word(0));
     soon(world, &path, &said).await;
@@ -184,15 +215,20 @@ async fn soon(world: &mut World, path: &str, said: &Said) {
     }
 }
 
+async fn becomes(world: &mut World, said: Said) {
+    let id = world.task(said.word(0));
+    until_state(world, &id, said.word(1)).await;
+}
+
 /// Waits until a task is in this state.
-pub(super) async fn becomes(world: &mut World, said: Said) {
-    let path = format!("/v2/tasks/{}", world.task(said.word(0)));
+pub(super) async fn until_state(world: &mut World, id: &str, wanted: &str) {
+    let path = format!("/v2/tasks/{id}");
     let began = Instant::now();
     loop {
         let response = ask(world, Method::GET, &path).send().await.expect("the server answers");
         let answer = Answer::of(response).await;
         let state = answer.json()["state"].clone();
-        if state == said.word(1) {
+        if state == wanted {
             world.answer = answer;
             return;
         }

@@ -14,22 +14,27 @@ use crate::{
     world::{Engine, World},
 };
 
+/// Between two tokens of an engine that goes on.
+const BEAT_MS: u64 = 80;
+
 pub(super) const PHRASES: &[Phrase] = &[
     phrase!(r"^an engine (\w+)(?: with (\d+) slots?)?(?: that speaks (\w+))?$", start),
     phrase!(r#"^engine (\w+) will say "(.*)"$"#, say),
     phrase!(r#"^engine (\w+) will say "(.*)" and (stay|break)$"#, say_and),
     phrase!(r#"^engine (\w+) will take (\d+) ms to say "(.*)"$"#, say_slowly),
+    phrase!(r"^engine (\w+) will go on for (\d+) ms$", go_on),
     phrase!(r"^engine (\w+) will think for ever$", think),
     phrase!(r"^engine (\w+) will break before it says anything$", break_at_once),
     phrase!(r"^engine (\w+) will be busy$", be_busy),
     phrase!(r#"^engine (\w+) will refuse with "(.*)"$"#, refuse),
     phrase!(r"^engine (\w+) is no longer well$", unwell),
     phrase!(r"^engine (\w+) is well again$", well),
-    phrase!(r"^engine (\w+) is gone$", gone),
     phrase!(r"^engine (\w+) has been asked (\d+) times?$", asked),
     phrase!(r"^engine (\w+) is busy with (\d+) tasks?$", busy_with),
     phrase!(r"^engine (\w+) was asked for tasks (.*) in this order$", order),
     phrase!(r"^the last request to engine (\w+) has$", last_request),
+    phrase!(r"^the last request to engine (\w+) is$", last_request_is),
+    phrase!(r"^engine (\w+) will send these events$", send_events),
     phrase!(r"^engine (\w+) sees its client leave$", client_leaves),
 ];
 
@@ -82,6 +87,17 @@ async fn say_slowly(world: &mut World, said: Said) {
     push(world, said.word(0), script);
 }
 
+async fn go_on(world: &mut World, said: Said) {
+    let voice = world.engine(said.word(0)).voice;
+    let count = usize::try_from(said.number(1)).expect("a time") / usize::try_from(BEAT_MS).expect("a time");
+    let mut script = voice.begun::<&str>(&[]);
+    for number in 1..=count {
+        script.extend([voice.token(" on", number), Act::Pause(Duration::from_millis(BEAT_MS))]);
+    }
+    script.extend([voice.end(Ending::Eos, count), body_end()]);
+    push(world, said.word(0), script);
+}
+
 async fn think(world: &mut World, said: Said) {
     push(world, said.word(0), vec![Act::UntilGone]);
 }
@@ -109,10 +125,6 @@ async fn unwell(world: &mut World, said: Said) {
 
 async fn well(world: &mut World, said: Said) {
     world.engine(said.word(0)).wire.becomes(Persona::llamacpp(1));
-}
-
-async fn gone(world: &mut World, said: Said) {
-    world.engines.remove(said.word(0)).expect("the scenario has that engine");
 }
 
 /// Waits until something is so of an engine.
@@ -152,6 +164,19 @@ async fn last_request(world: &mut World, said: Said) {
     let seen: Seen = world.engine(said.word(0)).wire.seen().pop().expect("the engine was asked");
     let body: Value = serde_json::from_str(&seen.body).expect("a request is JSON");
     answers::check_all(world, &body, &said).unwrap_or_else(|problem| panic!("{problem}"));
+}
+
+async fn last_request_is(world: &mut World, said: Said) {
+    let seen: Seen = world.engine(said.word(0)).wire.seen().pop().expect("the engine was asked");
+    assert_eq!(Some(seen.body), said.text);
+}
+
+async fn send_events(world: &mut World, said: Said) {
+    let mut script = world.engine(said.word(0)).voice.begun::<&str>(&[]);
+    let events = said.text.iter().flat_map(|text| text.lines());
+    script.extend(events.map(|line| Act::Chunk(format!("data: {line}\n\n").into_bytes())));
+    script.push(body_end());
+    push(world, said.word(0), script);
 }
 
 async fn client_leaves(world: &mut World, said: Said) {

@@ -1,6 +1,14 @@
 //! Files of the scenario's folder: what is laid there for a program, and what a program has left.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use ed25519_dalek::{Signer as _, SigningKey};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     model_root::Root,
@@ -17,6 +25,8 @@ pub(super) const PHRASES: &[Phrase] = &[
     phrase!(r#"^a small model in "(.*)"$"#, model),
     phrase!(r#"^there is a file "(.*)"$"#, is_there),
     phrase!(r#"^every part of the file "(.*)" is damaged$"#, damage),
+    phrase!(r#"^every file below "(.*)" is damaged$"#, damage_below),
+    phrase!(r#"^a link "(.*)" to "(.*)"$"#, link),
     phrase!(r#"^a newer version has written the file "(.*)"$"#, make_newer),
     phrase!(r#"^the file "(.*)" is as it was$"#, is_as_it_was),
 ];
@@ -35,8 +45,21 @@ async fn write(world: &mut World, said: Said) {
 
 async fn model(world: &mut World, said: Said) {
     let (path, root) = (path(world, &said), Root::new());
-    world.names.insert("digest".to_owned(), root.digest());
+    let key = SigningKey::from_bytes(&[7; 32]);
+    let signature = key.sign(&Sha256::digest(&root.bytes));
+    for (name, value) in [
+        ("digest", root.digest()),
+        ("key", STANDARD.encode(key.verifying_key().as_bytes())),
+        ("signature", STANDARD.encode(signature.to_bytes())),
+    ] {
+        world.names.insert(name.to_owned(), value);
+    }
+    fs::create_dir_all(path.parent().expect("a file lies in a folder")).expect("a folder");
     fs::write(path, &root.bytes).expect("the file is written");
+}
+
+async fn link(world: &mut World, said: Said) {
+    symlink(said.word(1), path(world, &said)).expect("the link is made");
 }
 
 async fn is_there(world: &mut World, said: Said) {
@@ -47,10 +70,22 @@ async fn is_there(world: &mut World, said: Said) {
 async fn damage(world: &mut World, said: Said) {
     let path = path(world, &said);
     let log = path.with_extension("db-wal");
-    for file in [path, log].into_iter().filter(|file| file.is_file()) {
-        let mut bytes = fs::read(&file).expect("the file can be read");
-        bytes.iter_mut().step_by(PART).for_each(|byte| *byte ^= 1);
-        fs::write(file, bytes).expect("the file is written");
+    [path, log].iter().filter(|file| file.is_file()).for_each(|file| flip(file));
+}
+
+fn flip(file: &Path) {
+    let mut bytes = fs::read(file).expect("the file can be read");
+    bytes.iter_mut().step_by(PART).for_each(|byte| *byte ^= 1);
+    fs::write(file, bytes).expect("the file is written");
+}
+
+async fn damage_below(world: &mut World, said: Said) {
+    let mut folders = vec![path(world, &said)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("the folder is there") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() { folders.push(path) } else { flip(&path) }
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! What operators see: lines of the log, and metrics.
 
+use std::collections::BTreeMap;
+
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::answers;
@@ -19,6 +21,8 @@ pub(super) const PHRASES: &[Phrase] = &[
     phrase!(r"^every line about task (\w+) has$", every_line),
     phrase!(r"^every narrated line has$", every_narrated),
     phrase!(r"^the metrics soon say$", metrics),
+    phrase!(r"^(\d+) models are registered$", register_models),
+    phrase!(r"^no metric in the answer has more than (\d+) lines$", lines_per_metric),
 ];
 
 /// The lines of the server's log as objects; what is none is left out.
@@ -82,11 +86,28 @@ async fn metrics(world: &mut World, said: Said) {
         let problem = said.pairs().find_map(|(name, cell)| {
             let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
             let found = found.and_then(|number| number.parse::<f64>().ok());
-            let document = serde_json::json!({"value": found});
+            let document = json!({"value": found});
             facts::check(&document, "value", cell).err().map(|problem| format!("{name}: {problem}"))
         });
         let Some(problem) = problem else { return };
         assert!(began.elapsed() < PATIENCE, "{problem}\n{text}");
         sleep(LOOK).await;
     }
+}
+
+async fn register_models(world: &mut World, said: Said) {
+    for number in 0..said.number(0) {
+        let model = json!({"id": format!("m{number}"), "model_ref": format!("hf:org/m{number}")});
+        let response = answers::ask(world, Method::POST, "/v2/catalog/models").json(&model).send().await;
+        assert_eq!(response.expect("the server answers").status(), 201);
+    }
+}
+
+async fn lines_per_metric(world: &mut World, said: Said) {
+    let mut lines: BTreeMap<&str, u64> = BTreeMap::new();
+    for line in world.answer.text.lines().filter(|line| !line.starts_with('#')) {
+        *lines.entry(line.split(['{', ' ']).next().unwrap_or_default()).or_default() += 1;
+    }
+    let most = lines.iter().max_by_key(|(_, count)| **count).expect("there are metrics");
+    assert!(*most.1 > said.number(0) / 2 && *most.1 <= said.number(0), "{most:?}");
 }

@@ -1,6 +1,6 @@
 //! The server as a process: how it is started, stopped and lost.
 
-use std::time::Duration;
+use std::{net::TcpListener, time::Duration};
 
 use nix::sys::signal::Signal;
 use tokio::time::{sleep, timeout};
@@ -24,11 +24,12 @@ pub(super) const PHRASES: &[Phrase] = &[
     phrase!(r"^the server is told to stop$", tell_to_stop),
     phrase!(r"^the server stops in order$", stop),
     phrase!(r"^the server stands still for (\d+) ms$", stand_still),
+    phrase!(r"^a (free|taken) port (\w+)$", port),
     phrase!(r"^(\d+) ms pass$", pass),
 ];
 
 /// Starts it with what the scenario has said of it so far.
-async fn start(world: &mut World, said: Said) {
+pub(super) async fn start(world: &mut World, said: Said) {
     spawn(world, &said);
     let listens = world.running().listens().await;
     assert!(listens, "the server starts");
@@ -42,6 +43,12 @@ fn spawn(world: &mut World, said: &Said) {
         let value = world.fill(value);
         world.settings.insert(name.to_owned(), value);
     }
+    let variables = variables(world);
+    world.server = Some(Process::start(programs::path("orchestratord"), &[], &variables));
+}
+
+/// All variables of the server.
+pub(super) fn variables(world: &World) -> Vec<(String, String)> {
     let folder = world.folder.path().display().to_string();
     let mut variables = vec![
         ("ORCHD_BIND_ADDR".to_owned(), "127.0.0.1:0".to_owned()),
@@ -57,7 +64,7 @@ fn spawn(world: &mut World, said: &Said) {
     }
     // A later value of a variable wins.
     variables.extend(world.settings.clone());
-    world.server = Some(Process::start(programs::path("orchestratord"), &[], &variables));
+    variables
 }
 
 /// Waits until it is ready, with every engine that it was told of.
@@ -110,6 +117,11 @@ async fn tell_to_stop(world: &mut World, _: Said) {
 }
 
 async fn stop(world: &mut World, _: Said) {
+    stop_now(world).await;
+}
+
+/// Tells it to stop, and waits until it has.
+pub(super) async fn stop_now(world: &mut World) {
     world.running().signal(Signal::SIGTERM);
     let code = world.running().ends().await;
     assert_eq!(code, Some(0), "the server says that all is well");
@@ -119,6 +131,15 @@ async fn stand_still(world: &mut World, said: Said) {
     world.running().signal(Signal::SIGSTOP);
     sleep(Duration::from_millis(said.number(0))).await;
     world.running().signal(Signal::SIGCONT);
+}
+
+async fn port(world: &mut World, said: Said) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
+    let port = listener.local_addr().expect("it listens").port();
+    world.names.insert(said.word(1).to_owned(), port.to_string());
+    if said.word(0) == "taken" {
+        world.taken.push(listener);
+    }
 }
 
 async fn pass(_: &mut World, said: Said) {
