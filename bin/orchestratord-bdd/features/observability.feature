@@ -162,7 +162,7 @@ Feature: Observability
   @ORCH-3028
   Scenario: The metrics count what happened, under their names
     Given an engine a
-    And engine a will say "one two"
+    And engine a will take 300 ms to say "one two"
     And engine a will say "held" and stay
     And a server with
       | ORCHD_ADMISSION_CAPACITY | 1 |

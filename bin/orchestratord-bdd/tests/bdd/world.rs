@@ -104,7 +104,9 @@ impl cucumber::World for World {
     type Error = Infallible;
 
     async fn new() -> Result<Self, Infallible> {
-        let client = Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client");
+        // A kept connection may be closed in the very moment in which it is used again.
+        let client = Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(PATIENCE);
+        let client = client.build().expect("a client");
         Ok(Self {
             folder: TempDir::new().expect("a folder"),
             settings: BTreeMap::new(),

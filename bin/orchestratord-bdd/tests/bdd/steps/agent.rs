@@ -48,7 +48,8 @@ fn prepare(world: &mut World, words: &str, said: &Said) {
     script(&folder, "engine", "");
     fs::write(own_model(world), words).expect("the model is written");
     let plane = world.server.as_ref().and_then(|server| server.address);
-    let plane = plane.map_or_else(String::new, |address| format!("orchestratord_url = \"http://{address}\"\n"));
+    let plane =
+        plane.map_or_else(String::new, |address| format!("orchestratord_url = \"http://{address}\"\n"));
     let keys = world.fill(said.text.as_deref().unwrap_or_default());
     let way = if keys.contains("provisioning") {
         ""
@@ -169,5 +170,6 @@ async fn gone(world: &mut World, _: Said) {
 
 async fn another(world: &mut World, _: Said) {
     let (model, killed) = (own_model(world), world.task("killed"));
-    until("another engine runs", || left(&model, "pid").is_some_and(|pid| pid != killed && lives(&pid))).await;
+    until("another engine runs", || left(&model, "pid").is_some_and(|pid| pid != killed && lives(&pid)))
+        .await;
 }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use reqwest::Method;
 use serde_json::json;
+use tokio::time::{Instant, sleep};
 
 use super::answers;
 use crate::{
     node::{Node, Reload},
     phrases::{Phrase, phrase},
     said::{Said, value},
+    support::{LOOK, PATIENCE},
     world::{Answer, Engine, World},
 };
 
@@ -67,5 +69,13 @@ async fn will_reload(world: &mut World, said: Said) {
 }
 
 async fn was_told(world: &mut World, said: Said) {
-    assert_eq!(world.node(said.word(0)).asked().join(" "), said.word(1));
+    let began = Instant::now();
+    loop {
+        let told = world.node(said.word(0)).asked().join(" ");
+        if told == said.word(1) {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "it was told to {told:?}");
+        sleep(LOOK).await;
+    }
 }
