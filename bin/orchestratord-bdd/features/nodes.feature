@@ -107,7 +107,7 @@ Feature: Nodes
   Scenario: A node that falls silent again and again gets work only after it has stayed
     Given a node gpu1 with pool p
     And a server with
-      | ORCHD_NODES_OFFLINE_AFTER_MS | 1000 |
+      | ORCHD_NODES_OFFLINE_AFTER_MS | 3000 |
     When node gpu1 joins
     Then "/v2/nodes" soon shows
       | nodes.gpu1.status | offline |
@@ -115,12 +115,14 @@ Feature: Nodes
     Then "/v2/nodes" soon shows
       | nodes.gpu1.status | offline |
     When node gpu1 sends a heartbeat
-    Then "/v2/nodes" soon shows
-      | nodes.gpu1.status | online |
-    When 500 ms pass
+    And 500 ms pass
     And node gpu1 sends a heartbeat
-    Then pool p soon shows
+    And I get "/v2/pools/p/health"
+    Then the answer has
       | replicas.gpu1/p.ready | false |
+    When I get "/v2/nodes"
+    Then the answer has
+      | nodes.gpu1.status | online |
     When I try to submit a task
     Then the answer is 503
 

@@ -4,6 +4,7 @@
 //! phrase, and every phrase is needed.
 #![cfg(test)]
 #![expect(clippy::disallowed_methods, reason = "a test measures real time and ends its own tasks")]
+#![expect(clippy::format_collect, reason = "an expected text is read here, not made fast")]
 
 mod coverage;
 #[path = "../../../pool-managerd/tests/it/engine.rs"]
@@ -60,7 +61,7 @@ async fn main() -> ExitCode {
                 if let Some(lacks) = world.lacks {
                     println!("--- SKIPPED: `{}`, since this machine lacks {lacks}", scenario.name);
                 }
-                world.end().await;
+                world.end();
             })
         })
         .run(features)

@@ -192,14 +192,14 @@ impl World {
         let mut words = format!("--- `{scenario}` failed. The last answer was: {answer}");
         for (name, process) in [("server", &self.server), ("agent", &self.agent)] {
             if let Some(process) = process {
-                words.push_str(&format!("\n--- The {name}'s last lines:\n{}", process.tail()));
+                words.extend(["\n--- The last lines of the ", name, ":\n", &process.tail()]);
             }
         }
         words
     }
 
     /// Stops what the scenario started.
-    pub(crate) async fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.open.clear();
         self.agent = None;
         self.server = None;
