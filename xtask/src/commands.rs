@@ -5,7 +5,8 @@
 use anyhow::{Result, bail};
 
 use crate::{
-    arch, bench, chaos, dev_loop, live, quickstart, regen_openapi, setup, simulate, tidy, verdict::Verdict,
+    arch, bench, chaos, dev_loop, live, quickstart, regen_openapi, schemathesis, setup, simulate, tidy,
+    verdict::Verdict,
 };
 
 struct Command {
@@ -45,6 +46,11 @@ const COMMANDS: &[Command] = &[
         name: "live",
         summary: "only the tests against the real engine [--vllm: and against vLLM]",
         run: live::run,
+    },
+    Command {
+        name: "schemathesis",
+        summary: "hold the server's answers against its OpenAPI documents [--requests N]",
+        run: schemathesis::run,
     },
     Command {
         name: "simulate",

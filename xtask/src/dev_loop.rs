@@ -7,7 +7,7 @@ use std::io::Write;
 
 use anyhow::Result;
 
-use crate::{arch, commands, regen_openapi, setup, tidy, verdict::Verdict, workspace};
+use crate::{arch, commands, regen_openapi, schemathesis, setup, tidy, verdict::Verdict, workspace};
 
 /// How one step ended; an error means that it failed and says why.
 enum Ended {
@@ -39,6 +39,7 @@ const STEPS: &[Step] = &[
     Step { name: "setup", run: engine },
     Step { name: "tests", run: tests },
     Step { name: "bdd", run: || cargo(&["test", "--package", SCENARIOS]) },
+    Step { name: "schemathesis", run: || unless_lacking(schemathesis::slice()) },
     Step { name: "interleavings", run: interleavings },
     Step { name: "doctests", run: || cargo(&["test", "--workspace", "--doc"]) },
 ];

@@ -8,11 +8,16 @@
 mod arch;
 mod bench;
 mod chaos;
+mod client;
 mod commands;
 mod dev_loop;
+mod interrupt;
 mod live;
+mod process;
 mod quickstart;
 mod regen_openapi;
+mod schemathesis;
+mod server;
 mod setup;
 mod simulate;
 mod tidy;

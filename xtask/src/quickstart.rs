@@ -3,10 +3,6 @@
 //! It is also the shortest end-to-end proof that there is: real engine, real server, real HTTP. Whatever it
 //! starts it stops again, on every way out.
 
-mod client;
-mod interrupt;
-mod process;
-
 use std::{
     fs,
     net::TcpListener,
@@ -18,15 +14,15 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
+    client::Client,
     commands::{self, Flag},
+    interrupt::Interrupt,
+    process::Process,
+    server::{self, free_port},
     setup::{self, Engine},
     verdict::Verdict,
     workspace,
 };
-
-use client::Client;
-use interrupt::Interrupt;
-use process::Process;
 
 const MODEL: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 const QUESTION: &str = "Name three primary colours.";
@@ -117,23 +113,9 @@ fn start_daemon(engine: &Engine, binary: &Path, port: u16, engine_port: u16) -> 
     fs::write(&config, config_text(port, engine_port, &engine.folder.join("quickstart-state")))
         .with_context(|| format!("cannot write {}", config.display()))?;
     println!("config {}", config.display());
-    let mut command = Command::new(binary);
+    let mut command = server::command(binary);
     command.arg("--config").arg(&config);
-    // A setting of the user's shell would win over the file and make this another show.
-    for (name, _) in std::env::vars_os() {
-        if is_setting(&name.to_string_lossy()) {
-            command.env_remove(name);
-        }
-    }
     Process::start("orchestratord", command, &log(engine, "quickstart-orchestratord.log"))
-}
-
-fn is_setting(name: &str) -> bool {
-    name.starts_with("ORCHD_")
-        || matches!(
-            name,
-            "LLORCH_API_TOKEN" | "AUTH_OPTIONAL" | "TRUST_PROXY_AUTH" | "PROMETHEUS_METRICS_PORT"
-        )
 }
 
 fn log(engine: &Engine, name: &str) -> PathBuf {
@@ -165,11 +147,6 @@ fn task_body() -> serde_json::Value {
     })
 }
 
-fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port on 127.0.0.1")?;
-    Ok(listener.local_addr()?.port())
-}
-
 fn usual_or_next_free_port() -> Result<u16> {
     let port = (USUAL_PORT..USUAL_PORT + 100).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
     let port = port.context("no free port on 127.0.0.1 from 8080 on")?;
@@ -197,12 +174,6 @@ mod tests {
         assert_eq!(parse(&["--once".to_owned()]).unwrap(), After::Leave);
         let error = parse(&["--twice".to_owned()]).unwrap_err();
         assert!(error.to_string().contains("--twice"), "{error}");
-    }
-
-    #[test]
-    fn settings_of_the_users_shell_are_kept_from_the_server() {
-        assert!(is_setting("ORCHD_BIND_ADDR") && is_setting("LLORCH_API_TOKEN"));
-        assert!(!is_setting("PATH") && !is_setting("RUST_LOG"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod fetch;
 mod file;
 mod progress;
 mod python;
+mod schemathesis;
 mod vllm;
 
 use std::path::{Path, PathBuf};
@@ -88,6 +89,15 @@ pub(crate) fn ensure_vllm() -> Result<Vllm> {
     let vllm = vllm::ensure(&cache);
     drop(lock);
     vllm
+}
+
+/// Gets what is missing of Schemathesis, and gives its program.
+pub(crate) fn ensure_schemathesis() -> Result<PathBuf> {
+    let cache = Cache::locate()?;
+    let lock = cache.lock()?;
+    let program = schemathesis::ensure(&cache);
+    drop(lock);
+    program
 }
 
 /// Our Python scripts and the pinned requirements.

@@ -8,21 +8,26 @@ use utoipa::ToSchema;
 #[schema(example = json!({"kind": "summary", "content": "It went well.", "media_type": "text/plain"}))]
 pub struct CreateArtifact {
     /// What it is for: `plan`, `summary`, `diff`, `trace`, `transcript`, `logs` or `other`.
+    #[schema(pattern = "^(plan|summary|diff|trace|transcript|logs|other)$")]
     pub kind: String,
     /// Its content, when that is text.
     #[serde(default)]
     pub content: Option<String>,
     /// Its content, when that is any bytes, in base64.
     #[serde(default)]
+    #[schema(pattern = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$")]
     pub content_base64: Option<String>,
     /// What kind of bytes it holds, such as `text/plain`.
     #[serde(default)]
+    #[schema(max_length = 127, pattern = "^[!-.0-:<-~]+/[!-.0-:<-~]+( *;([ -~]*[!-~])?)?$")]
     pub media_type: Option<String>,
     /// What people call it.
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     pub name: Option<String>,
     /// The job that it came from.
     #[serde(default)]
+    #[schema(format = "uuid")]
     pub job_id: Option<String>,
 }
 

@@ -3,15 +3,20 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::{Object, ObjectBuilder, schema::Type},
+};
 
 /// `POST /v2/catalog/models`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"id": "mine/tiny", "model_ref": "file:/srv/models/tiny.gguf"}))]
 pub struct RegisterModel {
     /// What the catalog is to call it: parts of `[a-z0-9][a-z0-9._-]*`, separated by `/`.
+    #[schema(max_length = 256, pattern = "^[a-z0-9][a-z0-9._-]{0,127}(/[a-z0-9][a-z0-9._-]{0,127})*$")]
     pub id: String,
     /// Where it comes from: `hf:`, `file:`, `https:`, `s3:`, `oci:`, or the name that engines use.
+    #[schema(min_length = 1, max_length = 512)]
     pub model_ref: String,
     /// The digest that its file must have: `sha256:` and 64 lower-case hex digits.
     #[serde(default)]
@@ -19,6 +24,7 @@ pub struct RegisterModel {
     pub digest: Option<String>,
     /// Signatures of its digest.
     #[serde(default)]
+    #[schema(max_items = 16)]
     pub signatures: Vec<ModelSignature>,
     /// Where its bill of materials is.
     #[serde(default)]
@@ -29,18 +35,33 @@ pub struct RegisterModel {
     pub ctx_max: Option<i64>,
     /// Whatever clients want to remember.
     #[serde(default)]
+    #[schema(schema_with = labels)]
     pub labels: BTreeMap<String, String>,
+}
+
+fn labels() -> Object {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .description(Some("Whatever clients want to remember."))
+        .property_names(Some(text().max_length(Some(63)).pattern(Some("^[!-~]+$")).build()))
+        .additional_properties(Some(text().max_length(Some(256))))
+        .max_properties(Some(32))
+        .build()
 }
 
 /// A signature of a model's digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ModelSignature {
     /// How it was made; `ed25519` can be checked.
+    #[schema(max_length = 63, pattern = "^[!-~]+$")]
     pub kind: String,
     /// What the key is called that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 128, pattern = "^[!-~]+$")]
     pub key_id: Option<String>,
     /// The signature; of `ed25519` base64 of its 64 bytes.
+    #[schema(max_length = 16384, pattern = "^[!-~]+$")]
     pub value: String,
     /// What the server holds of it: `valid`, `invalid` or `unchecked`. Nothing that clients say counts.
     #[serde(default, deserialize_with = "nothing", skip_serializing_if = "Option::is_none")]
@@ -57,12 +78,15 @@ fn nothing<'de, D: Deserializer<'de>>(given: D) -> Result<Option<String>, D::Err
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ModelSbom {
     /// Its format, such as `spdx-json`.
+    #[schema(max_length = 63, pattern = "^[!-~]+$")]
     pub format: String,
     /// The digest of its document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^sha256:[0-9a-f]{64}$")]
     pub digest: Option<String>,
     /// Where its document is said to be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 1024, pattern = "^[!-~]+$")]
     pub uri: Option<String>,
 }
 

@@ -23,6 +23,7 @@ pub struct CreateTask {
     #[serde(default)]
     pub workload: Workload,
     /// The model, by any name that a pool knows it by.
+    #[schema(min_length = 1)]
     pub model_ref: String,
     /// The engine, if it matters.
     pub engine: Option<Engine>,

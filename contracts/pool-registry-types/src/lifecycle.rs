@@ -22,10 +22,11 @@ pub struct DrainPool {
 #[schema(example = json!({"new_model_ref": "file:/srv/models/other.gguf"}))]
 pub struct ReloadPool {
     /// The model to be served from then on.
-    #[schema(min_length = 1, max_length = 2048)]
+    #[schema(min_length = 1, max_length = 512)]
     pub new_model_ref: String,
     /// The digest that its file must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^sha256:[0-9a-f]{64}$")]
     pub model_digest: Option<String>,
     /// How long what runs may go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,6 +38,11 @@ pub struct ReloadPool {
     pub wait_ms: Option<u64>,
 }
 
+/// A line of text that is not empty.
+#[derive(ToSchema)]
+#[schema(min_length = 1, max_length = 2048, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
+struct Line(#[expect(dead_code, reason = "only its schema is used")] String);
+
 /// `POST /v2/pools/{id}/purge`.
 #[expect(clippy::struct_excessive_bools, reason = "the public contract names these fields")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -46,7 +52,7 @@ pub struct PurgePool {
     pub purge_engine: bool,
     /// The models whose files go.
     #[serde(default)]
-    #[schema(max_items = 1024)]
+    #[schema(max_items = 1024, value_type = Vec<Line>)]
     pub purge_models: Vec<String>,
     /// Whether what runs may finish first.
     #[serde(default = "yes")]

@@ -23,7 +23,7 @@ pub struct RegisterNode {
     #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
     pub machine_id: String,
     /// Where its agent listens: a URL, or host and port.
-    #[schema(min_length = 1, max_length = 2048)]
+    #[schema(min_length = 1, max_length = 2048, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     pub address: String,
     /// The names of its pools.
     #[serde(default)]

@@ -51,7 +51,7 @@ pub struct PoolReport {
     pub engine_version: Option<String>,
     /// Where it listens, as an `http` URL that the control plane reaches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 2048)]
+    #[schema(min_length = 1, max_length = 2048, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     pub endpoint: Option<String>,
     /// The model that it has loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]

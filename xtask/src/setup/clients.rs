@@ -28,7 +28,7 @@ pub(super) fn all(cache: &Cache) -> Result<()> {
     if !has_python(cache) {
         let folder = python_folder(cache);
         println!("OpenAI's client for Python: installing the pinned packages (3 MB)");
-        python::make_venv(python::find()?, &folder)?;
+        python::make_venv(python::find(python::OLDEST)?, &folder)?;
         let interpreter = folder.join("bin/python");
         let requirements = scripts().with_file_name("clients").join("requirements.txt");
         let mut arguments: Vec<_> =

@@ -65,7 +65,7 @@ fn server(cache: &Cache) -> Result<()> {
     if cache.has_server() {
         return Ok(());
     }
-    let system = python::find()?;
+    let system = python::find(python::OLDEST)?;
     println!("llama.cpp's server: installing the pinned wheel (34 MB) into {}", cache.venv().display());
     python::make_venv(system, &cache.venv())?;
     let requirements = scripts().join("requirements-server.txt");
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn tiny_model_is_the_same_byte_for_byte() {
-        let Ok(system) = python::find() else {
+        let Ok(system) = python::find(python::OLDEST) else {
             println!("skipped: no Python here, and so no engine to make a model for");
             return;
         };

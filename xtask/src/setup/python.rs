@@ -11,24 +11,24 @@ use anyhow::{Context, Result, anyhow, bail};
 use super::Lacking;
 
 /// The oldest version for which the server's wheel is made.
-const OLDEST: (u32, u32) = (3, 10);
+pub(super) const OLDEST: (u32, u32) = (3, 10);
 const NAMES: &[&str] =
     &["python3", "python3.14", "python3.13", "python3.12", "python3.11", "python3.10", "python"];
 
 /// The first interpreter on the path that is new enough.
-pub(super) fn find() -> Result<&'static str> {
+pub(super) fn find(oldest: (u32, u32)) -> Result<&'static str> {
     let mut seen = Vec::new();
     for name in NAMES {
         let Some((major, minor)) = version(name) else { continue };
-        if (major, minor) >= OLDEST {
+        if (major, minor) >= oldest {
             return Ok(name);
         }
         seen.push(format!("{name} is {major}.{minor}"));
     }
     let found = if seen.is_empty() { "none was found".to_owned() } else { seen.join(", ") };
     Err(Lacking(format!(
-        "Python {}.{} or newer is needed for the real engine, but {found}; install it (Debian: apt install python3 python3-venv)",
-        OLDEST.0, OLDEST.1
+        "Python {}.{} or newer is needed for this, but {found}; install it (Debian: apt install python3 python3-venv)",
+        oldest.0, oldest.1
     ))
     .into())
 }

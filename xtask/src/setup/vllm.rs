@@ -43,7 +43,7 @@ pub(super) fn ensure(cache: &Cache) -> Result<Vllm> {
 
 fn install(venv: &Path) -> Result<()> {
     println!("vLLM for the CPU: installing it with what it needs (6 GB, some ten minutes)");
-    python::make_venv(python::find()?, venv)?;
+    python::make_venv(python::find(python::OLDEST)?, venv)?;
     let interpreter = venv.join("bin/python");
     let requirements = |name: &str| scripts().join(name);
     let install = |options: &[&str], name: &str| {

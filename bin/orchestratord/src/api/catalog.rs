@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::{
     body::WireJson,
-    from_wire,
+    from_wire, ops,
     path::{Name, WireQuery},
     to_wire,
 };
@@ -90,8 +90,18 @@ pub(crate) async fn model_ask(
             let WireJson(wire) = WireJson::from_request(request, &state).await?;
             Ok(set_state(&state.admission.models, &read(id)?, wire).await?.into_response())
         }
-        _ => Err(ApiError::new(ErrorCode::NotFound, "there is nothing at this path")),
+        _ => {
+            let uri = request.uri().clone();
+            Ok(ops::method_not_allowed(State(state), uri).await)
+        }
     }
+}
+
+/// The methods by which a path of one model is asked, if it is one.
+pub(super) fn methods_of(path: &str) -> Option<&'static str> {
+    let name = path.strip_prefix("/v2/catalog/models/")?;
+    let is_asked = name.ends_with("/verify") || name.ends_with("/state");
+    Some(if is_asked { "POST" } else { "GET,HEAD,DELETE" })
 }
 
 async fn verify(models: &Models, id: &ModelId) -> Result<(StatusCode, Json<VerifyView>), ApiError> {

@@ -6,13 +6,14 @@ use api_types::ErrorCode;
 use axum::{
     Json,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use orchestrator_core::{PoolSummary, Readiness};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::catalog;
 use crate::{
     error::ApiError,
     metrics::{Metrics, Seen},
@@ -81,6 +82,12 @@ pub(crate) async fn not_found(State(_): State<AppState>) -> ApiError {
 }
 
 /// A known path, asked in another way.
-pub(crate) async fn method_not_allowed(State(_): State<AppState>) -> ApiError {
-    ApiError::new(ErrorCode::MethodNotAllowed, "this path is not asked for with this method")
+pub(crate) async fn method_not_allowed(State(_): State<AppState>, uri: Uri) -> Response {
+    let problem = "this path is not asked for with this method";
+    let mut answer = ApiError::new(ErrorCode::MethodNotAllowed, problem).into_response();
+    // The router sets the header itself, but knows the paths of a model as one.
+    if let Some(methods) = catalog::methods_of(uri.path()) {
+        answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
+    }
+    answer
 }

@@ -52,6 +52,27 @@ async fn retire(app: &TestApp, id: &str, deadline_ms: Option<u64>) -> StatusCode
     ask(app, &format!("{MODELS}/{id}/state"), &body).await.0
 }
 
+//= ORCH-3037 type=test
+#[tokio::test]
+async fn each_path_of_a_model_tells_how_it_is_asked() {
+    use reqwest::Method;
+    let app = TestApp::start().await;
+    register(&app, &json!({"id": "org/m", "model_ref": "hf:org/m"})).await;
+    let of_a_model = "GET,HEAD,DELETE";
+    for (method, path, allowed) in [
+        (Method::PUT, "org/m", of_a_model),
+        (Method::POST, "org/m", of_a_model),
+        (Method::PATCH, "org/m/state", "POST"),
+        (Method::OPTIONS, "org/m/verify", "POST"),
+    ] {
+        let asked = app.client.request(method.clone(), app.url(&format!("{MODELS}/{path}")));
+        let answer = asked.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+        assert_eq!(answer.headers()["allow"], allowed, "{method} {path}");
+        assert_eq!(answer.json::<Value>().await.unwrap()["code"], "METHOD_NOT_ALLOWED");
+    }
+}
+
 async fn status_of(app: &TestApp, method: reqwest::Method, path: &str) -> StatusCode {
     app.client.request(method, app.url(path)).send().await.unwrap().status()
 }

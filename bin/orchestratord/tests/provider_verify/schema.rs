@@ -130,6 +130,9 @@ fn fits(keyword: &str, wanted: &Value, value: &Value) -> bool {
         "minLength" => length.is_none_or(|length| Some(length) >= bound),
         "maxLength" => length.is_none_or(|length| Some(length) <= bound),
         "minItems" => items.is_none_or(|items| Some(items) >= bound),
+        "maxProperties" => {
+            value.as_object().map(|it| it.len() as u64).is_none_or(|count| Some(count) <= bound)
+        }
         "maxItems" => items.is_none_or(|items| Some(items) <= bound),
         "format" if wanted == "uuid" => value.as_str().is_none_or(|text| Uuid::try_parse(text).is_ok()),
         "format" => true,
@@ -178,6 +181,7 @@ mod tests {
             (&json!({"type": ["string", "null"]}), json!(null), json!(1)),
             (&json!({"items": {"type": "string"}}), json!(["a"]), json!(["a", 1])),
             (&json!({"additionalProperties": {"type": "string"}}), json!({"a": "b"}), json!({"a": 1})),
+            (&json!({"maxProperties": 1}), json!({"a": 1}), json!({"a": 1, "b": 2})),
             (&json!({"format": "uuid"}), json!("00000000-0000-4000-8000-000000000001"), json!("1")),
         ] {
             assert_eq!(wrong(schema, &good), 0, "{schema} {good}");

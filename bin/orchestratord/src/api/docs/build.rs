@@ -5,7 +5,7 @@ use auth_min::Plane;
 use axum::http::Method;
 use utoipa::openapi::{
     HttpMethod, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathsBuilder, Ref, Required, Response,
-    ResponseBuilder,
+    ResponseBuilder, Server,
     path::{OperationBuilder, PathItem},
     request_body::RequestBodyBuilder,
     security::SecurityRequirement,
@@ -50,12 +50,27 @@ pub(super) fn document(title: &str, parts: &[Document]) -> OpenApi {
         .version(API_VERSION)
         .description(Some(ABOUT))
         .license(Some(licence.build()));
-    OpenApiBuilder::new()
+    let here = Server::builder().url("/").description(Some("The server that answers this.")).build();
+    let mut built = OpenApiBuilder::new()
         .info(info.build())
+        .servers(Some([here]))
         .tags(Some(tags))
         .paths(paths.build())
         .components(Some(components))
-        .build()
+        .build();
+    while forget_unused(&mut built) > 0 {}
+    built
+}
+
+/// Takes out shared parts that this document does not refer to, and tells how many those were.
+fn forget_unused(document: &mut OpenApi) -> usize {
+    let text = document.to_json().unwrap_or_default();
+    let Some(components) = &mut document.components else { return 0 };
+    let before = components.headers.len() + components.schemas.len() + components.security_schemes.len();
+    components.headers.retain(|name, _| text.contains(&format!("#/components/headers/{name}\"")));
+    components.schemas.retain(|name, _| text.contains(&format!("#/components/schemas/{name}\"")));
+    components.security_schemes.retain(|name, _| text.contains(&format!("\"{name}\":[]")));
+    before - (components.headers.len() + components.schemas.len() + components.security_schemes.len())
 }
 
 fn item(operation: &Operation, part: Document, table: &[RouteFacts]) -> PathItem {
@@ -90,9 +105,9 @@ fn item(operation: &Operation, part: Document, table: &[RouteFacts]) -> PathItem
     for (status, response) in responses {
         built = built.response(status.as_str(), response);
     }
-    if let Some(scheme) = scheme_of(plane) {
-        built = built.security(SecurityRequirement::new(scheme, Vec::<String>::new()));
-    }
+    // An empty list says that nothing is asked for; none at all would say nothing.
+    let tokens = scheme_of(plane).map(|scheme| SecurityRequirement::new(scheme, Vec::<String>::new()));
+    built = built.securities(Some(tokens));
     PathItem::new(http_method(&operation.method), built)
 }
 

@@ -8,7 +8,7 @@ use utoipa::openapi::{
     security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
-use super::schemas::{amount, count, matching, one_of, text};
+use super::schemas::{amount, count, one_of, text};
 
 struct SharedHeader {
     name: &'static str,
@@ -72,8 +72,9 @@ pub(super) fn header_of(name: &str) -> Ref {
 /// What is shared, and no schema yet.
 pub(super) fn components() -> Components {
     let id = ParameterBuilder::new().name("X-Correlation-Id").parameter_in(ParameterIn::Header);
-    let id = id.required(Required::False).schema(Some(matching("^[A-Za-z0-9._-]{1,64}$"))).description(Some(
-        "A name for the request, which the answer carries, too. Another kind of value is left aside for a fresh UUID.",
+    let id = id.required(Required::False).schema(Some(text())).description(Some(
+        "A name for the request, of 1 to 64 letters, digits, `.`, `_` and `-`, which the answer carries, too. Any other value is left \
+         aside for a fresh UUID.",
     ));
     let mut components = ComponentsBuilder::new().parameter("CorrelationId", id.build());
     for header in HEADERS {

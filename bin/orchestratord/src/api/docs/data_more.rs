@@ -9,7 +9,7 @@ use axum::http::{Method, StatusCode};
 
 use super::{
     operation::{Operation, operation},
-    schemas::{matching, one_of, uuid, within},
+    schemas::{matching, one_of, text, uuid, within},
 };
 
 const SESSION: &str = "The session's id.";
@@ -24,7 +24,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .fails(&[AdmissionReject]),
         operation(Method::DELETE, "/v2/sessions/{id}", "endSession")
             .summary("End a session")
-            .name(SESSION, uuid())
+            .name("The session's id. What no session is called is not there, either.", text())
             .nothing(StatusCode::NO_CONTENT, "It is not there any more. Its running tasks go on.")
             .fails(&[AdmissionReject]),
         operation(Method::POST, "/v2/artifacts", "createArtifact")

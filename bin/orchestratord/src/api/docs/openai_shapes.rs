@@ -23,7 +23,7 @@ fn open() -> ObjectBuilder {
 /// A body, by what it goes on from.
 fn body(from: &str) -> ObjectBuilder {
     open()
-        .property("model", text())
+        .property("model", some_text())
         .required("model")
         .required(from)
         .property("dimensions", within(1, 1 << 20))
@@ -59,10 +59,15 @@ pub(super) fn embeddings() -> Object {
     body("input").property("input", texts()).build()
 }
 
+fn some_text() -> Object {
+    ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).build()
+}
+
 /// A text, several, or either as numbers of tokens.
 fn texts() -> OneOfBuilder {
     let list = |items: Object| ArrayBuilder::new().items(items).min_items(Some(1));
+    // The engine counts what it can take; no more than this many texts are taken here.
     let numbers = || list(within(0, i64::from(u32::MAX)));
     let lists = ArrayBuilder::new().items(numbers()).min_items(Some(1));
-    OneOfBuilder::new().item(text()).item(list(text())).item(numbers()).item(lists)
+    OneOfBuilder::new().item(some_text()).item(list(some_text())).item(numbers()).item(lists)
 }

@@ -10,13 +10,13 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// Whether somebody wants this process to end.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Interrupt {
+pub(crate) struct Interrupt {
     flag: Arc<AtomicBool>,
 }
 
 impl Interrupt {
     /// Takes the signals over from the system's default, which would end the process at once.
-    pub(super) fn install() -> Result<Self> {
+    pub(crate) fn install() -> Result<Self> {
         let interrupt = Self::default();
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             signal_hook::flag::register(signal, Arc::clone(&interrupt.flag))
@@ -25,14 +25,14 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    pub(super) fn has_come(&self) -> bool {
+    pub(crate) fn has_come(&self) -> bool {
         self.flag.load(Ordering::SeqCst)
     }
 }
 
 #[cfg(test)]
 impl Interrupt {
-    pub(super) fn come(&self) {
+    pub(crate) fn come(&self) {
         self.flag.store(true, Ordering::SeqCst);
     }
 }

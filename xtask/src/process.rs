@@ -22,7 +22,7 @@ const SHOWN_LINES: usize = 20;
 
 /// A running child; dropping it stops it.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     name: &'static str,
     child: Child,
     log: PathBuf,
@@ -30,7 +30,7 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts the command with both outputs in `log`.
-    pub(super) fn start(name: &'static str, mut command: Command, log: &Path) -> Result<Self> {
+    pub(crate) fn start(name: &'static str, mut command: Command, log: &Path) -> Result<Self> {
         let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
         // A group of its own: Ctrl-C reaches only this process, which then stops its children in order.
@@ -41,7 +41,7 @@ impl Process {
     }
 
     /// Fails with the end of its log when the child is gone.
-    pub(super) fn expect_running(&mut self) -> Result<()> {
+    pub(crate) fn expect_running(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
             Some(status) => Err(self.failed(&format!("ended by itself with {status}"))),
@@ -49,12 +49,12 @@ impl Process {
     }
 
     /// What the child did wrong, with the end of its log.
-    pub(super) fn failed(&self, what: &str) -> anyhow::Error {
+    pub(crate) fn failed(&self, what: &str) -> anyhow::Error {
         anyhow::anyhow!("{} {what}; the end of {}:\n{}", self.name, self.log.display(), self.last_lines())
     }
 
     /// Asks the child to end, then makes it.
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         if let Err(error) = self.stop_within(GRACE) {
             println!("{} (process {}) could not be stopped: {error:#}", self.name, self.child.id());
         }
@@ -93,7 +93,7 @@ impl Drop for Process {
 }
 
 /// Fails when one of them is gone.
-pub(super) fn expect_all_running(processes: &mut [&mut Process]) -> Result<()> {
+pub(crate) fn expect_all_running(processes: &mut [&mut Process]) -> Result<()> {
     for process in processes {
         process.expect_running()?;
     }
@@ -101,7 +101,7 @@ pub(super) fn expect_all_running(processes: &mut [&mut Process]) -> Result<()> {
 }
 
 /// Fails with the log of the first, which is the one that was waited for.
-pub(super) fn timed_out(processes: &[&mut Process], what: &str) -> Result<()> {
+pub(crate) fn timed_out(processes: &[&mut Process], what: &str) -> Result<()> {
     match processes.first() {
         Some(process) => Err(process.failed(what)),
         None => bail!("{what}"),

@@ -1,4 +1,4 @@
-//! The small HTTP client of the show: wait, submit, read the stream.
+//! The small HTTP client of the commands that start a server: wait, submit, read the stream.
 //!
 //! Every wait here looks at the interrupt and at the children, so that neither Ctrl-C nor a dead server
 //! leaves anybody in front of a silent terminal.
@@ -13,14 +13,13 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use ureq::Agent;
 
-use crate::workspace;
-
-use super::{
-    TICK,
+use crate::{
     interrupt::Interrupt,
     process::{self, Process},
+    workspace,
 };
 
+const TICK: Duration = Duration::from_millis(100);
 /// Longer than the server's keep-alive, which comes at least every 15 s.
 const SILENCE_LIMIT: Duration = Duration::from_secs(40);
 const CALL_LIMIT: Duration = Duration::from_secs(10);
@@ -28,13 +27,13 @@ const LINES_AHEAD: usize = 64;
 
 /// Calls to servers on this machine.
 #[derive(Debug)]
-pub(super) struct Client<'a> {
+pub(crate) struct Client<'a> {
     agent: Agent,
     interrupt: &'a Interrupt,
 }
 
 impl<'a> Client<'a> {
-    pub(super) fn new(interrupt: &'a Interrupt) -> Self {
+    pub(crate) fn new(interrupt: &'a Interrupt) -> Self {
         let config = Agent::config_builder()
             // A proxy of the user's shell has no business with 127.0.0.1.
             .proxy(None)
@@ -46,7 +45,7 @@ impl<'a> Client<'a> {
     }
 
     /// Waits for a 200; the first of the processes is the one that must give it.
-    pub(super) fn wait_until_ok(
+    pub(crate) fn wait_until_ok(
         &self,
         url: &str,
         processes: &mut [&mut Process],
@@ -77,7 +76,7 @@ impl<'a> Client<'a> {
     }
 
     /// Submits the task and gives its id.
-    pub(super) fn submit(&self, url: &str, task: &Value, daemon: &mut Process) -> Result<String> {
+    pub(crate) fn submit(&self, url: &str, task: &Value, daemon: &mut Process) -> Result<String> {
         let request = self.agent.post(format!("{url}/v2/tasks")).header("content-type", "application/json");
         let mut answer = request.send(task.to_string()).context("the task could not be submitted")?;
         let text = answer.body_mut().read_to_string()?;
@@ -92,7 +91,7 @@ impl<'a> Client<'a> {
     }
 
     /// Prints the answer's text as it comes, then what it took.
-    pub(super) fn show_answer(&self, url: &str, task: &str, processes: &mut [&mut Process]) -> Result<()> {
+    pub(crate) fn show_answer(&self, url: &str, task: &str, processes: &mut [&mut Process]) -> Result<()> {
         let begun = workspace::now();
         let lines = self.open_stream(format!("{url}/v2/tasks/{task}/events"));
         let mut events = Events::default();
