@@ -38,7 +38,7 @@ const STEPS: &[Step] = &[
     Step { name: "deny", run: deny },
     Step { name: "setup", run: engine },
     Step { name: "tests", run: tests },
-    Step { name: "bdd", run: || cargo(&["test", "--package", SCENARIOS]) },
+    Step { name: "bdd", run: || cargo(&["test", "--package", SCENARIOS, "--test", "bdd"]) },
     Step { name: "schemathesis", run: || unless_lacking(schemathesis::slice()) },
     Step { name: "interleavings", run: interleavings },
     Step { name: "doctests", run: || cargo(&["test", "--workspace", "--doc"]) },

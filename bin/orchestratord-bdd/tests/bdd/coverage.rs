@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use crate::phrases::features;
+use crate::wording::features;
 
 /// The requirements that cannot be seen from outside, each with its reason.
 const EXCEPTIONS: &str = "not_over_http.md";

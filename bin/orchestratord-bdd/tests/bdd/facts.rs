@@ -3,9 +3,7 @@
 //! A dot leads into a field. In a list the next name is that of an element, by its number or its id; any other name
 //! is looked for in all elements, and one that fits is enough.
 
-use serde_json::Value;
-
-use crate::said::value;
+use serde_json::{Map, Value};
 
 /// Characters of a document that are shown when it is not as it should be.
 const SHOWN: usize = 2_000;
@@ -79,4 +77,21 @@ fn fits(found: &Value, cell: &str) -> bool {
         let alike = found.as_f64().is_some() && found.as_f64() == wanted.as_f64();
         *found == wanted || alike || found.as_str() == Some(cell)
     }
+}
+
+/// A cell as JSON: what reads as JSON is that, all else is a text.
+pub(crate) fn value(cell: &str) -> Value {
+    serde_json::from_str(cell).unwrap_or_else(|_| Value::String(cell.to_owned()))
+}
+
+/// Sets a field of a document; a dot leads into the field before it.
+pub(crate) fn set(document: &mut Value, field: &str, value: Value) {
+    let mut place = document;
+    for part in field.split('.') {
+        if !place.is_object() {
+            *place = Value::Object(Map::new());
+        }
+        place = &mut place[part];
+    }
+    *place = value;
 }

@@ -23,6 +23,7 @@ mod steps;
 #[path = "../../../orchestratord/tests/it/stream.rs"]
 mod stream;
 mod support;
+mod wording;
 mod world;
 
 use std::{
@@ -45,7 +46,7 @@ async fn main() -> ExitCode {
     let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let features = crate_folder.join("features");
     let mut problems = coverage::problems(&features, &crate_folder.join("../../.specs"));
-    problems.extend(phrases::problems(&features, steps::PHRASES));
+    problems.extend(wording::problems(&features, &phrases::patterns(steps::PHRASES)));
     programs::build();
     let run = Cucumber::<World, _, PathBuf, _, _>::new()
         .steps(phrases::collection(steps::PHRASES))

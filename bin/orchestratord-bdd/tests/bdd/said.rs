@@ -1,7 +1,6 @@
 //! What a step says beside its phrase: the words that vary, a table, a text.
 
 use cucumber::step::Context;
-use serde_json::{Map, Value};
 
 /// One step as it stands in its scenario.
 #[derive(Debug)]
@@ -41,21 +40,4 @@ impl Said {
             _ => panic!("a row has two cells: {row:?}"),
         })
     }
-}
-
-/// A cell as JSON: what reads as JSON is that, all else is a text.
-pub(crate) fn value(cell: &str) -> Value {
-    serde_json::from_str(cell).unwrap_or_else(|_| Value::String(cell.to_owned()))
-}
-
-/// Sets a field of a document; a dot leads into the field before it.
-pub(crate) fn set(document: &mut Value, field: &str, value: Value) {
-    let mut place = document;
-    for part in field.split('.') {
-        if !place.is_object() {
-            *place = Value::Object(Map::new());
-        }
-        place = &mut place[part];
-    }
-    *place = value;
 }

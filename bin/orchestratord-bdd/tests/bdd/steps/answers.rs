@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
-    facts,
+    facts::{self, set, value},
     phrases::{Phrase, phrase},
-    said::{Said, set, value},
+    said::Said,
     support::{LOOK, PATIENCE},
     world::{Answer, World},
 };

@@ -8,9 +8,10 @@ use tokio::time::{Instant, sleep};
 
 use super::answers;
 use crate::{
+    facts::value,
     node::{Node, Reload},
     phrases::{Phrase, phrase},
-    said::{Said, value},
+    said::Said,
     support::{LOOK, PATIENCE},
     world::{Answer, Engine, World},
 };
