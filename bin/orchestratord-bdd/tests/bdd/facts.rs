@@ -40,7 +40,7 @@ fn is_called(element: &Value, name: &str) -> bool {
 /// Checks that the document is as the cell says; otherwise tells what it has.
 pub(crate) fn check(document: &Value, field: &str, cell: &str) -> Result<(), String> {
     let found = found(document, field);
-    let is_there = found.iter().any(|value| !value.is_null());
+    let is_there = found.iter().any(|value| !value.is_null() && *value != "");
     let fits = match cell {
         "none" => !is_there,
         "any" => is_there,

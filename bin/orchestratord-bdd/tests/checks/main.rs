@@ -83,7 +83,8 @@ fn the_steps_of_an_outline_are_looked_at_as_they_are_run() {
 
 #[test]
 fn a_cell_says_what_a_field_must_be() {
-    let document = json!({"a": 1, "b": "text", "c": null, "d": true, "e": {"f": 2.5}, "n": "7", "l": [1, 2]});
+    let document =
+        json!({"a": 1, "b": "text", "c": null, "d": true, "e": {"f": 2.5}, "n": "7", "m": "", "l": [1, 2]});
     for (field, cell) in [
         ("a", "1"),
         ("a", "at least 1"),
@@ -117,6 +118,7 @@ fn a_cell_says_what_a_field_must_be() {
         ("b", "at least 1"),
         ("c", "any"),
         ("z", "any"),
+        ("m", "any"),
         ("z", "not 1"),
         ("d", "false"),
         ("l", "3 of them"),
