@@ -53,6 +53,7 @@ Feature: Pools
     And task B becomes completed
     And task B soon shows
       | placement.pool_id | b |
+      | attempts          | 1 |
 
   @ORCH-2102
   Scenario: A pool reloads replica by replica and serves the new model

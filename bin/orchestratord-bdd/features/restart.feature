@@ -117,7 +117,6 @@ Feature: Restart
     Then the text of task A is " one two"
     And task B becomes completed
 
-  @ORCH-3410
   Scenario: A server that goes down takes nothing new
     Given an engine a
     And engine a will say "one" and stay
