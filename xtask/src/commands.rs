@@ -26,7 +26,11 @@ const COMMANDS: &[Command] = &[
         summary: "which crate may depend on which, and which file may name what",
         run: arch::run,
     },
-    Command { name: "tidy", summary: "lengths of files and functions, docs, links, READMEs", run: tidy::run },
+    Command {
+        name: "tidy",
+        summary: "lengths of files and functions, docs, links, blocks of pages, READMEs",
+        run: tidy::run,
+    },
     Command {
         name: "regen-openapi",
         summary: "write contracts/openapi/*.yaml from the server's code [--check: only tell whether they are current]",
@@ -83,6 +87,11 @@ pub(crate) fn dispatch(arguments: &[String]) -> Result<Verdict> {
         Some(command) => (command.run)(rest),
         None => bail!("{}", unknown(name)),
     }
+}
+
+/// Whether there is a command of this name.
+pub(crate) fn is_one(name: &str) -> bool {
+    COMMANDS.iter().any(|command| command.name == name)
 }
 
 /// Refuses arguments for a command that takes none, so that a typing error is not lost in silence.

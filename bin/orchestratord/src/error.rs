@@ -5,6 +5,8 @@ mod artifacts;
 mod fleet;
 mod models;
 mod openai;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use openai::{codes_in_openai_words, in_openai_words};
 

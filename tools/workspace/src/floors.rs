@@ -39,6 +39,7 @@ pub const FLOORS: &[(&str, Floor)] = &[
     ("orchestratord", Floor::Level(5)),
     ("pool-managerd", Floor::Level(5)),
     ("orchestratord-bdd", Floor::Apart),
+    ("tools-doc-session", Floor::Apart),
     ("tools-loadgen", Floor::Apart),
     ("tools-openapi-gen", Floor::Apart),
     ("tools-readme-index", Floor::Apart),

@@ -7,6 +7,7 @@ mod support;
 
 mod artifacts;
 mod auth;
+mod backup;
 mod cancel;
 mod catalog;
 mod churn;
@@ -22,6 +23,7 @@ mod model_root;
 mod openai;
 mod operations;
 mod placement;
+mod proxy;
 mod queue;
 mod recovery;
 mod restart;

@@ -53,6 +53,10 @@ async fn a_task_that_is_pinned_to_a_node_runs_there_or_nowhere() {
         task
     };
     assert_eq!(placed(&app, &pinned("a")).await, "a/p");
+    let listed = app.get_json("/v2/tasks?limit=1").await;
+    let id = listed["tasks"][0]["task_id"].as_str().unwrap();
+    let why = app.get_json(&format!("/v2/tasks/{id}/explain")).await;
+    assert!(why["asked"].as_array().unwrap().contains(&json!("node a and no other")), "{why}");
     assert_eq!(placed(&app, &pinned("b")).await, "b/p");
     let (status, body) = refusal(&app, &pinned("c")).await;
     assert_eq!(

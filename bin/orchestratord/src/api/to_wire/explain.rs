@@ -40,9 +40,11 @@ fn asked(of: &Requirements) -> Vec<String> {
     ];
     asked.extend(of.engine.iter().map(|engine| format!("engine {engine}")));
     asked.extend(of.pin_pool.iter().map(|pool| format!("pool {pool} and no other")));
+    asked.extend(of.pin_node.iter().map(|node| format!("node {node} and no other")));
     asked.extend(of.prefer_pools.iter().map(|pool| format!("pool {pool} rather than others")));
     asked.extend(of.avoid_pools.iter().map(|pool| format!("not pool {pool}")));
     asked.extend(of.device_mask.iter().map(|mask| format!("device mask {mask}")));
+    asked.extend(of.vram_need.iter().map(|need| format!("{need} bytes of GPU memory")));
     asked
 }
 
@@ -126,18 +128,16 @@ fn word(readiness: Readiness) -> &'static str {
 fn human(status: &JobStatus, choice: Option<&ChoiceView>) -> String {
     let admitted = status.admission.as_ref();
     let predicted = admitted.map_or(0, |it| millis(it.predicted_start));
+    let placed = status.attempt.as_ref().map(|attempt| &attempt.assignment);
+    let place = placed.map(|it| format!("{} in pool {}", it.replica, it.pool)).unwrap_or_default();
     match (&status.attempt, choice) {
-        (Some(attempt), Some(ChoiceView { rule, .. })) if rule == "recovered" => {
-            let (pool, replica) = (&attempt.assignment.pool, &attempt.assignment.replica);
-            format!(
-                "It went to {replica} in pool {pool} before the server started; why is not known any more."
-            )
+        (Some(_), Some(ChoiceView { rule, .. })) if rule == "recovered" => {
+            format!("It went to {place} before the server started; why is not known any more.")
         }
         (Some(attempt), Some(ChoiceView { pool_id: Some(_), rule, considered, .. })) => {
             let waited = millis(attempt.dispatched_at.since(status.accepted_at));
-            let (pool, replica) = (&attempt.assignment.pool, &attempt.assignment.replica);
             format!(
-                "It went to {replica} in pool {pool} by the rule {rule} among {considered}, after {waited} ms \
+                "It went to {place} by the rule {rule} among {considered}, after {waited} ms \
                  where {predicted} ms were predicted."
             )
         }
