@@ -54,7 +54,7 @@ Feature: Nodes
     And a server with
       | ORCHD_NODES_OFFLINE_AFTER_MS | 1500 |
     When node gpu1 joins
-    And I submit task A
+    And I submit task A of 64 tokens
     And engine gpu1 is busy with 1 task
     And I submit task B
     Then the last event of task B is "error" with
