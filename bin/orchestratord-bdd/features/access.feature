@@ -184,6 +184,21 @@ Feature: Access
     And a plain request gets no answer
 
   @AUTH-1012
+  Scenario: With an authority for nodes a node must show a certificate beside its token
+    Given a certificate in "cert.pem" with its key in "key.pem"
+    And a server, not ready yet with
+      | LLORCH_API_TOKEN         | 0123456789abcdef0123456789abcdef |
+      | ORCHD_TLS_CERT_FILE      | {folder}/cert.pem                |
+      | ORCHD_TLS_KEY_FILE       | {folder}/key.pem                 |
+      | ORCHD_TLS_CLIENT_CA_FILE | {folder}/cert.pem                |
+    And I hold the token "0123456789abcdef0123456789abcdef"
+    When I get "/v2/tasks" over TLS
+    Then the answer is 200
+    When I post "/v2/nodes/register" over TLS
+    Then the answer is 403
+    And the answer contains "must show a certificate"
+
+  @AUTH-1012
   Scenario: A certificate that cannot be used refuses the start
     Given a certificate in "cert.pem" with its key in "key.pem"
     And a server that does not start with

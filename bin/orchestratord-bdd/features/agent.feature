@@ -124,6 +124,25 @@ Feature: The agent of a node
       | model_id        | {folder}/first.gguf |
 
   @ORCH-3443
+  Scenario: A reload serves the new model, also after the next start
+    Given an agent whose model is "good"
+    And a model "second.gguf" that is "good"
+    Then the agent's pool soon shows
+      | ready | true |
+    When I post "http://{agent}/v2/pools/a/reload" with
+      | new_model_ref | {folder}/second.gguf |
+    Then the answer is 202
+    And the agent's pool soon shows
+      | operation.state | succeeded            |
+      | ready           | true                 |
+      | model_id        | {folder}/second.gguf |
+    When the agent stops in order
+    And the agent starts again
+    Then the agent's pool soon shows
+      | ready    | true                 |
+      | model_id | {folder}/second.gguf |
+
+  @ORCH-3443
   Scenario: An agent that dies in a reload comes back with the model that was ready last
     Given an agent whose model is "good"
     And a model "second.gguf" that is "slow"

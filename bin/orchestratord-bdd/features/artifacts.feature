@@ -21,6 +21,44 @@ Feature: Artifacts
     And the answer has
       | content | do this |
 
+  Scenario Outline: An artifact has a kind, and is found by it and by its task, also after a restart
+    Given a server
+    When I run task A of 1 token
+    And I post "/v2/artifacts" with
+      | kind    | <kind>          |
+      | content | a <kind> of use |
+      | job_id  | {A}             |
+    Then the answer is 201
+    When I remember the "id" of the answer as artifact
+    And the server is killed
+    And the server starts again
+    And I get "/v2/artifacts?job_id={A}&kind=<kind>"
+    Then the answer has
+      | artifacts.id | {artifact} |
+    When I get "/v2/artifacts/{artifact}"
+    Then the answer has
+      | content | a <kind> of use |
+      | jobs    | ["{A}"]         |
+
+    Examples:
+      | kind       |
+      | plan       |
+      | summary    |
+      | diff       |
+      | trace      |
+      | transcript |
+      | logs       |
+      | other      |
+
+  Scenario: No other kind is known
+    Given a server
+    When I post "/v2/artifacts" with
+      | kind    | poem |
+      | content | x    |
+    Then the answer is 400 with code INVALID_PARAMS
+    And the answer has
+      | message | contains kind |
+
   @ORCH-3416
   Scenario: The oldest artifacts make room within the quota
     Given a server with

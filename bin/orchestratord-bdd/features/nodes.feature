@@ -35,7 +35,7 @@ Feature: Nodes
   Scenario: A silent node is offline, and its next heartbeat brings it back
     Given a node gpu1 with pool p
     And a server with
-      | ORCHD_NODES_OFFLINE_AFTER_MS | 1000 |
+      | ORCHD_NODES_OFFLINE_AFTER_MS | 2000 |
     When node gpu1 joins
     Then "/v2/nodes" soon shows
       | nodes.gpu1.status | offline |
@@ -49,12 +49,12 @@ Feature: Nodes
   @ORCH-3423
   Scenario: Of the streams on a silent node those live on that say something
     Given a node gpu1 with pool p of 2 slots
-    And engine gpu1 will go on for 4000 ms
+    And engine gpu1 will go on for 6000 ms
     And engine gpu1 will say "one" and stay
     And a server with
-      | ORCHD_NODES_OFFLINE_AFTER_MS | 1500 |
+      | ORCHD_NODES_OFFLINE_AFTER_MS | 2500 |
     When node gpu1 joins
-    And I submit task A of 64 tokens
+    And I submit task A of 100 tokens
     And engine gpu1 is busy with 1 task
     And I submit task B
     Then the last event of task B is "error" with
@@ -144,7 +144,7 @@ Feature: Nodes
     And a node gpu2 with pool p
     And a node gpu3 with pool p
     And a server with
-      | ORCHD_NODES_OFFLINE_AFTER_MS | 1500 |
+      | ORCHD_NODES_OFFLINE_AFTER_MS | 3000 |
     When node gpu1 joins
     And node gpu2 joins
     And node gpu3 joins
@@ -272,3 +272,28 @@ Feature: Nodes
       | models.0.model_id     | scripted     |
       | single_node_models    | ["scripted"] |
       | total_models          | 1            |
+
+  Scenario: A node whose model is another one than the catalog's gets nothing
+    Given a small model in "m.gguf"
+    And a node gpu1 with pool p
+    And node gpu1 reports
+      | model_id     | file:{folder}/m.gguf                                                    |
+      | model_digest | sha256:0000000000000000000000000000000000000000000000000000000000000000 |
+    And a server with
+      | ORCHD_CATALOG_ROOTS | {folder} |
+    When I post "/v2/catalog/models" with
+      | id        | m                    |
+      | model_ref | file:{folder}/m.gguf |
+      | digest    | {digest}             |
+    And I post "/v2/catalog/models/m/verify"
+    And node gpu1 registers
+    And node gpu1 sends a heartbeat
+    Then pool p soon shows
+      | replicas.gpu1/p.ready      | false                          |
+      | replicas.gpu1/p.last_error | starts with UNTRUSTED_ARTIFACT |
+    When node gpu1 reports
+      | model_digest | {digest} |
+    And node gpu1 joins
+    And I run task A with
+      | model_ref | m |
+    Then task A becomes completed

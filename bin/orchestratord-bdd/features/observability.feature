@@ -141,7 +141,7 @@ Feature: Observability
   Scenario: What a node does is narrated
     Given a node gpu1 with pool p
     And a server with
-      | ORCHD_NODES_OFFLINE_AFTER_MS | 1000 |
+      | ORCHD_NODES_OFFLINE_AFTER_MS | 2000 |
     When node gpu1 joins
     Then the log soon has a line with
       | msg     | node registered |

@@ -22,6 +22,23 @@ Feature: Sessions and budgets
     When I get "/v2/sessions/{uuid s}"
     Then the answer is 404
 
+  Scenario: A task that names no session has one of its own, which goes when it is given up
+    Given an engine a
+    And engine a will say "one" and stay
+    And a server
+    When I submit task A with
+      | budget.tokens | 1000 |
+    And I read 2 events of task A
+    And I get "/v2/sessions/{A}"
+    Then the answer has
+      | turns_used              | 1   |
+      | tokens_budget_remaining | any |
+    When I delete "/v2/sessions/{A}"
+    Then the answer is 204
+    When I get "/v2/sessions/{A}"
+    Then the answer is 404
+    And task A becomes running
+
   @ORCH-3021
   Scenario: A session that had all its turns takes no further task until it is forgotten
     Given a server with

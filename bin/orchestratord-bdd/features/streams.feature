@@ -125,7 +125,6 @@ Feature: Streams
   Scenario: A prompt beyond the context is refused and never cut
     Given an engine a
     And a server
-    When I try to submit a task with
-      | ctx | 4097 |
+    When I try to submit a task with a prompt of 20000 bytes
     Then the answer is 400 with code INVALID_PARAMS
     And engine a has been asked 0 times

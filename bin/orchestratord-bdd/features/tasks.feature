@@ -214,3 +214,27 @@ Feature: Tasks
     And I get "/metrics"
     Then the answer has the headers
       | X-Correlation-Id | mine-1 |
+
+  Scenario: A trace that a client belongs to goes on at the engine
+    Given an engine a
+    And a server
+    And my requests carry
+      | traceparent | 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 |
+    When I run task A
+    Then the last request to engine a has the headers
+      | traceparent  | starts with 00-4bf92f3577b34da6a3ce929d0e0e4736- |
+      | x-request-id | {A}                                              |
+
+  Scenario Outline: What is no sound traceparent goes nowhere
+    Given an engine a
+    And a server
+    And my requests carry
+      | traceparent | <value> |
+    When I run task A
+    Then the last request to engine a has the headers
+      | traceparent | none |
+
+    Examples:
+      | value                                                   |
+      | 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7    |
+      | hello                                                   |

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use mock::wire::{Act, Ending, Persona, Script, ScriptedEngine, Seen, answer, body_end};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::answers;
@@ -33,6 +33,7 @@ pub(super) const PHRASES: &[Phrase] = &[
     phrase!(r"^engine (\w+) is busy with (\d+) tasks?$", busy_with),
     phrase!(r"^engine (\w+) was asked for tasks (.*) in this order$", order),
     phrase!(r"^the last request to engine (\w+) has$", last_request),
+    phrase!(r"^the last request to engine (\w+) has the headers$", last_request_headers),
     phrase!(r"^the last request to engine (\w+) is$", last_request_is),
     phrase!(r"^engine (\w+) will send these events$", send_events),
     phrase!(r"^engine (\w+) sees its client leave$", client_leaves),
@@ -164,6 +165,12 @@ async fn last_request(world: &mut World, said: Said) {
     let seen: Seen = world.engine(said.word(0)).wire.seen().pop().expect("the engine was asked");
     let body: Value = serde_json::from_str(&seen.body).expect("a request is JSON");
     answers::check_all(world, &body, &said).unwrap_or_else(|problem| panic!("{problem}"));
+}
+
+async fn last_request_headers(world: &mut World, said: Said) {
+    let seen: Seen = world.engine(said.word(0)).wire.seen().pop().expect("the engine was asked");
+    let headers: Value = said.pairs().map(|(name, _)| (name.to_owned(), json!(seen.header(name)))).collect();
+    answers::check_all(world, &headers, &said).unwrap_or_else(|problem| panic!("{problem}"));
 }
 
 async fn last_request_is(world: &mut World, said: Said) {

@@ -19,6 +19,7 @@ pub(super) const PHRASES: &[Phrase] = &[
     phrase!(r"^the server starts again(, not ready yet)?(?: with)?$", start),
     phrase!(r"^a (?:second )?server that does not start(?: with)?$", refuse),
     phrase!(r#"^it says "(.*)"$"#, says),
+    phrase!(r#"^it does not say "(.*)"$"#, does_not_say),
     phrase!(r"^its exit code is (\d+)$", exit_code),
     phrase!(r"^the server is killed$", kill),
     phrase!(r"^the server is told to stop$", tell_to_stop),
@@ -43,8 +44,11 @@ fn spawn(world: &mut World, said: &Said) {
         let value = world.fill(value);
         world.settings.insert(name.to_owned(), value);
     }
+    // What is written as a flag is one.
+    let flags = world.settings.iter().filter(|(name, _)| name.starts_with("--"));
+    let flags: Vec<_> = flags.map(|(name, value)| format!("{name}={value}")).collect();
     let variables = variables(world);
-    world.server = Some(Process::start(programs::path("orchestratord"), &[], &variables));
+    world.server = Some(Process::start(programs::path("orchestratord"), &flags, &variables));
 }
 
 /// All variables of the server.
@@ -63,7 +67,8 @@ pub(super) fn variables(world: &World) -> Vec<(String, String)> {
         variables.push(("ORCHD_POOLS".to_owned(), pools.join(",")));
     }
     // A later value of a variable wins.
-    variables.extend(world.settings.clone());
+    let own = world.settings.iter().filter(|(name, _)| !name.starts_with("--"));
+    variables.extend(own.map(|(name, value)| (name.clone(), value.clone())));
     variables
 }
 
@@ -101,6 +106,12 @@ async fn says(world: &mut World, said: Said) {
     world.running().ends().await;
     let tail = world.running().tail();
     assert!(tail.contains(&words), "`{words}` is not in\n{tail}");
+}
+
+async fn does_not_say(world: &mut World, said: Said) {
+    world.running().ends().await;
+    let tail = world.running().tail();
+    assert!(!tail.contains(said.word(0)), "{tail}");
 }
 
 async fn exit_code(world: &mut World, said: Said) {

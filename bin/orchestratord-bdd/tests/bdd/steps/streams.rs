@@ -16,6 +16,7 @@ pub(super) const PHRASES: &[Phrase] = &[
     phrase!(r"^I read the stream of task (\w+)$", read),
     phrase!(r"^I read the stream of task (\w+) after event (\S+)$", read_after),
     phrase!(r"^I read (\d+) events? of task (\w+)$", read_some),
+    phrase!(r"^I begin to read the stream of task (\w+)$", begin),
     phrase!(r"^I leave the stream of task (\w+)$", leave),
     phrase!(r"^my stream of task (\w+) breaks off without an end$", breaks_off),
     phrase!(r#"^the events of task (\w+) are "(.*)"$"#, are),
@@ -58,7 +59,15 @@ async fn read_after(world: &mut World, said: Said) {
 
 /// Reads so many events and leaves the stream open.
 async fn read_some(world: &mut World, said: Said) {
-    let (count, name) = (said.number(0), said.word(1));
+    read_until(world, said.word(1), said.number(0)).await;
+}
+
+/// Opens the stream of a task, of which there may be no event yet.
+async fn begin(world: &mut World, said: Said) {
+    read_until(world, said.word(0), 0).await;
+}
+
+async fn read_until(world: &mut World, name: &str, count: u64) {
     let mut response = opened(world, name, "").await;
     let mut text = String::new();
     while (parse_begun(&text).len() as u64) < count {

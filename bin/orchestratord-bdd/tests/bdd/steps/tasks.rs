@@ -14,6 +14,7 @@ pub(super) const PHRASES: &[Phrase] = &[
     phrase!(r"^I submit task (\w+)(?: of (\d+) tokens?)?(?: with)?$", submit),
     phrase!(r"^I run task (\w+)(?: of (\d+) tokens?)?(?: with)?$", run),
     phrase!(r"^I try to submit a task(?: with)?$", try_to_submit),
+    phrase!(r"^I try to submit a task with a prompt of (\d+) bytes$", try_long_prompt),
     phrase!(r"^I cancel task (\w+)$", cancel),
 ];
 
@@ -51,6 +52,12 @@ async fn run(world: &mut World, said: Said) {
 
 async fn try_to_submit(world: &mut World, said: Said) {
     let task = task(world);
+    send(world, &said, task).await;
+}
+
+async fn try_long_prompt(world: &mut World, said: Said) {
+    let mut task = task(world);
+    task["prompt"] = json!("x".repeat(said.number(0).try_into().expect("a length")));
     send(world, &said, task).await;
 }
 

@@ -26,7 +26,7 @@ use crate::{
 
 pub(super) const PHRASES: &[Phrase] = &[
     phrase!(r#"^a certificate in "(.*)" with its key in "(.*)"$"#, certificate),
-    phrase!(r#"^I get "(.*)" over TLS$"#, get),
+    phrase!(r#"^I (get|post) "(.*)" over TLS$"#, ask),
     phrase!(r"^a plain request gets no answer$", plain),
 ];
 
@@ -43,7 +43,7 @@ async fn connected(world: &mut World) -> TcpStream {
     TcpStream::connect(address).await.expect("the server accepts")
 }
 
-async fn get(world: &mut World, said: Said) {
+async fn ask(world: &mut World, said: Said) {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(world.kept.clone())).expect("the certificate is one");
     let client = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -55,7 +55,13 @@ async fn get(world: &mut World, said: Said) {
     let name = ServerName::try_from("localhost").expect("a name");
     let mut stream =
         TlsConnector::from(Arc::new(client)).connect(name, socket).await.expect("the server speaks TLS");
-    let request = format!("GET {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", said.word(0));
+    let carried = world.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+    let request = format!(
+        "{} {} HTTP/1.1\r\nHost: localhost\r\n{}Content-Length: 0\r\nConnection: close\r\n\r\n",
+        said.word(0).to_uppercase(),
+        said.word(1),
+        carried.collect::<String>()
+    );
     stream.write_all(request.as_bytes()).await.expect("the server reads");
     let mut text = String::new();
     timeout(PATIENCE, stream.read_to_string(&mut text)).await.expect("in time").expect("the server answers");
