@@ -7,7 +7,9 @@ use std::io::Write;
 
 use anyhow::Result;
 
-use crate::{arch, commands, regen_openapi, schemathesis, setup, tidy, verdict::Verdict, workspace};
+use crate::{
+    arch, commands, regen_openapi, regen_schema, schemathesis, setup, tidy, verdict::Verdict, workspace,
+};
 
 /// How one step ended; an error means that it failed and says why.
 enum Ended {
@@ -35,6 +37,7 @@ const STEPS: &[Step] = &[
     Step { name: "requirements", run: || check("tools-spec-extract") },
     Step { name: "map", run: || check("tools-readme-index") },
     Step { name: "openapi", run: || regen_openapi::check().map(Ended::from) },
+    Step { name: "schema", run: || regen_schema::check().map(Ended::from) },
     Step { name: "deny", run: deny },
     Step { name: "setup", run: engine },
     Step { name: "tests", run: tests },

@@ -69,7 +69,7 @@ Feature: Catalog
     And a link "inside/link.gguf" to "m.gguf"
     And a small model in "outside/m.gguf"
     And a server with
-      | ORCHD_CATALOG_ROOTS | {folder}/inside |
+      | ORCHD_MODEL_ROOTS | {folder}/inside |
     When I post "/v2/catalog/models" with
       | id        | m                    |
       | model_ref | file:{folder}/<file> |
@@ -92,7 +92,7 @@ Feature: Catalog
     Given an engine a
     And a small model in "m.gguf"
     And a server with
-      | ORCHD_CATALOG_ROOTS | {folder} |
+      | ORCHD_MODEL_ROOTS | {folder} |
     When I post "/v2/catalog/models" with
       | id        | m                    |
       | model_ref | file:{folder}/m.gguf |
@@ -119,7 +119,7 @@ Feature: Catalog
     Given an engine a
     And a small model in "m.gguf"
     And a server with
-      | ORCHD_CATALOG_ROOTS | {folder} |
+      | ORCHD_MODEL_ROOTS | {folder} |
       | ORCHD_CATALOG_TRUST | strict   |
     When I post "/v2/catalog/models" with
       | id         | m                                  |
@@ -143,7 +143,7 @@ Feature: Catalog
     Given an engine a
     And a small model in "m.gguf"
     And a server with
-      | ORCHD_CATALOG_ROOTS | {folder}  |
+      | ORCHD_MODEL_ROOTS | {folder}  |
       | ORCHD_CATALOG_TRUST | strict    |
       | ORCHD_CATALOG_KEYS  | ops:{key} |
     When I post "/v2/catalog/models" with

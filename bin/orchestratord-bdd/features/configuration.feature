@@ -1,6 +1,7 @@
 Feature: Configuration
   Nothing starts with a fault in it, and a fault is told by its place.
 
+  @ORCH-3321
   Scenario Outline: A wrong setting refuses the start and is named
     Given a server that does not start with
       | <setting> | <value> |
@@ -16,6 +17,7 @@ Feature: Configuration
       | ORCHD_CONFIG             | /no/such/file.toml | ORCHD_CONFIG             |
       | --admission-capacity     | -1                 | --admission-capacity     |
 
+  @ORCH-3321
   Scenario: A value that another layer wins over is checked all the same
     Given the file "wrong.toml" with
       """
@@ -28,6 +30,7 @@ Feature: Configuration
     Then its exit code is 78
     And it says "admission.capacity"
 
+  @ORCH-3322
   Scenario: All faults are told together, each with its place
     Given the file "wrong.toml" with
       """
@@ -42,6 +45,7 @@ Feature: Configuration
     And it says "ORCHD_ADMISSION_CAPACITY"
     And it says "--sessions-turns-max"
 
+  @ORCH-3323
   Scenario: An unknown key of the file is named with the one that was probably meant
     Given the file "wrong.toml" with
       """
@@ -54,6 +58,7 @@ Feature: Configuration
     And it says "capcity"
     And it says "capacity"
 
+  @ORCH-3323
   Scenario Outline: An unknown flag or variable is named with the one that was probably meant
     Given a server that does not start with
       | <unknown> | 5 |
@@ -66,12 +71,14 @@ Feature: Configuration
       | ORCHD_ADMISION_CAPACITY | ORCHD_ADMISSION_CAPACITY |
       | --admision-capacity     | --admission-capacity     |
 
+  @ORCH-3324
   Scenario: A secret has no flag, and no fault repeats one
     Given a server that does not start with
       | --api-token | a-secret-that-nobody-sees-in-full |
     Then its exit code is 78
     And it does not say "nobody-sees"
 
+  @ORCH-3324
   Scenario: A fault does not repeat the address of an engine
     Given a server that does not start with
       | ORCHD_POOLS | a=llamacpp+http://me:hush@10.1.2.3:1/x?y |
@@ -79,6 +86,19 @@ Feature: Configuration
     And it does not say "hush"
     And it does not say "10.1.2.3"
 
+  @ORCH-3329 @ORCH-3327
+  Scenario: A value in the file has the type of its setting
+    Given the file "wrong.toml" with
+      """
+      [admission]
+      capacity = "3"
+      """
+    And a server that does not start with
+      | ORCHD_CONFIG | {folder}/wrong.toml |
+    Then its exit code is 78
+    And it says "admission.capacity"
+
+  @ORCH-3329
   Scenario: A token file holds a token on each line, and a bad line is named by its number
     Given the file "good" with
       """
@@ -101,6 +121,7 @@ Feature: Configuration
     And it says "line 2"
     And it does not say "short"
 
+  @ORCH-3320
   Scenario Outline: A flag wins over the environment, and that over the file
     Given an engine a
     And engine a will say "held" and stay

@@ -45,7 +45,7 @@ Feature: GPU policy
       | vram_free_bytes  | 104857600            |
       | vram_total_bytes | 209715200            |
     And a server with
-      | ORCHD_CATALOG_ROOTS | {folder} |
+      | ORCHD_MODEL_ROOTS | {folder} |
     When node gpu1 joins
     And I post "/v2/catalog/models" with
       | id        | mine/m               |
@@ -70,7 +70,7 @@ Feature: GPU policy
   Scenario: What a model needs is read from its header
     Given a small model in "m.gguf"
     And a server with
-      | ORCHD_CATALOG_ROOTS | {folder} |
+      | ORCHD_MODEL_ROOTS | {folder} |
     When I post "/v2/catalog/models" with
       | id        | m                    |
       | model_ref | file:{folder}/m.gguf |
@@ -90,7 +90,7 @@ Feature: GPU policy
       GGUF and nothing that follows from it
       """
     And a server with
-      | ORCHD_CATALOG_ROOTS | {folder} |
+      | ORCHD_MODEL_ROOTS | {folder} |
     When I post "/v2/catalog/models" with
       | id        | m                    |
       | model_ref | file:{folder}/m.gguf |

@@ -280,7 +280,7 @@ Feature: Nodes
       | model_id     | file:{folder}/m.gguf                                                    |
       | model_digest | sha256:0000000000000000000000000000000000000000000000000000000000000000 |
     And a server with
-      | ORCHD_CATALOG_ROOTS | {folder} |
+      | ORCHD_MODEL_ROOTS | {folder} |
     When I post "/v2/catalog/models" with
       | id        | m                    |
       | model_ref | file:{folder}/m.gguf |

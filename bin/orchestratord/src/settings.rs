@@ -117,7 +117,11 @@ pub(crate) fn rules(config: &Config) -> Rules {
         },
         gpu: match config.gpu_policy {
             GpuPolicy::VramOnly => orchestrator_core::GpuPolicy::VramOnly,
-            GpuPolicy::AllowCpu => orchestrator_core::GpuPolicy::AllowCpu,
+            GpuPolicy::AllowCpu => {
+                // Also without a pool that says cpu: nodes may still report such pools.
+                warn!(target: "orchestratord", "gpu_policy is allow-cpu: for development only");
+                orchestrator_core::GpuPolicy::AllowCpu
+            }
         },
         sessions: sessions(&config.sessions),
     }

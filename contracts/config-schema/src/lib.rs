@@ -14,6 +14,7 @@ mod config;
 mod draft;
 mod fault;
 mod file;
+mod form;
 mod hosts;
 mod kind;
 mod layers;
@@ -31,6 +32,7 @@ pub use config::{
     LogConfig, NodesConfig, PoolConfig, SessionsConfig, StoreConfig, TlsConfig,
 };
 pub use fault::{Fault, Source};
+pub use form::{Form, Key, Presence, Rule, Text, Unit};
 pub use hosts::HostRule;
 pub use kind::{
     AdmissionPolicy, EngineKind, ExtraFields, GpuPolicy, LogFormat, LoopbackRule, OnDamage, Outbound,
@@ -41,6 +43,6 @@ pub use manager::{
     ContainerConfig, EnginePool, ManagerConfig, NodeTls, PackageConfig, Provisioning, SourceConfig,
 };
 pub use schema::Schema;
-pub use secret::Secret;
+pub use secret::{Secret, TOKENS_MAX};
 pub use setting::{Preset, Reach, Setting};
 pub use table::SETTINGS;

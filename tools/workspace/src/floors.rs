@@ -40,6 +40,8 @@ pub const FLOORS: &[(&str, Floor)] = &[
     ("pool-managerd", Floor::Level(5)),
     ("orchestratord-bdd", Floor::Apart),
     ("tools-doc-session", Floor::Apart),
+    ("tools-config-gen", Floor::Apart),
+    ("tools-json-schema", Floor::Apart),
     ("tools-loadgen", Floor::Apart),
     ("tools-openapi-gen", Floor::Apart),
     ("tools-readme-index", Floor::Apart),

@@ -11,6 +11,7 @@ mod backup;
 mod cancel;
 mod catalog;
 mod churn;
+mod configuration;
 mod daemon;
 mod durable;
 mod engine_faults;

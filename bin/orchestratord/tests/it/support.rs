@@ -57,7 +57,7 @@ impl TestApp {
 
     /// A server whose models lie below this folder.
     pub(crate) async fn over(root: &Root) -> Self {
-        Self::with(&[("ORCHD_CATALOG_ROOTS", root.path())]).await
+        Self::with(&[("ORCHD_MODEL_ROOTS", root.path())]).await
     }
 
     async fn until_ready(&self) {

@@ -16,5 +16,4 @@ mod support;
 
 mod pact;
 mod refusals;
-mod schema;
 mod successes;
