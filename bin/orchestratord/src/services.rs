@@ -23,6 +23,7 @@ mod restore;
 mod saved;
 mod scheduler;
 mod sessions;
+mod traces;
 mod view;
 
 pub(crate) use admission::{Admission, AdmissionError, Admitted, IdFrom, NewTask};
@@ -45,4 +46,5 @@ pub(crate) use readers::{ReaderGuard, Readers};
 pub(crate) use restore::{Reader, Restored};
 pub(crate) use saved::SavedTask;
 pub(crate) use scheduler::{SchedulerParts, run};
+pub(crate) use traces::{Traces, on_behalf, passed_on};
 pub(crate) use view::{state, task_summary};

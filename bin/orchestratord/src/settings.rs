@@ -18,6 +18,7 @@ use service_registry::Network;
 use store_api::{MemoryStore, Store};
 use store_sqlite::{OpenError, SqliteStore};
 use tokio_util::sync::CancellationToken;
+use trace_export::{Exports, Service, Unusable};
 use tracing::{info, warn};
 
 use crate::{
@@ -245,6 +246,13 @@ pub(crate) fn timeouts(engine: &EngineConfig) -> Timeouts {
 pub(crate) fn retention(config: &Config) -> RetentionLimits {
     let jobs = &config.jobs;
     RetentionLimits { time: jobs.retention, bytes: jobs.retained_bytes_max, jobs: jobs.retained_max }
+}
+
+/// The way of traces out, where there is one.
+pub(crate) fn exports(config: &Config, metrics: &Arc<Metrics>) -> Result<Exports, Unusable> {
+    let service = Service { name: "orchestratord", version: env!("CARGO_PKG_VERSION") };
+    let metrics = Arc::clone(metrics);
+    Exports::start(&config.traces, service, move |fate, count| metrics.trace_spans(fate.as_str(), count))
 }
 
 /// The certificates of the server. Without them tokens and prompts travel as they are, which is said.

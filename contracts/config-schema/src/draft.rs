@@ -25,6 +25,7 @@ use crate::{
     secret::Secret,
     setting::{Preset, Setting},
     table::SETTINGS,
+    traces::TracesConfig,
 };
 
 /// Whose token it is.
@@ -317,6 +318,7 @@ fn blank() -> Config {
         },
         tls: None,
         log: LogConfig { filter: String::new(), format: None },
+        traces: TracesConfig::default(),
         limits: blank_limits(),
         engine: EngineConfig {
             connect_timeout: Duration::ZERO,

@@ -25,6 +25,7 @@ mod secret;
 mod setting;
 mod suggest;
 mod table;
+mod traces;
 mod value;
 
 pub use config::{
@@ -36,7 +37,7 @@ pub use form::{Form, Key, Presence, Rule, Text, Unit};
 pub use hosts::HostRule;
 pub use kind::{
     AdmissionPolicy, EngineKind, ExtraFields, GpuPolicy, LogFormat, LoopbackRule, OnDamage, Outbound,
-    PlacementKind, ProxyTrust, StoreKind, Transcripts, TrustRule, UnknownWord, WarmUp,
+    PlacementKind, ProxyTrust, StoreKind, TraceSampler, Transcripts, TrustRule, UnknownWord, WarmUp,
 };
 pub use layers::Layers;
 pub use manager::{
@@ -46,3 +47,4 @@ pub use schema::Schema;
 pub use secret::{Secret, TOKENS_MAX};
 pub use setting::{Preset, Reach, Setting};
 pub use table::SETTINGS;
+pub use traces::TracesConfig;

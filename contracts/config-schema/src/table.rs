@@ -8,11 +8,12 @@ use crate::{
     hosts::{self, HostRule},
     kind::{
         AdmissionPolicy, Choice, ExtraFields, GpuPolicy, LogFormat, Outbound, PlacementKind, StoreKind,
-        Transcripts, TrustRule,
+        TraceSampler, Transcripts, TrustRule,
     },
     pool,
     secret::{Secret, TOKEN},
     setting::{Reach, Setting, derived, row},
+    traces,
     value::{
         ADDR, AMOUNT, DIR, DIRECTIVES, FILE, FOLDER, HOST, KEY, NETWORK, PORT, addr, file, folder, host, key,
         line, list, network,
@@ -159,6 +160,13 @@ pub static SETTINGS: &[Setting] = &[
         Form::whole(1, 1_000_000, Unit::Things), "12000", |draft, given| put(&mut draft.config.limits.connections_max, given.whole())),
     derived(["limits.hosts", "ORCHD_LIMITS_HOSTS", "The Host names that are answered; * for any"],
         Form::List(&hosts::NAME), "the loopback names on a loopback bind, else any", |draft, given| HostRule::parse(given.text).map(|rule| draft.hosts = Some(rule))),
+
+    derived(["traces.endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", "A collector that speaks OTLP over gRPC, e.g. http://collector:4317"],
+        Form::Text(&traces::COLLECTOR), "no traces", |draft, given| put(&mut draft.config.traces.endpoint, traces::collector(given.text).map(Some))),
+    row(["traces.sampler", "OTEL_TRACES_SAMPLER", "Which traces are recorded, by the usual names of samplers"],
+        Form::Word(TraceSampler::WORDS), "parentbased_always_on", |draft, given| put(&mut draft.config.traces.sampler, given.choice())),
+    row(["traces.sampler_arg", "OTEL_TRACES_SAMPLER_ARG", "Which part of them, where the sampler takes a part"],
+        Form::Text(&traces::RATIO), "1", |draft, given| put(&mut draft.config.traces.ratio, traces::ratio(given.text))),
 
     row(["log.filter", "RUST_LOG", "What is logged, e.g. info,orchestratord=debug"],
         Form::Text(&DIRECTIVES), "info", |draft, given| put(&mut draft.config.log.filter, line(given.text))),

@@ -17,7 +17,7 @@ mod json;
 pub use json::JsonLayer;
 
 /// Libraries that speak at every request; the operator's own directives come after and win.
-const QUIET: &str = "hyper=warn,hyper_util=warn,reqwest=warn,h2=warn";
+const QUIET: &str = "hyper=warn,hyper_util=warn,reqwest=warn,h2=warn,tonic=warn,tower=warn";
 
 /// Sends the records of this process to standard error, filtered and shaped as `config` says.
 ///

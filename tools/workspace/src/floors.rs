@@ -29,6 +29,7 @@ pub const FLOORS: &[(&str, Floor)] = &[
     ("command-line", Floor::Level(2)),
     ("http-server", Floor::Level(2)),
     ("telemetry", Floor::Level(2)),
+    ("trace-export", Floor::Level(2)),
     ("adapter-host", Floor::Level(3)),
     ("http-util", Floor::Level(3)),
     ("mock", Floor::Level(4)),

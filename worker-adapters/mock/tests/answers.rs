@@ -20,7 +20,7 @@ fn order(prompt: &str, seed: Option<u64>, max_tokens: u32, stop: &[&str]) -> Arc
 }
 
 fn order_of(work: Work) -> Arc<WorkOrder> {
-    Arc::new(WorkOrder { request_id: "r1".into(), model: "m".into(), work, traceparent: None })
+    Arc::new(WorkOrder { request_id: "r1".into(), model: "m".into(), work, trace: None })
 }
 
 async fn listen(stream: &mut dyn TokenStream) -> (Vec<String>, Result<Finish, AdapterError>) {

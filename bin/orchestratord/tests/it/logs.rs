@@ -13,8 +13,9 @@ use crate::{
 };
 
 /// Starts a server that logs into this file, and waits until it is ready.
-async fn logging_into(log: File, state: &TempDir) -> Daemon {
-    let settings = [("RUST_LOG", "info")];
+pub(crate) async fn logging_into(log: File, state: &TempDir, more: &[(&str, &str)]) -> Daemon {
+    let mut settings = vec![("RUST_LOG", "info")];
+    settings.extend(more);
     let server = Daemon::spawn(&[], (state.path(), &settings), Stdio::from(log));
     let ready = async {
         loop {
@@ -30,12 +31,14 @@ async fn logging_into(log: File, state: &TempDir) -> Daemon {
 }
 
 //= ORCH-3027 type=test
+//= ORCH-3339 type=test
 #[tokio::test]
 async fn every_line_about_a_job_is_a_flat_object_with_the_ids_of_the_job_and_its_request() {
     let (state, folder) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let path = folder.path().join("log");
-    let server = logging_into(File::create(&path).unwrap(), &state).await;
+    let server = logging_into(File::create(&path).unwrap(), &state, &[]).await;
     let request = server.client.post(server.url("/v2/tasks")).header("x-correlation-id", "mine-1");
+    let request = request.header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
     let admission: Value = request.json(&mock_task()).send().await.unwrap().json().await.unwrap();
     let id = admission["job_id"].as_str().unwrap();
     server.until_state(id, "completed").await;
@@ -48,6 +51,7 @@ async fn every_line_about_a_job_is_a_flat_object_with_the_ids_of_the_job_and_its
             continue;
         }
         assert_eq!(record["correlation_id"], "mine-1", "{line}");
+        assert_eq!(record["trace_id"], "0af7651916cd43dd8448eb211c80319c", "{line}");
         assert!(["level", "ts", "target", "msg"].iter().all(|field| record[field].is_string()), "{line}");
         said.insert(record["msg"].as_str().unwrap().to_owned());
     }

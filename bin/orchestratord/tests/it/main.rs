@@ -33,4 +33,5 @@ mod storage;
 mod stream;
 mod tasks;
 mod tls;
+mod traces;
 mod workloads;

@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use api_types::ErrorCode;
 use config_schema::Provisioning;
 use pool_registry_types::{OperationKind, OperationState};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{Input, News, Pool};
+use super::{Input, News, Pool, Refusal};
 use crate::{
     adapters,
     child::Launch,
@@ -245,6 +246,11 @@ impl Pool {
             Ok(()) => info!(pool_id = %self.id, operation = kind.as_str(), "done"),
             Err(error) => warn!(pool_id = %self.id, operation = kind.as_str(), error, "failed"),
         }
+        let error = outcome.as_ref().err().map(|why| match kind {
+            OperationKind::Reload => Refusal::of_candidate(why.clone()).code,
+            OperationKind::Drain | OperationKind::Purge => ErrorCode::Internal,
+        });
+        self.traces.finished(error.map(ErrorCode::as_str));
         if let Some(operation) = &mut self.operation {
             operation.state =
                 if outcome.is_ok() { OperationState::Succeeded } else { OperationState::Failed };

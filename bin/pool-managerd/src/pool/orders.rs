@@ -7,6 +7,7 @@ use pool_registry_types::{
     DrainPool, OperationKind, OperationState, OperationView, PoolAnswer, PurgePool, ReloadPool,
 };
 use tokio::time::Instant;
+use trace_export::TraceContext;
 
 use super::{ANSWER_WITHIN, Pool, Reply};
 use crate::{
@@ -42,7 +43,7 @@ impl From<Busy> for Refusal {
 
 impl Refusal {
     /// The candidate of a reload is not to be had.
-    fn of_candidate(why: String) -> Self {
+    pub(super) fn of_candidate(why: String) -> Self {
         let code = match why.split(':').next() {
             Some("UNTRUSTED_ARTIFACT") => ErrorCode::UntrustedArtifact,
             Some("POOL_UNAVAILABLE") => ErrorCode::PoolUnavailable,
@@ -86,7 +87,7 @@ impl Wish {
 }
 
 impl Pool {
-    pub(super) fn take_order(&mut self, wish: Wish, reply: Reply) -> Vec<Effect> {
+    pub(super) fn take_order(&mut self, wish: Wish, from: Option<TraceContext>, reply: Reply) -> Vec<Effect> {
         let effects = match self.machine.order(self.now(), wish.order()) {
             Ok(effects) => effects,
             Err(busy) => {
@@ -96,8 +97,12 @@ impl Pool {
             }
         };
         let number = self.operation.as_ref().map_or(0, |operation| operation.operation_id) + 1;
-        if let Some(view) = wish.view(number) {
-            self.operation = Some(view);
+        match wish.view(number) {
+            Some(view) => {
+                self.traces.begins(view.operation, from.as_ref());
+                self.operation = Some(view);
+            }
+            None => self.traces.resumes(from),
         }
         match wish {
             Wish::Reload(reload) => {

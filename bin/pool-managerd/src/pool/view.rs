@@ -13,6 +13,7 @@ impl Pool {
     pub(super) fn publish(&mut self) {
         let status = self.status();
         self.home.metrics.pool(&self.id, self.machine.phase());
+        self.traces.stands(self.machine.phase());
         self.say(&status);
         let of_weight = |status: &PoolStatus| {
             let report = &status.report;

@@ -10,3 +10,4 @@ mod orphans;
 mod plane;
 mod registering;
 mod reload;
+mod traces;

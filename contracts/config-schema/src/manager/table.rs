@@ -10,9 +10,10 @@ use crate::{
     fault::Problem,
     form::{Form, Text},
     hosts::{self, HostRule},
-    kind::{Choice, GpuPolicy, LogFormat},
+    kind::{Choice, GpuPolicy, LogFormat, TraceSampler},
     secret::{Secret, TOKEN},
     setting::{Reach, Setting, derived, row},
+    traces,
     value::{ADDR, DIRECTIVES, FILE, LINE_PATTERN, PORT, addr, line, shown},
 };
 
@@ -75,6 +76,13 @@ pub(super) static SETTINGS: &[Setting<ManagerConfig>] = &[
 
     derived(["limits.hosts", "POOL_MANAGERD_LIMITS_HOSTS", "The Host names that are answered; * for any"],
         Form::List(&hosts::NAME), "the loopback names on a loopback bind, else any", |draft, given| HostRule::parse(given.text).map(|rule| draft.hosts = Some(rule))),
+
+    derived(["traces.endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", "A collector that speaks OTLP over gRPC, e.g. http://collector:4317"],
+        Form::Text(&traces::COLLECTOR), "no traces", |draft, given| put(&mut draft.config.traces.endpoint, traces::collector(given.text).map(Some))),
+    row(["traces.sampler", "OTEL_TRACES_SAMPLER", "Which traces are recorded, by the usual names of samplers"],
+        Form::Word(TraceSampler::WORDS), "parentbased_always_on", |draft, given| put(&mut draft.config.traces.sampler, given.choice())),
+    row(["traces.sampler_arg", "OTEL_TRACES_SAMPLER_ARG", "Which part of them, where the sampler takes a part"],
+        Form::Text(&traces::RATIO), "1", |draft, given| put(&mut draft.config.traces.ratio, traces::ratio(given.text))),
 
     row(["log.filter", "RUST_LOG", "What is logged, e.g. info,pool_managerd=debug"],
         Form::Text(&DIRECTIVES), "info", |draft, given| put(&mut draft.config.log.filter, line(given.text))),

@@ -3,7 +3,8 @@
 use std::{io, time::Duration};
 
 use config_schema::{
-    EngineKind, Fault, GpuPolicy, Layers, ManagerConfig, Preset, Provisioning, Schema, Setting, WarmUp,
+    EngineKind, Fault, GpuPolicy, Layers, ManagerConfig, Preset, Provisioning, Schema, Setting, TraceSampler,
+    WarmUp,
 };
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -42,6 +43,28 @@ fn nothing_at_all_is_an_agent_without_pools_that_listens_on_loopback() {
     assert_eq!(config.state_dir.to_str(), Some("/home/o/.local/state/pool-managerd"));
     assert_eq!(config.gpu_policy, GpuPolicy::VramOnly);
     assert!(config.pools.is_empty() && config.control_plane.is_none());
+}
+
+#[test]
+fn an_agent_is_told_of_its_collector_as_the_server_is() {
+    let traces = config("", &[]).traces;
+    assert_eq!((traces.endpoint, traces.sampler), (None, TraceSampler::ParentBasedAlwaysOn));
+    let env = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4317"), ("OTEL_TRACES_SAMPLER", "always_off")];
+    let traces = config("", &env).traces;
+    assert_eq!(
+        (traces.endpoint.unwrap().as_str(), traces.sampler),
+        ("http://c:4317/", TraceSampler::AlwaysOff)
+    );
+    for (wrong, said) in [
+        ("collector:4317", "is not an http:// or https:// URL"),
+        ("http://me:secret@c:4317", "holds a user or password"),
+        ("http://c:4317/v1/traces", "has a path"),
+        ("http://c: 4317", "holds a blank"),
+    ] {
+        let faults = faults("", &[("OTEL_EXPORTER_OTLP_ENDPOINT", wrong)]).join("\n");
+        assert!(faults.contains("OTEL_EXPORTER_OTLP_ENDPOINT") && faults.contains(said), "{faults}");
+        assert!(!faults.contains("secret"), "{faults}");
+    }
 }
 
 #[test]

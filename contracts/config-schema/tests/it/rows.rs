@@ -69,6 +69,9 @@ const SAMPLES: &[Sample] = &[
     ("limits.body_timeout_ms", "7", "body_timeout: 7ms", "0"),
     ("limits.connections_max", "1", "connections_max: 1,", "0"),
     ("limits.hosts", "llm.example.org", "hosts: Only([\"llm.example.org\"])", "llm.example.org:80"),
+    ("traces.endpoint", "http://collector:4317", "host: Some(Domain(\"collector\"))", "collector:4317"),
+    ("traces.sampler", "traceidratio", "sampler: Ratio", "some"),
+    ("traces.sampler_arg", "0.25", "ratio: 0.25", "1.01"),
     ("log.filter", "warn", "filter: \"warn\"", " "),
     ("log.format", "json", "format: Some(Json)", "xml"),
 ];

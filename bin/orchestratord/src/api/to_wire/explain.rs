@@ -1,7 +1,7 @@
 //! Why a task is where it is, in words.
 
 use api_types::{CandidateView, ChoiceView, ExplainView, StartView};
-use orchestrator_core::{Assignment, Candidate, Readiness, Requirements, Rule, Verdict, Why};
+use orchestrator_core::{Assignment, Candidate, Readiness, Requirements, Verdict, Why};
 
 use super::state;
 use crate::{
@@ -64,24 +64,12 @@ fn start(status: &JobStatus, position: Option<u32>, clock: Clock) -> StartView {
 
 fn choice(why: &Why, chosen: Option<&Assignment>) -> ChoiceView {
     ChoiceView {
-        rule: rule(why.rule).to_owned(),
+        rule: why.rule.as_str().to_owned(),
         attempt: chosen.map(|it| it.attempt),
         pool_id: chosen.map(|it| it.pool.to_string()),
         replica_id: chosen.map(|it| it.replica.to_string()),
         considered: why.considered,
         candidates: why.candidates.iter().map(|it| candidate(it, chosen)).collect(),
-    }
-}
-
-fn rule(rule: Rule) -> &'static str {
-    match rule {
-        Rule::Recovered => "recovered",
-        Rule::Affinity => "affinity",
-        Rule::Preferred => "preferred",
-        Rule::LeastLoaded => "least_loaded",
-        Rule::RoundRobin => "round_robin",
-        Rule::SlotFreed => "slot_freed",
-        Rule::NoneOpen => "none_open",
     }
 }
 
