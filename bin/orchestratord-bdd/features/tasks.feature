@@ -215,6 +215,7 @@ Feature: Tasks
     Then the answer has the headers
       | X-Correlation-Id | mine-1 |
 
+  @ORCH-3331
   Scenario: A trace that a client belongs to goes on at the engine
     Given an engine a
     And a server
@@ -225,6 +226,7 @@ Feature: Tasks
       | traceparent  | starts with 00-4bf92f3577b34da6a3ce929d0e0e4736- |
       | x-request-id | {A}                                              |
 
+  @ORCH-3331
   Scenario Outline: What is no sound traceparent goes nowhere
     Given an engine a
     And a server
@@ -236,5 +238,7 @@ Feature: Tasks
 
     Examples:
       | value                                                   |
+      | 00-00000000000000000000000000000000-00f067aa0ba902b7-01 |
+      | 00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01 |
       | 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7    |
       | hello                                                   |

@@ -11,6 +11,7 @@ mod server;
 mod streams;
 mod tasks;
 mod tls;
+mod traces;
 
 use crate::phrases::Phrase;
 
@@ -27,4 +28,5 @@ pub(crate) const PHRASES: &[&[Phrase]] = &[
     streams::PHRASES,
     tasks::PHRASES,
     tls::PHRASES,
+    traces::PHRASES,
 ];

@@ -15,6 +15,7 @@ use regex::{Captures, Regex};
 use reqwest::{Client, Response};
 use serde_json::Value;
 use tempfile::TempDir;
+use trace_export::sink::Sink;
 use uuid::Uuid;
 
 use crate::{node::Node, process::Process, support::PATIENCE};
@@ -81,6 +82,7 @@ pub(crate) struct World {
     pub(crate) calls: Option<IpAddr>,
     /// What this machine has not, so that the scenario shows nothing on it.
     pub(crate) lacks: Option<&'static str>,
+    pub(crate) collector: Option<Sink>,
     /// Tasks of a crowd that were accepted.
     pub(crate) accepted: Vec<String>,
     /// Ports that somebody else has.
@@ -123,6 +125,7 @@ impl cucumber::World for World {
             open: BTreeMap::new(),
             calls: None,
             lacks: None,
+            collector: None,
             accepted: Vec::new(),
             taken: Vec::new(),
             mounted: None,
