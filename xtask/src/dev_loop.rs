@@ -23,6 +23,9 @@ struct Step {
     run: fn() -> Result<Ended>,
 }
 
+/// The package of the scenarios, which another runner than the tests' runs.
+const SCENARIOS: &str = "orchestratord-bdd";
+
 const STEPS: &[Step] = &[
     Step { name: "fmt", run: || cargo(&["fmt", "--all", "--check"]) },
     Step {
@@ -38,6 +41,7 @@ const STEPS: &[Step] = &[
     Step { name: "deny", run: deny },
     Step { name: "setup", run: engine },
     Step { name: "tests", run: tests },
+    Step { name: "bdd", run: || cargo(&["test", "--package", SCENARIOS, "--test", "bdd"]) },
     Step { name: "schemathesis", run: || unless_lacking(schemathesis::slice()) },
     Step { name: "interleavings", run: interleavings },
     Step { name: "doctests", run: || cargo(&["test", "--workspace", "--doc"]) },
@@ -125,7 +129,8 @@ fn tests() -> Result<Ended> {
     if workspace::has_subcommand("nextest") {
         return cargo(&["nextest", "run", "--workspace"]);
     }
-    cargo(&["test", "--workspace", "--lib", "--bins", "--tests"])
+    // The scenarios are a step of their own.
+    cargo(&["test", "--workspace", "--exclude", SCENARIOS, "--lib", "--bins", "--tests"])
 }
 
 /// The event log with locks that a tester interleaves, which is another build of the server.

@@ -39,6 +39,7 @@ pub const FLOORS: &[(&str, Floor)] = &[
     ("tgi-http", Floor::Level(4)),
     ("orchestratord", Floor::Level(5)),
     ("pool-managerd", Floor::Level(5)),
+    ("orchestratord-bdd", Floor::Apart),
     ("tools-doc-session", Floor::Apart),
     ("tools-config-gen", Floor::Apart),
     ("tools-json-schema", Floor::Apart),

@@ -173,7 +173,7 @@ async fn every_wrong_field_of_a_model_is_refused_by_name() {
 #[tokio::test]
 async fn a_file_below_a_root_is_verified_and_tells_its_need() {
     let root = Root::new();
-    let app = root.app().await;
+    let app = TestApp::over(&root).await;
     let model = json!({"id": "m", "model_ref": root.model_ref(), "digest": root.digest()});
     assert_eq!(register(&app, &model).await.get("verification"), None);
     let found = verify(&app, "m").await;
@@ -203,7 +203,7 @@ async fn what_lies_outside_of_the_roots_or_behind_a_link_fails_and_is_not_read()
     let (root, outside) = (Root::new(), Root::new());
     let link = root.folder.path().join("link.gguf");
     symlink(outside.folder.path().join("m.gguf"), &link).unwrap();
-    let app = root.app().await;
+    let app = TestApp::over(&root).await;
     for (id, model_ref, reason) in [
         ("outside", outside.model_ref(), "outside_roots"),
         ("link", format!("file:{}", link.display()), "symlink"),
@@ -492,7 +492,7 @@ const HOSTILE: &[&str] = &[
 async fn no_id_climbs_out_of_anything() {
     // X01
     let root = Root::new();
-    let app = root.app().await;
+    let app = TestApp::over(&root).await;
     for hostile in HOSTILE {
         for prefix in [MODELS, "/v2/sessions", "/v2/tasks"] {
             // As raw bytes: a client library would tidy the path first.

@@ -32,6 +32,7 @@ mod recovery;
 mod restart;
 mod sessions;
 mod storage;
+mod stream;
 mod tasks;
 mod tls;
 mod traces;

@@ -8,6 +8,8 @@
 mod daemon;
 #[path = "../it/model_root.rs"]
 mod model_root;
+#[path = "../it/stream.rs"]
+mod stream;
 #[expect(dead_code, reason = "shared with another suite, which uses more of it")]
 #[path = "../it/support.rs"]
 mod support;

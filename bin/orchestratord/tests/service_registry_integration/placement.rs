@@ -80,7 +80,7 @@ async fn a_task_that_is_pinned_to_a_node_runs_there_or_nowhere() {
 #[tokio::test]
 async fn a_task_whose_model_fits_no_memory_is_refused_with_the_numbers() {
     let root = Root::new();
-    let app = root.app().await;
+    let app = TestApp::over(&root).await;
     let base = app.url("");
     let model = json!({"id": "mine/m", "model_ref": root.model_ref()});
     assert_eq!(app.post("/v2/catalog/models", &model).await.status(), StatusCode::CREATED);
@@ -116,7 +116,7 @@ async fn a_task_whose_model_fits_no_memory_is_refused_with_the_numbers() {
 #[tokio::test]
 async fn a_replica_whose_model_is_another_one_than_the_catalog_knows_gets_nothing() {
     let root = Root::new();
-    let app = root.app().await;
+    let app = TestApp::over(&root).await;
     let base = app.url("");
     let model = json!({"id": "mine/m", "model_ref": root.model_ref(), "digest": root.digest()});
     assert_eq!(app.post("/v2/catalog/models", &model).await.status(), StatusCode::CREATED);

@@ -170,3 +170,26 @@ fn every_id_that_was_promised_is_defined_met_and_tested() {
         assert!(one.contains("    tested_by:\n      - "), "{id} has no test:\n{one}");
     }
 }
+
+#[test]
+fn a_scenario_proves_what_its_tags_say() {
+    let root = tree();
+    let feature = "Feature: Counting\n\n  @ORCH-1\n  Scenario: It counts to three\n    Given three\n";
+    put(&root, "bin/b/features/count.feature", feature);
+    assert_eq!(run(root.path(), &[]), (0, String::new()));
+    let written = get(&root, "requirements/10_core.yaml");
+    let expected = r#"      - "bin/b/features/count.feature::\"It counts to three\""
+      - "libs/a/src/lib.rs::it_counts"
+"#;
+    assert!(written.contains(expected), "{written}");
+    put(&root, "bin/b/features/count.feature", &feature.replace("ORCH-1", "ORCH-8 @soon"));
+    let found = problems(&root);
+    assert!(
+        found.contains(&"bin/b/features/count.feature:3: no spec defines ORCH-8".to_owned()),
+        "{found:?}"
+    );
+    assert!(
+        found.iter().any(|it| it.starts_with("bin/b/features/count.feature:3: `@soon` is no id")),
+        "{found:?}"
+    );
+}
