@@ -146,7 +146,7 @@ fn check(told: &Narration, ids: &[String]) {
 async fn each_moment_is_narrated_when_it_happens_at_a_running_server() {
     let capture = Capture::start();
     let root = Root::new();
-    let mut app = root.app().await;
+    let mut app = TestApp::with(&[("ORCHD_MODEL_ROOTS", root.path())]).await;
     let ids = live(&app, &root).await;
     app.stop().await;
     let seen = capture.seen();
