@@ -82,6 +82,7 @@ pub(crate) fn connector(config: &Config) -> anyhow::Result<Connector> {
 }
 
 /// Where a pool computes, as far as the operator said. A CPU is always said aloud.
+//= ORCH-3350
 fn device(pool: &PoolConfig, policy: GpuPolicy) -> Device {
     let pool_id = &pool.id;
     match (pool.device.as_deref(), policy) {

@@ -62,6 +62,7 @@ fn read(wire: &CreateTask, text: RawJson, asked: Asked, models: &Models) -> Resu
     let (work, need) = work::work(wire, id)?;
     let facts = JobFacts {
         id: JobId::from_u128(id.as_u128()),
+        //= ORCH-3023
         session_id: session_id.unwrap_or(id),
         model_ref: wire.model_ref.as_str().into(),
         requirements: requirements(wire, &model, need, work.workload())?,

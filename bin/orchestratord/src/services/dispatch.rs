@@ -63,8 +63,8 @@ impl Dispatcher {
             Err(Broken::Engine(error)) => {
                 let (job_id, correlation_id) = (&entry.facts.id, &entry.facts.correlation_id);
                 let trace_id = entry.trace_id().map(display);
-                warn!(target: "orchestratord::dispatch", %job_id, %correlation_id, trace_id, pool_id = %pool, %error,
-                    tokens_out = guard.tokens_out(), "attempt failed");
+                warn!(target: "orchestratord::dispatch", %job_id, %correlation_id, trace_id, pool_id = %pool,
+                    error = error.kind(), tokens_out = guard.tokens_out(), "attempt failed");
                 let outcome = outcome_of(&error, guard.tokens_out());
                 entry.broke(error);
                 outcome

@@ -49,11 +49,18 @@ pub(crate) fn refused(rejection: &Rejection) {
         RejectReason::ShuttingDown => Refusal::ShuttingDown,
     };
     let told = Narration::admission_refused(refusal, rejection.retry_after);
+    let pool_id = rejection.pool.as_ref().map(PoolId::as_str);
+    if matches!(rejection.reason, RejectReason::Vram { .. }) {
+        // Not overload: it stays so until somebody changes the model or the machine.
+        //= ORCH-3351
+        narrate!(told, target: "orchestratord::admission", pool_id, "task refused");
+        return;
+    }
     record(told);
     // Overload must not become a flood of lines; the counter tells how many there were.
-    debug!(target: "orchestratord::admission", pool_id = rejection.pool.as_ref().map(PoolId::as_str),
+    debug!(target: "orchestratord::admission", pool_id,
         retry_after_ms = rejection.retry_after.map(millis),
-        actor = told.actor(), action = told.action(), human = told.human(), "task refused");
+        actor = told.actor(), action = told.action(), target_kind = told.target(), human = told.human(), "task refused");
 }
 
 pub(crate) fn dispatched(entry: &JobEntry, attempt: &Attempt, waited: Duration) {

@@ -239,6 +239,7 @@ fn task_for(model: &str) -> Value {
 }
 
 //= ORCH-3413 type=test
+//= ORCH-3097 type=test
 #[tokio::test]
 async fn a_model_whose_file_is_another_one_is_never_placed() {
     // N14

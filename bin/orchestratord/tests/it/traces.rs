@@ -1,10 +1,7 @@
 //! Traces: what a collector gets to see of tasks and operations, what engines are told, and what a collector that is
 //! away costs.
 
-use std::{
-    fs::File,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use mock::wire::{Act, Ending, ScriptedEngine, completion, open_ended, stream_head, token};
 use reqwest::StatusCode;
@@ -406,7 +403,7 @@ async fn the_log_tells_once_that_a_collector_is_away_and_once_that_it_is_back() 
     let path = folder.path().join("log");
     let url = sink.url();
     let settings = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*url)];
-    let server = logging_into(File::create(&path).unwrap(), &state, &settings).await;
+    let server = logging_into(&path, &state, &settings).await;
     for count in 1..=3 {
         let id = server.submit(&mock_task()).await;
         server.until_state(&id, "completed").await;

@@ -15,6 +15,7 @@ mod stream;
 mod support;
 
 mod lifecycle;
+mod narration;
 mod node;
 mod nodes;
 mod placement;

@@ -76,6 +76,7 @@ async fn a_task_that_is_pinned_to_a_node_runs_there_or_nowhere() {
 }
 
 //= ORCH-3420 type=test
+//= ORCH-3351 type=test
 #[tokio::test]
 async fn a_task_whose_model_fits_no_memory_is_refused_with_the_numbers() {
     let root = Root::new();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use api_types::ErrorCode;
+use narration_core::{Narration, PoolMoment, narrate};
 use pool_registry_types::{
     DrainPool, OperationKind, OperationState, OperationView, PoolAnswer, PurgePool, ReloadPool,
 };
@@ -104,6 +105,7 @@ impl Pool {
             }
             None => self.traces.resumes(from),
         }
+        self.tell(&wish);
         match wish {
             Wish::Reload(reload) => {
                 self.candidate =
@@ -120,6 +122,20 @@ impl Pool {
             Wish::Drain(_) | Wish::Resume => self.answer(reply),
         }
         effects
+    }
+
+    /// Tells the log what is begun.
+    //= ORCH-3316
+    fn tell(&self, wish: &Wish) {
+        let (told, what) = match wish {
+            Wish::Drain(drain) => {
+                (Narration::pool_drains(Duration::from_millis(drain.deadline_ms)), "drain begins")
+            }
+            Wish::Reload(_) => (Narration::pool(PoolMoment::Reloads), "reload begins"),
+            Wish::Purge(_) => (Narration::pool(PoolMoment::Purged), "purge begins"),
+            Wish::Resume => (Narration::pool(PoolMoment::Resumes), "resume"),
+        };
+        narrate!(told, pool_id = %self.id, "{what}");
     }
 
     /// Answers a reload whose model was looked at, or is looked at for too long.

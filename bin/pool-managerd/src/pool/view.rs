@@ -1,7 +1,8 @@
 //! How a pool is told to others.
 
+use narration_core::{EngineMoment, Narration, narrate};
 use pool_registry_types::{PoolReport, PoolStatus};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::Pool;
 
@@ -38,7 +39,9 @@ impl Pool {
                 Some(error) => {
                     warn!(pool_id = %self.id, state = self.machine.phase(), error, "the pool is not ready");
                 }
-                None if self.machine.is_ready() => info!(pool_id = %self.id, "the pool is ready"),
+                None if self.machine.is_ready() => {
+                    narrate!(Narration::engine(EngineMoment::Ready), pool_id = %self.id, "the pool is ready");
+                }
                 None => {}
             }
             self.said = error;
