@@ -76,6 +76,16 @@ Feature: Traces
     Then task B becomes completed
     And the server stops in order
 
+  @ORCH-3335
+  Scenario: The log tells that a collector does not take spans
+    Given a collector of traces that fails
+    And a server with
+      | OTEL_EXPORTER_OTLP_ENDPOINT | {collector} |
+    When I run task A of 3 tokens
+    Then the log soon has a line with
+      | level | warn                          |
+      | msg   | contains does not take traces |
+
   @ORCH-3336
   Scenario: A stop sends what is left
     Given a collector of traces
