@@ -84,7 +84,7 @@ Feature: The agent of a node
     Given an agent whose model is "good"
     Then the engine's args hold "--n-gpu-layers 999"
 
-  @ORCH-3442
+  @ORCH-3442 @ORCH-3352
   Scenario: A flag that keeps something off the devices is refused by name
     Given an agent whose model is "good" and whose pool has
       """
@@ -212,3 +212,10 @@ Feature: The agent of a node
       | ready      | false                    |
       | last_error | contains no-such-runtime |
     And the engine was never started
+
+  @ORCH-3316
+  Scenario: What becomes of an engine is narrated
+    Given an agent whose model is "good"
+    Then the agent's pool soon shows
+      | ready | true |
+    And the agent soon narrates "ready"

@@ -21,6 +21,7 @@ Feature: Artifacts
     And the answer has
       | content | do this |
 
+  @ORCH-3098
   Scenario Outline: An artifact has a kind, and is found by it and by its task, also after a restart
     Given a server
     When I run task A of 1 token
@@ -50,6 +51,7 @@ Feature: Artifacts
       | logs       |
       | other      |
 
+  @ORCH-3098
   Scenario: No other kind is known
     Given a server
     When I post "/v2/artifacts" with

@@ -17,7 +17,7 @@ Feature: GPU policy
     And the answer has
       | retriable | false |
 
-  @ORCH-3011
+  @ORCH-3011 @ORCH-3350
   Scenario: An operator may allow the CPU, and is warned
     Given the file "pools.toml" with
       """
@@ -36,7 +36,7 @@ Feature: GPU policy
       | pool_id | default                       |
       | msg     | contains for development only |
 
-  @ORCH-3420
+  @ORCH-3420 @ORCH-3351
   Scenario: A task whose model fits no memory is refused with the numbers
     Given a small model in "m.gguf"
     And a node gpu1 with pool p

@@ -273,6 +273,7 @@ Feature: Nodes
       | single_node_models    | ["scripted"] |
       | total_models          | 1            |
 
+  @ORCH-3097
   Scenario: A node whose model is another one than the catalog's gets nothing
     Given a small model in "m.gguf"
     And a node gpu1 with pool p

@@ -219,3 +219,15 @@ Feature: Observability
     And a server that does not start with
       | PROMETHEUS_METRICS_PORT | {P} |
     Then it says "PROMETHEUS_METRICS_PORT"
+
+  @ORCH-3315
+  Scenario: A record is one line, whatever a node calls things
+    Given a node gpu1 with pool p
+    And node gpu1 reports
+      | engine_version | "b1\nnot a record\u001b[31m" |
+    And a server
+    When node gpu1 registers
+    And node gpu1 sends a heartbeat
+    Then the log soon has a line with
+      | msg | node registered |
+    And every line of the log is a record

@@ -161,3 +161,10 @@ Feature: Restart
     Then it says "newer"
     And its exit code is 78
     And the file "state/jobs.db" is as it was
+
+  @ORCH-3411
+  Scenario: What a task was asked is in no file any more, soon after it has ended
+    Given a server
+    When I run task A of 3 tokens with
+      | prompt | the wish of one person |
+    Then no file below "state" soon holds "the wish of one"

@@ -23,6 +23,7 @@ pub(super) const PHRASES: &[Phrase] = &[
     phrase!(r"^the agent is killed$", kill),
     phrase!(r"^the agent stops in order$", stop),
     phrase!(r#"^a model "(.*)" that is "([a-z]+)"$"#, model),
+    phrase!(r#"^the agent soon narrates "(.*)"$"#, narrates),
     phrase!(r"^the agent's pool soon shows$", soon_shows),
     phrase!(r"^the engine has made (\d+) tokens?$", has_made),
     phrase!(r"^the engine may load now$", may_load),
@@ -172,4 +173,17 @@ async fn another(world: &mut World, _: Said) {
     let (model, killed) = (own_model(world), world.task("killed"));
     until("another engine runs", || left(&model, "pid").is_some_and(|pid| pid != killed && lives(&pid)))
         .await;
+}
+
+async fn narrates(world: &mut World, said: Said) {
+    let began = Instant::now();
+    loop {
+        let lines = agent(world).lines();
+        let mut lines = lines.iter().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        if lines.any(|line| line["human"].as_str().is_some_and(|human| human.contains(said.word(0)))) {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "{}", agent(world).tail());
+        sleep(LOOK).await;
+    }
 }

@@ -9,11 +9,13 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ed25519_dalek::{Signer as _, SigningKey};
 use sha2::{Digest as _, Sha256};
+use tokio::time::{Instant, sleep};
 
 use crate::{
     model_root::Root,
     phrases::{Phrase, phrase},
     said::Said,
+    support::{LOOK, PATIENCE},
     world::World,
 };
 
@@ -26,6 +28,7 @@ pub(super) const PHRASES: &[Phrase] = &[
     phrase!(r#"^there is a file "(.*)"$"#, is_there),
     phrase!(r#"^every part of the file "(.*)" is damaged$"#, damage),
     phrase!(r#"^every file below "(.*)" is damaged$"#, damage_below),
+    phrase!(r#"^no file below "(.*)" soon holds "(.*)"$"#, soon_holds_none),
     phrase!(r#"^a link "(.*)" to "(.*)"$"#, link),
     phrase!(r#"^a newer version has written the file "(.*)"$"#, make_newer),
     phrase!(r#"^the file "(.*)" is as it was$"#, is_as_it_was),
@@ -102,4 +105,24 @@ async fn make_newer(world: &mut World, said: Said) {
 async fn is_as_it_was(world: &mut World, said: Said) {
     let path = path(world, &said);
     assert!(fs::read(path).expect("the file can be read") == world.kept, "it was written to");
+}
+
+/// Whether a file below a folder holds these bytes.
+fn holds(folder: &Path, words: &[u8]) -> bool {
+    fs::read_dir(folder).expect("the folder is there").flatten().map(|entry| entry.path()).any(|path| {
+        if path.is_dir() {
+            return holds(&path, words);
+        }
+        // A file may go while it is looked for.
+        fs::read(path).is_ok_and(|bytes| bytes.windows(words.len()).any(|window| window == words))
+    })
+}
+
+async fn soon_holds_none(world: &mut World, said: Said) {
+    let folder = path(world, &said);
+    let began = Instant::now();
+    while holds(&folder, said.word(1).as_bytes()) {
+        assert!(began.elapsed() < PATIENCE, "`{}` stays below {}", said.word(1), folder.display());
+        sleep(LOOK * 20).await;
+    }
 }

@@ -19,6 +19,7 @@ pub(super) const PHRASES: &[Phrase] = &[
     phrase!(r"^the log soon has a line with$", has_line),
     phrase!(r#"^the log never says "(.*)"$"#, never_says),
     phrase!(r"^every line about task (\w+) has$", every_line),
+    phrase!(r"^every line of the log is a record$", all_records),
     phrase!(r"^every narrated line has$", every_narrated),
     phrase!(r"^the metrics soon say$", metrics),
     phrase!(r"^(\d+) models are registered$", register_models),
@@ -110,4 +111,11 @@ async fn lines_per_metric(world: &mut World, said: Said) {
     }
     let most = lines.iter().max_by_key(|(_, count)| **count).expect("there are metrics");
     assert!(*most.1 > said.number(0) / 2 && *most.1 <= said.number(0), "{most:?}");
+}
+
+async fn all_records(world: &mut World, _: Said) {
+    for line in world.running().lines() {
+        let record: Option<Value> = serde_json::from_str(&line).ok();
+        assert!(record.is_some_and(|record| record["msg"].is_string()), "{line:?}");
+    }
 }
