@@ -22,6 +22,7 @@ fn plan(target: SocketAddr, mode: Mode, tokens: u32) -> Plan {
         target,
         mode,
         model: DEFAULT_MODEL.to_owned(),
+        prompt: DEFAULT_PROMPT.into(),
         streams: 3,
         tokens,
         until: Until::Rounds(4),
