@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use hdrhistogram::Histogram;
 use tokio::{
     task::JoinSet,
@@ -16,6 +16,8 @@ use crate::load::{Plan, Single};
 
 /// How many may be under way at once.
 const LANES: u32 = 128;
+/// How late the lanes may be altogether, when there is more to do than can be done.
+const LATE_MAX: Duration = Duration::from_secs(10);
 /// Times are told from each other within a thousandth, up to a minute.
 const DIGITS: u8 = 3;
 const MAX_US: u64 = 60_000_000;
@@ -50,6 +52,7 @@ pub(super) async fn steady(plan: &Plan, rate: u32, span: Duration) -> Result<His
             let (mut times, mut due) = (times()?, first);
             while due < start + span {
                 sleep_until(due).await;
+                ensure!(Instant::now() < start + span + LATE_MAX, "{rate} tasks/s are more than can be done");
                 single.task().await.context("a task of an even stream of them")?;
                 note(&mut times, due.elapsed());
                 due += period;

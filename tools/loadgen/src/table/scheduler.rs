@@ -153,7 +153,7 @@ impl World {
                 }
             }
         }
-        let took = time_of_thread()? - begun;
+        let took = time_of_thread()?.saturating_sub(begun);
         ensure!(effects == count, "{count} events had only {:.0} of their effects", as_f64(effects));
         Ok(took)
     }

@@ -12,6 +12,7 @@ use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
 use super::{Bench, row::Row};
 use crate::{
     chaos::{
+        client::Client,
         engine::CountingEngine,
         server::{Server, Setup, free_address},
     },
@@ -45,6 +46,10 @@ pub(super) async fn measure(bench: &Bench) -> Result<Vec<Row>> {
     };
     let mut server = Server::start(&setup)?;
     server.ready().await?;
+    // The one task that is dispatched.
+    let (task, mut client) = (task(), Client::new(setup.target));
+    let first = client.call("POST", "/v2/tasks", &task).await?;
+    ensure!(first.status == 202, "POST /v2/tasks: {}", first.shown());
     let before = resident_kib(server.process())?;
     let readers_all = timeout(PATIENCE, wait_all(setup.target, readers));
     let connections = readers_all.await.context("not every reader was kept alive in time")??;
@@ -60,6 +65,10 @@ pub(super) async fn measure(bench: &Bench) -> Result<Vec<Row>> {
         Row::new(what, "MiB", as_f64(after) / 1024.0).at_most(GOAL_MIB),
         Row::new("of that, each task and reader", "KiB", each),
     ])
+}
+
+fn task() -> String {
+    json!({ "model_ref": DEFAULT_MODEL, "prompt": "Count 1:", "durability": "memory" }).to_string()
 }
 
 /// Opens all readers, and returns their connections when each has been kept alive once.
@@ -90,8 +99,7 @@ impl std::error::Error for KeptAlive {}
 async fn reader(target: SocketAddr, turns: Arc<Semaphore>) -> Result<Connection> {
     let turn = turns.acquire().await?;
     let mut connection = Connection::open(target).await?;
-    let body =
-        json!({ "model_ref": DEFAULT_MODEL, "prompt": "Count 1:", "durability": "memory" }).to_string();
+    let body = task();
     let submit = format!(
         "POST /v2/tasks HTTP/1.1\r\nHost: {target}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
