@@ -166,3 +166,30 @@ impl Part {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_is_asked_for_by_a_name_of_its_own() {
+        let mut names: Vec<_> = Part::value_variants().iter().map(|part| part.name()).collect();
+        assert_eq!(Part::from_str("relay-openai", false), Ok(Part::RelayOpenai));
+        assert!(names.iter().all(|name| name.len() <= 13), "the table's first column is narrower: {names:?}");
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Part::value_variants().len());
+        Part::from_str("relay", false).unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn part_that_fails_is_told_and_fails_the_command() {
+        let args = TableArgs {
+            orchestratord: "/nonexistent/orchestratord".into(),
+            only: vec![Part::Start],
+            quick: true,
+            json: None,
+        };
+        assert!(all(&args).await.unwrap_err().to_string().contains("start"));
+    }
+}

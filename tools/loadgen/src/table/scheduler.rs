@@ -29,7 +29,7 @@ const BATCH: u32 = 50_000;
 
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>> {
     let mut rounds = Vec::new();
-    for _ in 0..bench.pick(3, 7) {
+    for _ in 0..bench.pick(1, 5) {
         rounds.push((costs(SHORT)?, costs(LONG)?));
     }
     let of = |figure: fn(&(Costs, Costs)) -> f64| median(rounds.iter().map(figure).collect());
