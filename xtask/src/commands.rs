@@ -68,7 +68,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        summary: "`bench relay|accept|nodes [ARGS]`: measure the relay, durable acceptance, or idle nodes, release build",
+        summary: "`bench table|relay|accept|nodes [ARGS]`: measure all promises of speed, the relay, acceptance, or idle nodes",
         run: bench::run,
     },
     Command {
