@@ -29,7 +29,7 @@ use prometheus_client::{
 
 pub(crate) use self::{
     seen::{ReplicaSeen, Seen},
-    tasks::{Answered, AttemptSeries, CanceledBy, Served, outcome_word},
+    tasks::{Answered, AttemptSeries, CanceledBy, Reception, Served, outcome_word},
 };
 use self::{
     series::{Series, Text},

@@ -38,6 +38,16 @@ pub(crate) struct Uncertain {
     pub(crate) variance: f64,
 }
 
+/// Sums over some of the ratios, of how far they lie from the mean of all, and of the squares of that.
+///
+/// Every admission asks of every running attempt how much longer it may take, so that must not cost a walk
+/// over the measurements.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tail {
+    sum: f64,
+    squares: f64,
+}
+
 /// Measured service times.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ServiceTimes {
@@ -46,6 +56,8 @@ pub(crate) struct ServiceTimes {
     per_unit: f64,
     /// Measured time over the time that the size explains, in ascending order.
     ratios: Vec<f64>,
+    /// For each of them, what it and all greater ones come to.
+    tails: Vec<Tail>,
     ratio: Uncertain,
     held: Uncertain,
     stale: bool,
@@ -130,6 +142,14 @@ impl ServiceTimes {
         ratios.extend(self.samples.iter().map(|sample| sample.held / self.explained(sample.size)));
         ratios.sort_unstable_by(f64::total_cmp);
         self.ratio = spread(ratios.iter().copied());
+        self.tails.clear();
+        let mut tail = Tail::default();
+        self.tails.extend(ratios.iter().rev().map(|ratio| {
+            let distance = ratio - self.ratio.mean;
+            tail = Tail { sum: tail.sum + distance, squares: tail.squares + distance * distance };
+            tail
+        }));
+        self.tails.reverse();
         self.ratios = ratios;
     }
 
@@ -151,14 +171,20 @@ impl ServiceTimes {
         if self.ratios.is_empty() {
             return Uncertain { mean: self.base, variance: self.held.variance };
         }
-        let longer = &self.ratios[self.ratios.partition_point(|ratio| *ratio <= elapsed)..];
-        let rest = if longer.len() >= TAIL {
-            spread(longer.iter().map(|ratio| ratio - elapsed))
-        } else {
+        let shorter = self.ratios.partition_point(|ratio| *ratio <= elapsed);
+        let longer = self.ratios.len() - shorter;
+        let rest = match self.tails.get(shorter) {
+            Some(tail) if longer >= TAIL => {
+                let mean = tail.sum / count(longer);
+                let variance = (tail.squares / count(longer) - mean * mean).max(0.0);
+                Uncertain { mean: self.ratio.mean + mean - elapsed, variance }
+            }
             // It outlasts nearly all that was measured: the longer it ran, the longer it may run.
-            let more = (1.0 - elapsed).max((elapsed - 1.0) / 2.0);
-            let mean = more.max(self.ratio.variance.sqrt() / 2.0).max(0.05);
-            Uncertain { mean, variance: mean * mean }
+            _ => {
+                let more = (1.0 - elapsed).max((elapsed - 1.0) / 2.0);
+                let mean = more.max(self.ratio.variance.sqrt() / 2.0).max(0.05);
+                Uncertain { mean, variance: mean * mean }
+            }
         };
         Uncertain { mean: rest.mean * whole, variance: rest.variance * whole * whole }
     }

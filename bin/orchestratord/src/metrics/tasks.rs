@@ -123,12 +123,26 @@ impl AttemptSeries {
     }
 }
 
+/// How an accepted task came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reception {
+    /// It got a slot at once.
+    Dispatched,
+    /// It waits.
+    Queued,
+}
+
 impl Metrics {
-    pub(crate) fn enqueued(&self, admission: &Admission, priority: Priority, served: &Served) {
-        let outcome = if admission.queue_position == 0 && admission.predicted_start.is_zero() {
-            "dispatched"
-        } else {
-            "queued"
+    pub(crate) fn enqueued(
+        &self,
+        admission: &Admission,
+        priority: Priority,
+        served: &Served,
+        how: Reception,
+    ) {
+        let outcome = match how {
+            Reception::Dispatched => "dispatched",
+            Reception::Queued => "queued",
         };
         let pool = name(admission.pool.as_str());
         self.tasks.admitted.of([pool.clone(), outcome.into()]).inc();

@@ -173,10 +173,11 @@ impl Keeper {
 
     /// The job says its first token: readers get it when that is known.
     pub(crate) fn speaks(&self, entry: &Arc<JobEntry>) {
-        let Some(attempt) = entry.status().attempt.filter(|_| entry.facts.durability == Durability::Fsync)
-        else {
+        // It is asked with each hand-over of tokens, and most jobs that ask keep nothing.
+        if entry.facts.durability != Durability::Fsync {
             return;
-        };
+        }
+        let Some(attempt) = entry.status().attempt else { return };
         entry.speaks();
         let kept = Arc::clone(entry);
         self.note(entry, &attempt, move |_| kept.log.show_all());

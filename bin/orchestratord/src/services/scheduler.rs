@@ -40,7 +40,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    metrics::{CanceledBy, Metrics},
+    metrics::{CanceledBy, Metrics, Reception},
 };
 
 /// What the scheduler works with.
@@ -193,8 +193,10 @@ impl Owner {
 
     fn count_accepted(&self, entry: &JobEntry, admission: &Admission) {
         let served = self.parts.pools.served(&admission.pool);
-        self.parts.metrics.enqueued(admission, entry.facts.priority, &served);
-        if self.parts.core.queue_position(entry.facts.id).is_some() {
+        let place = self.parts.core.queue_position(entry.facts.id);
+        let how = place.map_or(Reception::Dispatched, |_waits| Reception::Queued);
+        self.parts.metrics.enqueued(admission, entry.facts.priority, &served, how);
+        if how == Reception::Queued {
             self.parts.metrics.waits(&entry.facts.requirements);
         }
     }

@@ -100,6 +100,8 @@ async fn what_waits_what_is_refused_and_what_is_taken_back_is_counted() {
         format!(r#"tasks_canceled_total{{{served},replica_id="{replica}",reason="client"}} 1"#),
         r#"tasks_rejected_total{engine="llamacpp",reason="queue_full"} 1"#.to_owned(),
         r#"admission_backpressure_events_total{engine="llamacpp",policy="reject"} 1"#.to_owned(),
+        r#"orchd_admission_enqueued_total{pool_id="default",outcome="dispatched"} 1"#.to_owned(),
+        r#"orchd_admission_enqueued_total{pool_id="default",outcome="queued"} 1"#.to_owned(),
         r#"placement_decisions_total{outcome="queued",pinned="false",fallback="false"} 1"#.to_owned(),
         r#"placement_decisions_total{outcome="refused",pinned="true",fallback="false"} 1"#.to_owned(),
         format!(r#"queue_depth{{{served},priority="interactive"}} 0"#),

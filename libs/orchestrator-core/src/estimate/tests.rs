@@ -36,3 +36,21 @@ fn an_engine_that_became_slower_is_believed_within_a_dozen_jobs() {
     let times = measured(slower.chain((0..12).map(|turn| (1, 3000 + 3 * wobble(turn)))));
     assert!((times.held().mean - 4.2).abs() < 0.1, "{:?}", times.held());
 }
+
+#[test]
+fn what_an_attempt_still_needs_is_what_the_longer_measurements_say() {
+    let times = measured((1..=100_u64).map(|number| (1, 20 + number * number % 977)));
+    let whole = times.explained(1.0);
+    for elapsed in (0..900).step_by(7).map(Duration::from_millis) {
+        let passed = elapsed.as_secs_f64() / whole;
+        let longer: Vec<f64> = times.ratios.iter().filter(|it| **it > passed).map(|it| it - passed).collect();
+        if longer.len() < TAIL {
+            continue;
+        }
+        let walked = spread(longer.iter().copied());
+        let told = times.residual(1, elapsed);
+        assert!((told.mean - walked.mean * whole).abs() < 1e-9, "{elapsed:?}: {told:?} {walked:?}");
+        let variance = walked.variance * whole * whole;
+        assert!((told.variance - variance).abs() < 1e-9, "{elapsed:?}: {told:?} {walked:?}");
+    }
+}
