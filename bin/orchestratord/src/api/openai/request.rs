@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use adapter_api::{Prompt, Relay, Route, UsageEvent, Work, WorkOrder};
+use api_types::ErrorCode;
 use config_schema::ExtraFields;
 use orchestrator_core::{JobId, NewJob, Requirements, SessionUse};
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{
-    super::from_wire::{Need, checks},
+    super::{
+        body::is_name,
+        from_wire::{Need, checks},
+    },
     asked::{ANSWERS_MAX, AskedFor},
     caller::Caller,
     members::Members,
@@ -59,7 +63,11 @@ pub(super) fn read(
 ) -> Result<(NewTask, Answering), ApiError> {
     let members = Members::read(body)?;
     if let Some(name) = members.other_than(KNOWN).filter(|_| rules.extras == ExtraFields::Refuse) {
-        return Err(ApiError::invalid(name, "is not known here, and unknown fields are refused"));
+        let problem = "is not known here, and unknown fields are refused";
+        if is_name(name) {
+            return Err(ApiError::invalid(name, problem));
+        }
+        return Err(ApiError::new(ErrorCode::InvalidParams, format!("the body has a field that {problem}")));
     }
     let model: String = members.required("model", "a text")?;
     check_numbers(&members)?;
