@@ -37,7 +37,7 @@ const KNOWN: &str = "audio best_of dimensions echo encoding_format frequency_pen
 
 /// How a call is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Answering {
+pub(in crate::api) enum Answering {
     /// Event by event.
     Stream,
     /// All at once.
@@ -46,16 +46,16 @@ pub(super) enum Answering {
 
 /// What a call is read by.
 #[derive(Clone, Copy)]
-pub(super) struct Rules<'a> {
+pub(in crate::api) struct Rules<'a> {
     /// What becomes of fields that are unknown here.
-    pub(super) extras: ExtraFields,
+    pub(in crate::api) extras: ExtraFields,
     /// How engines call the models that clients name.
-    pub(super) models: &'a Models,
+    pub(in crate::api) models: &'a Models,
 }
 
 /// Checks a call and makes a task of it.
 //= ORCH-3201
-pub(super) fn read(
+pub(in crate::api) fn read(
     route: Route,
     body: &[u8],
     caller: Caller,
