@@ -89,7 +89,7 @@ fn check<C>(resolved: &Result<C, Vec<Fault>>, written: &Written, prefix: &str) {
         assert!(!fault.problem.is_empty(), "{line:?}");
         match &fault.source {
             Source::Flag(name) => {
-                assert!(written.flags.iter().any(|(given, _)| given.flag() == *name), "{line:?}")
+                assert!(written.flags.iter().any(|(given, _)| given.flag() == *name), "{line:?}");
             }
             Source::Env(name) => {
                 let ours = [

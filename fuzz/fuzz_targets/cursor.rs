@@ -155,7 +155,7 @@ impl Run {
                 }
             }
             Op::Show(more) => {
-                self.show(self.model.shown.saturating_add(more.into()).min(self.model.events.len()))
+                self.show(self.model.shown.saturating_add(more.into()).min(self.model.events.len()));
             }
             Op::ShowAll => self.show(usize::MAX),
             Op::Release => {
@@ -356,7 +356,7 @@ fn escaped(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            c if u32::from(c) < 0x20 => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c if u32::from(c) < 0x20 => out.extend(format!("\\u{:04x}", u32::from(c)).chars()),
             c => out.push(c),
         }
     }

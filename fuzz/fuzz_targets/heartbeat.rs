@@ -274,7 +274,7 @@ impl Pool {
             None => {}
             Some(Odd::Slots(slots)) => report.slots_free = *slots,
             Some(Odd::Memory { free, total }) => {
-                (report.vram_free_bytes, report.vram_total_bytes) = (*free, *total)
+                (report.vram_free_bytes, report.vram_total_bytes) = (*free, *total);
             }
             Some(Odd::Context(ctx)) => report.ctx_max = Some(*ctx),
             Some(Odd::Busy(share)) => report.gpu_utilization = Some(*share),

@@ -32,8 +32,7 @@ fn is_id(text: &str) -> bool {
         length_of_part = match (byte, length_of_part) {
             (b'/', 0) => return false,
             (b'/', _) => 0,
-            (b'a'..=b'z' | b'0'..=b'9', length) => length + 1,
-            (b'.' | b'_' | b'-', length @ 1..) => length + 1,
+            (b'a'..=b'z' | b'0'..=b'9', length) | (b'.' | b'_' | b'-', length @ 1..) => length + 1,
             _ => return false,
         };
         if length_of_part > 128 {

@@ -222,7 +222,7 @@ async fn live(store: &SqliteStore, number: u32, history: &mut Vec<Told>) {
     state.records.insert(name, left);
     state.jobs.insert(job, (kept.clone(), vec![segment.clone()]));
     history.push(state.clone());
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         let ended = body(&format!("ended {number} "), 25);
         let end = Change::End { job, fence, at: WallMillis(7), body: ended.clone() };
         store.commit(&[end]).await.expect("it is written");

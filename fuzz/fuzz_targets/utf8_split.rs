@@ -34,8 +34,8 @@ fn joined_is_the_whole(pieces: &[&[u8]], text: &[u8]) {
         std::str::from_utf8(text).is_err(),
         "replaced and not told, or the reverse"
     );
-    let joined: String = batch.pieces().map(|piece| piece.text).collect();
-    assert_eq!(joined, String::from_utf8_lossy(text));
+    let text_got: String = batch.pieces().map(|piece| piece.text).collect();
+    assert_eq!(text_got, String::from_utf8_lossy(text));
     for piece in batch.pieces().filter(|piece| piece.plain) {
         // Plain text is copied into JSON as it stands, and must come back as it was.
         let json = format!("\"{}\"", piece.text);

@@ -25,11 +25,11 @@ pub fn must_name_a_field(refused: &Refused) {
     assert!(message.len() < 2_048, "longer than anybody reads: {message:?}");
     match &refused.field {
         Some(field) => {
-            assert!(!field.is_empty() && message.starts_with(field.as_str()), "{field:?}: {message:?}")
+            assert!(!field.is_empty() && message.starts_with(field.as_str()), "{field:?}: {message:?}");
         }
         // Only what is no object at all, or has a field that cannot be named, has none.
         None => {
-            assert!(message.starts_with("the body ") || message.starts_with("deadline_ms: "), "{message:?}")
+            assert!(message.starts_with("the body ") || message.starts_with("deadline_ms: "), "{message:?}");
         }
     }
 }
@@ -87,18 +87,13 @@ pub fn parts(seed: u64, bytes: &[u8]) -> Vec<&[u8]> {
 pub fn stretched(bytes: &[u8], limit: usize) -> Vec<u8> {
     let (mut out, mut rest) = (Vec::with_capacity(bytes.len()), bytes);
     while let Some((&first, behind)) = rest.split_first() {
-        match (first, behind) {
-            (0xFF, [byte, count, behind @ ..]) => {
-                out.resize(
-                    out.len() + (usize::from(*count) * 2_048).min(limit.saturating_sub(out.len())),
-                    *byte,
-                );
-                rest = behind;
-            }
-            _ => {
-                out.push(first);
-                rest = behind;
-            }
+        rest = behind;
+        if let (0xFF, [byte, count, behind @ ..]) = (first, behind) {
+            let room = limit.saturating_sub(out.len());
+            out.resize(out.len() + room.min(usize::from(*count) * 2_048), *byte);
+            rest = behind;
+        } else {
+            out.push(first);
         }
     }
     out
