@@ -117,9 +117,16 @@ struct Outcome {
 impl Outcome {
     fn row(&self, name: &str) -> [String; 6] {
         let Said { executions, per_second, coverage, new_inputs } = self.said;
-        let numbers = [executions, per_second, coverage, new_inputs, self.crashes.len() as u64];
-        let [a, b, c, d, e] = numbers.map(|number| number.to_string());
-        [name.to_owned(), a, b, c, d, e]
+        let crashes = self.crashes.len() as u64;
+        let shown = |number: u64| number.to_string();
+        [
+            name.to_owned(),
+            shown(executions),
+            shown(per_second),
+            shown(coverage),
+            shown(new_inputs),
+            shown(crashes),
+        ]
     }
 }
 

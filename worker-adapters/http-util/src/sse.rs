@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_too_long_is_refused_in_one_chunk_as_in_several() {
-        let comment = [b": ".as_slice(), &[b'x'; LINE_BYTES_MAX], b"\n\ndata: a\n\n"].concat();
+        let comment = [b": ".as_slice(), &vec![b'x'; LINE_BYTES_MAX], b"\n\ndata: a\n\n"].concat();
         assert_eq!(decode(&[&comment]), Err(LineTooLong));
         let (left, right) = comment.split_at(LINE_BYTES_MAX / 2);
         assert_eq!(decode(&[left, right]), Err(LineTooLong));
