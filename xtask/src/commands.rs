@@ -5,8 +5,8 @@
 use anyhow::{Result, bail};
 
 use crate::{
-    arch, bench, chaos, dev_loop, fuzz, live, quickstart, regen_openapi, schemathesis, setup, simulate, tidy,
-    verdict::Verdict,
+    arch, bench, chaos, dev_loop, fuzz, live, quickstart, regen_openapi, regen_schema, schemathesis, setup,
+    simulate, tidy, verdict::Verdict,
 };
 
 struct Command {
@@ -26,11 +26,20 @@ const COMMANDS: &[Command] = &[
         summary: "which crate may depend on which, and which file may name what",
         run: arch::run,
     },
-    Command { name: "tidy", summary: "lengths of files and functions, docs, links, READMEs", run: tidy::run },
+    Command {
+        name: "tidy",
+        summary: "lengths of files and functions, docs, links, blocks of pages, READMEs",
+        run: tidy::run,
+    },
     Command {
         name: "regen-openapi",
         summary: "write contracts/openapi/*.yaml from the server's code [--check: only tell whether they are current]",
         run: regen_openapi::run,
+    },
+    Command {
+        name: "regen-schema",
+        summary: "write contracts/config/*.schema.json and docs/CONFIGURATION.md from the settings [--check: as above]",
+        run: regen_schema::run,
     },
     Command {
         name: "setup",
@@ -64,7 +73,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        summary: "`bench relay|accept|nodes [ARGS]`: measure the relay, durable acceptance, or idle nodes, release build",
+        summary: "`bench table|relay|accept|nodes [ARGS]`: measure all promises of speed, the relay, acceptance, or idle nodes",
         run: bench::run,
     },
     Command {
@@ -88,6 +97,11 @@ pub(crate) fn dispatch(arguments: &[String]) -> Result<Verdict> {
         Some(command) => (command.run)(rest),
         None => bail!("{}", unknown(name)),
     }
+}
+
+/// Whether there is a command of this name.
+pub(crate) fn is_one(name: &str) -> bool {
+    COMMANDS.iter().any(|command| command.name == name)
 }
 
 /// Refuses arguments for a command that takes none, so that a typing error is not lost in silence.

@@ -7,7 +7,9 @@ use std::io::Write;
 
 use anyhow::Result;
 
-use crate::{arch, commands, regen_openapi, schemathesis, setup, tidy, verdict::Verdict, workspace};
+use crate::{
+    arch, commands, regen_openapi, regen_schema, schemathesis, setup, tidy, verdict::Verdict, workspace,
+};
 
 /// How one step ended; an error means that it failed and says why.
 enum Ended {
@@ -21,6 +23,9 @@ struct Step {
     run: fn() -> Result<Ended>,
 }
 
+/// The package of the scenarios, which another runner than the tests' runs.
+const SCENARIOS: &str = "orchestratord-bdd";
+
 const STEPS: &[Step] = &[
     Step { name: "fmt", run: || cargo(&["fmt", "--all", "--check"]) },
     Step {
@@ -32,9 +37,11 @@ const STEPS: &[Step] = &[
     Step { name: "requirements", run: || check("tools-spec-extract") },
     Step { name: "map", run: || check("tools-readme-index") },
     Step { name: "openapi", run: || regen_openapi::check().map(Ended::from) },
+    Step { name: "schema", run: || regen_schema::check().map(Ended::from) },
     Step { name: "deny", run: deny },
     Step { name: "setup", run: engine },
     Step { name: "tests", run: tests },
+    Step { name: "bdd", run: || cargo(&["test", "--package", SCENARIOS, "--test", "bdd"]) },
     Step { name: "schemathesis", run: || unless_lacking(schemathesis::slice()) },
     Step { name: "interleavings", run: interleavings },
     Step { name: "doctests", run: || cargo(&["test", "--workspace", "--doc"]) },
@@ -122,7 +129,8 @@ fn tests() -> Result<Ended> {
     if workspace::has_subcommand("nextest") {
         return cargo(&["nextest", "run", "--workspace"]);
     }
-    cargo(&["test", "--workspace", "--lib", "--bins", "--tests"])
+    // The scenarios are a step of their own.
+    cargo(&["test", "--workspace", "--exclude", SCENARIOS, "--lib", "--bins", "--tests"])
 }
 
 /// The event log with locks that a tester interleaves, which is another build of the server.

@@ -17,6 +17,7 @@ mod live;
 mod process;
 mod quickstart;
 mod regen_openapi;
+mod regen_schema;
 mod schemathesis;
 mod server;
 mod setup;

@@ -3,6 +3,7 @@
 //! Lengths creep; no single change is the one that made a file too long. So each has a hard stop, and the
 //! medians at the end show the drift before it gets there.
 
+mod blocks;
 mod budgets;
 mod crates;
 mod lengths;
@@ -12,7 +13,10 @@ mod text;
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
-use tools_workspace::source::{self, SourceFile};
+use tools_workspace::{
+    markdown::Page,
+    source::{self, SourceFile},
+};
 
 use crate::{commands, verdict::Verdict, workspace};
 
@@ -33,7 +37,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
         let content = read(root, &path)?;
         breaches.extend(text::check_lines(&path, &content));
         if path.extension().is_some_and(|extension| extension == "md") {
-            breaches.extend(links::check(root, &path, &content));
+            let page = Page::read(&content);
+            breaches.extend(links::check(root, &path, &page));
+            breaches.extend(blocks::check(root, &path, &page));
         }
     }
     for package in workspace::metadata()?.packages {

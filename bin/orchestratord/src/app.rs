@@ -17,6 +17,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use trace_export::Exports;
 use tracing::info;
 
 use self::fleet::{Built, Shared};
@@ -26,7 +27,7 @@ use crate::{
     metrics::Metrics,
     services::{
         Admission, Dispatcher, Fleet, Jobs, Keeper, Reader, Readers, Restored, SchedulerHandle,
-        SchedulerParts, run,
+        SchedulerParts, Traces, run,
     },
     settings,
     state::AppState,
@@ -59,6 +60,7 @@ pub struct App {
 struct Tasks {
     scheduler: JoinHandle<()>,
     journal: JoinHandle<StoreError>,
+    exports: Exports,
 }
 
 impl App {
@@ -72,6 +74,9 @@ impl App {
         let (tracker, connections, closing) =
             (TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
         let metrics = Arc::new(Metrics::new());
+        let exports = settings::exports(config, &metrics).context(StartRefused)?;
+        let strategy = config.placement.as_str();
+        let traces = exports.tracer().map(|tracer| Traces { tracer, clock, strategy });
         let jobs = Arc::new(Jobs::new(settings::retention(config)));
         let scheduler = SchedulerHandle::new();
         let models = settings::models(config, &keeper, &metrics).await.context(StartRefused)?;
@@ -118,6 +123,7 @@ impl App {
             jobs: Arc::clone(&jobs),
             models,
             pools: Arc::clone(&built.fleet.pools),
+            traces,
         };
         let reader = Reader { keeper: &keeper, admission: &admission, clock, read: api::task_again };
         let restored = Restored::load(&reader, config.jobs.retained_max).await.context(StartRefused)?;
@@ -130,7 +136,7 @@ impl App {
             AppState { admission, scheduler, jobs, fleet, metrics, clock, readers, gate, keeper, artifacts };
         let further = servers::further(config, &state, &connections)?;
         let server = servers::for_all(config, &state, &connections)?;
-        let tasks = Tasks { scheduler: tracker.spawn(scheduling), journal };
+        let tasks = Tasks { scheduler: tracker.spawn(scheduling), journal, exports };
         Ok(Self { server, further, state, tracker, connections, tasks, grace: config.shutdown_grace })
     }
 
@@ -169,6 +175,7 @@ impl App {
         connections.close();
         // A reader that does not take its last bytes cannot keep the process.
         let closed = timeout(CLOSE_TIME_MAX, connections.wait()).await;
+        tasks.exports.close().await;
         info!(target: "orchestratord", all_connections_closed = closed.is_ok(), all_is_kept = kept.is_ok(), "stopped");
         for (_, task) in &accepting {
             task.abort();

@@ -34,7 +34,8 @@ impl Clock {
         since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 
-    fn wall(&self, at: Timestamp) -> SystemTime {
+    /// A moment of the scheduler's time on the wall clock.
+    pub(crate) fn wall(&self, at: Timestamp) -> SystemTime {
         match at.as_micros().checked_sub(STARTED.as_micros()) {
             Some(after) => self.wall_at_start + Duration::from_micros(after),
             None => self.wall_at_start - Duration::from_micros(STARTED.as_micros() - at.as_micros()),

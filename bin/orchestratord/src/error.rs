@@ -5,6 +5,8 @@ mod artifacts;
 mod fleet;
 mod models;
 mod openai;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use openai::{codes_in_openai_words, in_openai_words};
 
@@ -295,6 +297,7 @@ fn of_reason(reason: &RejectReason) -> ApiError {
             ApiError::about("placement.node_id", ErrorCode::NodeUnavailable, problem)
                 .retry_after_ms(OVERLOAD_RETRY_MS)
         }
+        //= ORCH-3351
         RejectReason::Vram { need, have } => {
             let message =
                 format!("this needs {need} bytes of GPU memory, and the most that there is are {have}");

@@ -17,6 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http_server::{CorrelationId, PeerCertificate, check_host};
+use orchestrator_core::Timestamp;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -35,6 +36,9 @@ pub(crate) async fn door(State(state): State<AppState>, mut request: Request, ne
     let correlation = CorrelationId::of(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     request.extensions_mut().insert(correlation.clone());
+    if state.admission.traces.is_some() {
+        request.extensions_mut().insert(ReceivedAt(state.clock.now()));
+    }
     let mut response = match check_host(&request, |host| state.gate.limits.hosts.permits(host)) {
         Ok(()) => next.run(request).await,
         Err(refused) => ApiError::from(refused).into_response(),
@@ -46,6 +50,10 @@ pub(crate) async fn door(State(state): State<AppState>, mut request: Request, ne
         latency_ms = millis(began.elapsed()), "request answered");
     response
 }
+
+/// When the head of a request was here.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReceivedAt(pub(crate) Timestamp);
 
 /// Whether nodes must show a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -29,7 +29,7 @@ use prometheus_client::{
 
 pub(crate) use self::{
     seen::{ReplicaSeen, Seen},
-    tasks::{Answered, AttemptSeries, CanceledBy, Served},
+    tasks::{Answered, AttemptSeries, CanceledBy, Served, outcome_word},
 };
 use self::{
     series::{Series, Text},
@@ -55,6 +55,7 @@ pub(crate) struct Metrics {
     catalog: CatalogMetrics,
     fleet: FleetMetrics,
     auth_failures: Series<Counter>,
+    trace_spans: Series<Counter>,
 }
 
 struct Store {
@@ -138,8 +139,10 @@ impl Metrics {
             health_checks: build.counters(&table::HEALTH_CHECKS),
         };
         let auth_failures = build.counters(&table::AUTH_FAILURES);
+        let trace_spans = build.counters(&table::TRACE_SPANS);
         let queues = Mutex::default();
-        Self { registry: build.registry, queues, seen, tasks, store, catalog, fleet, auth_failures }
+        let registry = build.registry;
+        Self { registry, queues, seen, tasks, store, catalog, fleet, auth_failures, trace_spans }
     }
 
     /// The text that a scraper gets, with what is seen of the fleet now.
@@ -187,6 +190,11 @@ impl Metrics {
     /// A request was not let in; `reason` is one of a closed list.
     pub(crate) fn auth_failed(&self, reason: &'static str) {
         self.auth_failures.of([reason.into()]).inc();
+    }
+
+    /// So many spans were exported, failed to be, or were dropped.
+    pub(crate) fn trace_spans(&self, outcome: &'static str, count: usize) {
+        self.trace_spans.of([outcome.into()]).inc_by(count as u64);
     }
 
     pub(crate) fn nodes_online(&self, count: usize) {

@@ -23,6 +23,7 @@ mod restore;
 mod saved;
 mod scheduler;
 mod sessions;
+mod traces;
 mod view;
 
 pub(crate) use admission::{Admission, AdmissionError, Admitted, IdFrom, NewTask};
@@ -47,4 +48,5 @@ pub(crate) use saved::SavedTask;
 #[cfg(feature = "fuzzing")]
 pub(crate) use saved::{SavedAdmission, Version, read as read_saved, write as write_saved};
 pub(crate) use scheduler::{SchedulerParts, run};
+pub(crate) use traces::{Traces, on_behalf, passed_on};
 pub(crate) use view::{state, task_summary};

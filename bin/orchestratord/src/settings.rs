@@ -18,6 +18,7 @@ use service_registry::Network;
 use store_api::{MemoryStore, Store};
 use store_sqlite::{OpenError, SqliteStore};
 use tokio_util::sync::CancellationToken;
+use trace_export::{Exports, Service, Unusable};
 use tracing::{info, warn};
 
 use crate::{
@@ -81,6 +82,7 @@ pub(crate) fn connector(config: &Config) -> anyhow::Result<Connector> {
 }
 
 /// Where a pool computes, as far as the operator said. A CPU is always said aloud.
+//= ORCH-3350
 fn device(pool: &PoolConfig, policy: GpuPolicy) -> Device {
     let pool_id = &pool.id;
     match (pool.device.as_deref(), policy) {
@@ -117,7 +119,11 @@ pub(crate) fn rules(config: &Config) -> Rules {
         },
         gpu: match config.gpu_policy {
             GpuPolicy::VramOnly => orchestrator_core::GpuPolicy::VramOnly,
-            GpuPolicy::AllowCpu => orchestrator_core::GpuPolicy::AllowCpu,
+            GpuPolicy::AllowCpu => {
+                // Also without a pool that says cpu: nodes may still report such pools.
+                warn!(target: "orchestratord", "gpu_policy is allow-cpu: for development only");
+                orchestrator_core::GpuPolicy::AllowCpu
+            }
         },
         sessions: sessions(&config.sessions),
     }
@@ -241,6 +247,13 @@ pub(crate) fn timeouts(engine: &EngineConfig) -> Timeouts {
 pub(crate) fn retention(config: &Config) -> RetentionLimits {
     let jobs = &config.jobs;
     RetentionLimits { time: jobs.retention, bytes: jobs.retained_bytes_max, jobs: jobs.retained_max }
+}
+
+/// The way of traces out, where there is one.
+pub(crate) fn exports(config: &Config, metrics: &Arc<Metrics>) -> Result<Exports, Unusable> {
+    let service = Service { name: "orchestratord", version: env!("CARGO_PKG_VERSION") };
+    let metrics = Arc::clone(metrics);
+    Exports::start(&config.traces, service, move |fate, count| metrics.trace_spans(fate.as_str(), count))
 }
 
 /// The certificates of the server. Without them tokens and prompts travel as they are, which is said.

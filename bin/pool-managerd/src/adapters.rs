@@ -56,7 +56,7 @@ pub(crate) async fn warm_up(
     } else {
         Work::Embed(vec![adapter_api::Prompt::new("Hello")])
     };
-    let order = WorkOrder { request_id: "warm-up".into(), model, work, traceparent: None };
+    let order = WorkOrder { request_id: "warm-up".into(), model, work, trace: None };
     let made = timeout(within, async {
         let mut stream = adapter.submit(Arc::new(order)).await?;
         let mut batch = TokenBatch::default();

@@ -17,6 +17,7 @@ use config_schema::{EnginePool, GpuPolicy, ManagerConfig, Secret};
 use http_server::{Limits, Server, listen};
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use trace_export::{Exports, Service, Unusable};
 use tracing::{info, warn};
 
 use crate::{
@@ -67,6 +68,7 @@ pub struct App {
     provisioner: Arc<Provisioner>,
     tracker: TaskTracker,
     pools_end: CancellationToken,
+    exports: Exports,
     stop_within: Duration,
 }
 
@@ -102,6 +104,7 @@ impl App {
         }
         let (tracker, pools_end) = (TaskTracker::new(), CancellationToken::new());
         let metrics = Arc::new(Metrics::new());
+        let exports = exports(&config, &metrics).context(StartRefused)?;
         let readings = readings(gpus, &tracker, &pools_end).await;
         metrics.gpus(&readings.borrow());
         let nursery = Nursery::new(fittings.program, &surroundings.variables, tracker.clone());
@@ -118,6 +121,7 @@ impl App {
             changes,
             tracker: tracker.clone(),
             rest_first: fittings.rest_first,
+            tracer: exports.tracer(),
             host: engine_host(address),
             public_host: public_host(&config, address, &host_name),
         });
@@ -144,7 +148,7 @@ impl App {
         };
         let registrar = registrar(&config, node, pools, readings, metrics)?;
         let servers = servers(&config, &api, address, &tracker)?;
-        Ok(Self { state: api, servers, registrar, provisioner, tracker, pools_end, stop_within })
+        Ok(Self { state: api, servers, registrar, provisioner, tracker, pools_end, exports, stop_within })
     }
 
     /// Serves until `shutdown` is ready, then says farewell and stops the engines, in this order.
@@ -156,7 +160,7 @@ impl App {
         listener: TcpListener,
         shutdown: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
-        let Self { state, servers, registrar, provisioner, tracker, pools_end, stop_within } = self;
+        let Self { state, servers, registrar, provisioner, tracker, pools_end, exports, stop_within } = self;
         let mut listener = Some(listener);
         let mut closing = Vec::new();
         for (server, own) in servers {
@@ -189,9 +193,17 @@ impl App {
         if timeout(stop_within + CLOSE_TIME, tracker.wait()).await.is_err() {
             warn!("something did not stop in time; its processes end with this one");
         }
+        exports.close().await;
         info!("stopped");
         Ok(())
     }
+}
+
+/// The way of traces out, where there is one.
+fn exports(config: &ManagerConfig, metrics: &Arc<Metrics>) -> Result<Exports, Unusable> {
+    let service = Service { name: "pool-managerd", version: env!("CARGO_PKG_VERSION") };
+    let metrics = Arc::clone(metrics);
+    Exports::start(&config.traces, service, move |fate, count| metrics.trace_spans(fate.as_str(), count))
 }
 
 /// Reads the GPUs once, and goes on reading them beside everything else.

@@ -65,6 +65,7 @@ pub(crate) struct Metrics {
     operations: Counters<OperationLabel>,
     registrations: Counters<OutcomeLabel>,
     heartbeats: Counters<OutcomeLabel>,
+    trace_spans: Counters<OutcomeLabel>,
     vram_free: Gauges<DeviceLabel>,
     vram_total: Gauges<DeviceLabel>,
 }
@@ -82,6 +83,7 @@ impl Metrics {
             operations: Family::default(),
             registrations: Family::default(),
             heartbeats: Family::default(),
+            trace_spans: Family::default(),
             vram_free: Family::default(),
             vram_total: Family::default(),
         };
@@ -96,6 +98,7 @@ impl Metrics {
         all.register("operations", "Drains, reloads and purges that ended", it.operations.clone());
         all.register("registrations", "Registrations at the control plane", it.registrations.clone());
         all.register("heartbeats", "Heartbeats to the control plane", it.heartbeats.clone());
+        all.register("trace_spans", "Spans of traces, by what became of them", it.trace_spans.clone());
         all.register("vram_free_bytes", "Free memory of a GPU", it.vram_free.clone());
         all.register("vram_total_bytes", "All memory of a GPU", it.vram_total.clone());
         it
@@ -109,6 +112,11 @@ impl Metrics {
             text.clear();
         }
         text
+    }
+
+    /// So many spans were exported, failed to be, or were dropped.
+    pub(crate) fn trace_spans(&self, outcome: &'static str, count: usize) {
+        self.trace_spans.get_or_create(&OutcomeLabel { outcome }).inc_by(count as u64);
     }
 
     /// Where a pool stands.

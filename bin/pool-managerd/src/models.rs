@@ -70,6 +70,7 @@ fn on_disk(path: &Path) -> Result<Model, String> {
 /// until `cancel` is set.
 // N14
 //= ORCH-3445
+//= ORCH-3097
 pub(crate) fn check_digest(
     model: &Model,
     expected: &str,

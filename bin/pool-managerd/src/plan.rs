@@ -46,6 +46,7 @@ pub(crate) fn is_kept_from_engines(name: &str) -> bool {
 /// # Errors
 /// Every flag and variable that may not stand there, by its name.
 //= ORCH-3442
+//= ORCH-3352
 pub(crate) fn check(pool: &EnginePool, gpu_policy: GpuPolicy) -> Result<(), String> {
     if pool.devices.as_deref() == Some("cpu") && gpu_policy == GpuPolicy::VramOnly {
         let what = "devices = \"cpu\" is refused under gpu_policy = vram-only; allow-cpu is for development";

@@ -8,6 +8,7 @@
 mod effects;
 mod handle;
 mod orders;
+mod traces;
 mod view;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -23,11 +24,13 @@ use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
 };
+use trace_export::{TraceContext, Tracer};
 use tracing::info;
 use url::Url;
 
 pub(crate) use handle::{PoolHandle, Pools};
 pub(crate) use orders::{Refusal, Wish};
+use traces::PoolTraces;
 
 use crate::{
     child::{Nursery, Process},
@@ -56,6 +59,8 @@ pub(crate) struct Home {
     pub(crate) tracker: TaskTracker,
     /// How long an engine that was lost stays down the first time.
     pub(crate) rest_first: Duration,
+    /// Who makes spans, when there is a collector.
+    pub(crate) tracer: Option<Tracer>,
     /// Where engines listen that are not told otherwise.
     pub(crate) host: String,
     /// The host under which others reach engines that listen everywhere.
@@ -64,7 +69,7 @@ pub(crate) struct Home {
 
 /// What comes to a pool.
 enum Input {
-    Order { wish: Wish, reply: Reply },
+    Order { wish: Wish, from: Option<TraceContext>, reply: Reply },
     News { life: u64, news: News },
 }
 
@@ -103,6 +108,7 @@ struct Pool {
     waiting: Option<(Reply, Instant)>,
     leftovers: Vec<Leftover>,
     said: Option<String>,
+    traces: PoolTraces,
 }
 
 /// Starts the task of a pool.
@@ -126,6 +132,9 @@ pub(crate) fn start(
     let (machine, effects) = Machine::new(rules);
     let (committed, port) = come_back(&spec, kept);
     let place = Place { host: String::new(), port, cache: PathBuf::new(), build: PathBuf::new() };
+    // A start that somebody else sees to is not ours to tell.
+    let teller = home.tracer.clone().filter(|_| !is_external);
+    let traces = PoolTraces::new(teller, Arc::clone(&id), spec.engine.as_str());
     let pool = Pool {
         id,
         spec: Arc::new(spec),
@@ -148,6 +157,7 @@ pub(crate) fn start(
         waiting: None,
         leftovers: Vec::new(),
         said: None,
+        traces,
     };
     home.tracker.spawn(pool.run(inbox, effects, closing));
     handle
@@ -226,7 +236,7 @@ impl Pool {
 
     fn take_in(&mut self, input: Input) -> Vec<Effect> {
         match input {
-            Input::Order { wish, reply } => self.take_order(wish, reply),
+            Input::Order { wish, from, reply } => self.take_order(wish, from, reply),
             Input::News { life, .. } if life != self.life => Vec::new(),
             Input::News { news, .. } => self.take_news(news),
         }

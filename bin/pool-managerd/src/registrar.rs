@@ -7,6 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{Method, StatusCode};
+use narration_core::{Narration, NodeMoment, narrate};
 use pool_registry_types::{Heartbeat, HeartbeatAnswer, NodeRegistered, RegisterNode};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
@@ -81,7 +82,11 @@ impl Registrar {
             let refused = match self.register().await {
                 Ok(registered) => {
                     self.metrics.registered("ok");
-                    info!(node_id = registered.node_id, "registered at the control plane");
+                    narrate!(
+                        Narration::node(NodeMoment::Registers),
+                        node_id = registered.node_id,
+                        "registered at the control plane"
+                    );
                     let first = seq;
                     let refused = self.beat_on(&mut seq, &mut failures).await;
                     // One that forgets what it has just been told is not asked again at once.
@@ -201,7 +206,9 @@ impl Registrar {
         let path = format!("/v2/nodes/{}", self.node.id);
         let told = timeout(FAREWELL_TIME, self.link.ask(Method::DELETE, &path, bytes::Bytes::new())).await;
         match told {
-            Ok(Ok((status, _))) if status.is_success() => info!("deregistered"),
+            Ok(Ok((status, _))) if status.is_success() => {
+                narrate!(Narration::node(NodeMoment::Leaves), node_id = %self.node.id, "deregistered");
+            }
             Ok(Ok((status, _))) => warn!(status = status.as_u16(), "the control plane refused the farewell"),
             Ok(Err(error)) => warn!(%error, "the control plane could not be told that this node goes"),
             Err(_late) => warn!("the control plane took too long to be told that this node goes"),

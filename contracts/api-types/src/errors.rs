@@ -140,9 +140,46 @@ pub struct ErrorBody {
     pub hint: Option<String>,
 }
 
+/// What is wrong with a value of a body, without the value: serde quotes it, and it may be a prompt or a secret
+/// that stands in the wrong place.
+//= AUTH-1007
+pub fn misfit(error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    match said.rsplit_once(", expected ") {
+        Some((_, wanted)) if error.is_data() => format!("must be {wanted}"),
+        _ => said,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    //= AUTH-1007 type=test
+    #[test]
+    fn what_does_not_fit_is_not_repeated() {
+        #[derive(Debug, serde::Deserialize)]
+        #[expect(dead_code, reason = "it is only read into")]
+        struct Body {
+            count: u32,
+            code: Option<ErrorCode>,
+        }
+        let told = |text: &str| misfit(&serde_json::from_str::<Body>(text).unwrap_err());
+        for text in [
+            r#"{"count": "secret"}"#,
+            r#"{"count": ", expected secret"}"#,
+            r#"{"count": 1, "code": "secret"}"#,
+            r#"{"count": ["secret"]}"#,
+            r#""secret""#,
+            r#"{"count": secret}"#,
+            r#"{"count": "secret"#,
+        ] {
+            assert!(!told(text).contains("secret"), "{text}: {}", told(text));
+        }
+        assert!(told(r#"{"count": "secret"}"#).starts_with("must be u32 at line 1"));
+        assert!(told("{}").starts_with("missing field `count`"));
+        assert!(told(r#"{"count": 1.5}"#).starts_with("must be u32"));
+    }
 
     #[test]
     fn a_code_reads_the_same_as_text_and_in_json() {

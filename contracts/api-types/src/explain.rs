@@ -50,7 +50,8 @@ pub struct StartView {
 /// A choice among engines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ChoiceView {
-    /// What decided: `affinity`, `preferred`, `least_loaded`, `round_robin`, `slot_freed` or `none_open`.
+    /// What decided: `affinity`, `preferred`, `least_loaded`, `round_robin`, `slot_freed`, `none_open`, or `recovered` where an
+    /// earlier process chose.
     pub rule: String,
     /// The attempt that it was made for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,7 +75,7 @@ pub struct CandidateView {
     pub pool_id: String,
     /// Its name in the pool.
     pub replica_id: String,
-    /// `chosen`, `open`, `full`, `resting`, `suspect`, `circuit_open`, `not_ready` or `filtered`.
+    /// `chosen`, `open`, `full`, `closed`, `resting`, `suspect`, `circuit_open`, `not_ready` or `filtered`.
     pub verdict: String,
     /// What that means here.
     pub reason: String,

@@ -18,7 +18,7 @@ mod sessions;
 mod tasks;
 
 pub use artifacts::{ArtifactCreated, ArtifactList, ArtifactView, CreateArtifact};
-pub use errors::{ErrorBody, ErrorCode};
+pub use errors::{ErrorBody, ErrorCode, misfit};
 pub use events::{
     EndEvent, ErrorEvent, FinishReason, MetricsEvent, RankedInput, Recovery, RecoveryMode, StartedEvent,
     TokenEvent, VerboseMetricsEvent,

@@ -18,6 +18,7 @@ use crate::{
         PlacementKind, ProxyTrust, StoreKind, Transcripts, TrustRule,
     },
     secret::Secret,
+    traces::TracesConfig,
 };
 
 /// Everything that the operator decides.
@@ -45,6 +46,8 @@ pub struct Config {
     pub tls: Option<TlsConfig>,
     /// What is logged, and how.
     pub log: LogConfig,
+    /// Where traces go, and which of them.
+    pub traces: TracesConfig,
     /// What one client may take.
     pub limits: Limits,
     /// How long an engine may take.

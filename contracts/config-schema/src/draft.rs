@@ -13,6 +13,7 @@ use crate::{
         Limits, LogConfig, NodesConfig, PoolConfig, SessionsConfig, StoreConfig, TlsConfig,
     },
     fault::{Fault, Problem, Source},
+    form::Given,
     hosts::HostRule,
     kind::{
         AdmissionPolicy, EngineKind, ExtraFields, GpuPolicy, LoopbackRule, OnDamage, Outbound, PlacementKind,
@@ -24,6 +25,7 @@ use crate::{
     secret::Secret,
     setting::{Preset, Setting},
     table::SETTINGS,
+    traces::TracesConfig,
 };
 
 /// Whose token it is.
@@ -100,9 +102,15 @@ impl<C: Rules> Draft<C> {
     }
 
     /// Takes `text` as the value of `setting`, over whatever was said before.
+    //= ORCH-3321
     pub(crate) fn say(&mut self, setting: &Setting<C>, text: &str, source: Source) {
-        let outcome = (setting.apply)(self, text);
+        let outcome = (setting.apply)(self, Given { form: setting.form, text });
         self.note(setting.key, source, outcome);
+    }
+
+    /// Takes note that nothing could be said of `setting`.
+    pub(crate) fn refuse(&mut self, setting: &Setting<C>, source: Source, problem: Problem) {
+        self.note(setting.key, source, Err(problem.into()));
     }
 
     /// Takes the pools of the file, which are tables and not text.
@@ -111,6 +119,8 @@ impl<C: Rules> Draft<C> {
         self.note("pools", source, outcome);
     }
 
+    /// Keeps what is wrong, so that the next value is looked at all the same.
+    //= ORCH-3322
     fn note(&mut self, key: &'static str, source: Source, outcome: Result<(), Vec<Problem>>) {
         match outcome {
             Ok(()) => drop(self.said_by.insert(key, source)),
@@ -308,6 +318,7 @@ fn blank() -> Config {
         },
         tls: None,
         log: LogConfig { filter: String::new(), format: None },
+        traces: TracesConfig::default(),
         limits: blank_limits(),
         engine: EngineConfig {
             connect_timeout: Duration::ZERO,

@@ -7,8 +7,16 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::{
     fault::Problem,
+    form::Text,
     value::{line, shown},
 };
+
+pub(crate) static NAME: Text = Text::new(
+    "HOST",
+    "a host name or address without a port, IPv6 in brackets, or * for any",
+    r"^(\*|[A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\])$",
+)
+.of_chars(1, 253);
 
 /// Which `Host` a request may name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +77,7 @@ fn is_name(name: &str) -> bool {
         return inner.parse::<std::net::Ipv6Addr>().is_ok();
     }
     let letters = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
-    letters && (1..=253).contains(&name.len())
+    letters && NAME.fits(name)
 }
 
 fn without_port(authority: &str) -> Option<&str> {

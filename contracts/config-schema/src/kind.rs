@@ -81,6 +81,23 @@ kind! {
     }
 }
 kind! {
+    /// Which traces are recorded, by the usual names.
+    TraceSampler {
+        /// What the caller has decided; without a caller, all.
+        ParentBasedAlwaysOn = "parentbased_always_on",
+        /// What the caller has decided; without a caller, none.
+        ParentBasedAlwaysOff = "parentbased_always_off",
+        /// What the caller has decided; without a caller, a part.
+        ParentBasedRatio = "parentbased_traceidratio",
+        /// All.
+        AlwaysOn = "always_on",
+        /// None.
+        AlwaysOff = "always_off",
+        /// A part.
+        Ratio = "traceidratio",
+    }
+}
+kind! {
     /// How a replica is chosen.
     PlacementKind {
         /// The one with the most free VRAM, then with the fewest active streams.

@@ -37,6 +37,7 @@ impl fmt::Debug for Layers<'_> {
 impl Layers<'_> {
     /// Lays the layers over each other: flags over environment over file over default. The faults come in
     /// the order file, environment, flags, then rules over several settings.
+    //= ORCH-3320
     pub(crate) fn resolve<C: Rules>(&self) -> Result<C, Vec<Fault>> {
         let mut draft = Draft::<C>::with_defaults();
         if let Some((path, source)) = self.file_path::<C>() {
@@ -64,6 +65,7 @@ fn last<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
     pairs.iter().rev().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
 }
 
+//= ORCH-3323
 fn say_env<C: Rules>(draft: &mut Draft<C>, env: &[(String, String)]) {
     for (name, value) in env {
         let source = Source::Env(name.clone());
@@ -98,6 +100,7 @@ fn say_flags<C: Rules>(draft: &mut Draft<C>, flags: &[(String, String)]) {
     }
 }
 
+//= ORCH-3323
 fn unknown_flag<C: Rules>(name: &str) -> Problem {
     let problem = Problem::new("is not a flag");
     let is_meant = |setting: &&Setting<C>| setting.key.replace(['.', '_'], "-") == *name;

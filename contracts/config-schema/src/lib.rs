@@ -14,6 +14,7 @@ mod config;
 mod draft;
 mod fault;
 mod file;
+mod form;
 mod hosts;
 mod kind;
 mod layers;
@@ -24,6 +25,7 @@ mod secret;
 mod setting;
 mod suggest;
 mod table;
+mod traces;
 mod value;
 
 pub use config::{
@@ -31,16 +33,18 @@ pub use config::{
     LogConfig, NodesConfig, PoolConfig, SessionsConfig, StoreConfig, TlsConfig,
 };
 pub use fault::{Fault, Source};
+pub use form::{Form, Key, Presence, Rule, Text, Unit};
 pub use hosts::HostRule;
 pub use kind::{
     AdmissionPolicy, EngineKind, ExtraFields, GpuPolicy, LogFormat, LoopbackRule, OnDamage, Outbound,
-    PlacementKind, ProxyTrust, StoreKind, Transcripts, TrustRule, UnknownWord, WarmUp,
+    PlacementKind, ProxyTrust, StoreKind, TraceSampler, Transcripts, TrustRule, UnknownWord, WarmUp,
 };
 pub use layers::Layers;
 pub use manager::{
     ContainerConfig, EnginePool, ManagerConfig, NodeTls, PackageConfig, Provisioning, SourceConfig,
 };
 pub use schema::Schema;
-pub use secret::Secret;
+pub use secret::{Secret, TOKENS_MAX};
 pub use setting::{Preset, Reach, Setting};
 pub use table::SETTINGS;
+pub use traces::TracesConfig;

@@ -19,6 +19,7 @@ use crate::{
     schema::{Rules, Schema},
     secret::Secret,
     setting::Setting,
+    traces::TracesConfig,
 };
 
 /// Everything that the operator of a node decides.
@@ -44,6 +45,8 @@ pub struct ManagerConfig {
     pub metrics_port: Option<u16>,
     /// What is logged, and how.
     pub log: LogConfig,
+    /// Where traces go, and which of them.
+    pub traces: TracesConfig,
     /// The names under which the agent answers.
     pub hosts: HostRule,
     /// How the control plane and the agent know each other.
@@ -205,6 +208,7 @@ impl Rules for ManagerConfig {
             state_dir: PathBuf::new(),
             metrics_port: None,
             log: LogConfig { filter: String::new(), format: None },
+            traces: TracesConfig::default(),
             hosts: HostRule::Only(Vec::new()),
             tls: NodeTls::default(),
             pools: Vec::new(),

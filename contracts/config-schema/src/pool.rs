@@ -2,7 +2,7 @@
 //!
 //! Messages never repeat an endpoint, because a password may have been written into it.
 
-use std::{collections::HashMap, ops::RangeInclusive};
+use std::{collections::HashMap, time::Duration};
 
 use toml::{Table, Value};
 use url::Url;
@@ -10,17 +10,76 @@ use url::Url;
 use crate::{
     config::PoolConfig,
     fault::Problem,
-    kind::EngineKind,
-    secret::Secret,
+    file::as_text,
+    form::{Form, Given, Key, Presence, Rule, Text, Unit},
+    kind::{Choice, EngineKind},
+    secret::{self, Secret},
+    setting::Preset,
     suggest::nearest,
-    value::{amount, choice, count, line, shown},
+    value::{AMOUNT, LINE_PATTERN, choice, line, shown},
 };
 
-const KEYS: [&str; 9] =
-    ["id", "engine", "endpoint", "model", "slots", "ctx_max", "device", "api_key", "price_per_mtok"];
-const ID_CHARS_MAX: usize = 64;
-pub(crate) const SLOTS: RangeInclusive<u32> = 1..=65_536;
-pub(crate) const CTX_MAX: RangeInclusive<u32> = 1..=100_000_000;
+pub(crate) static ID: Text = Text::new(
+    "ID",
+    "a-z, 0-9, dot, dash and underscore, a letter or digit first; no other pool has it",
+    "^[a-z0-9][a-z0-9._-]*$",
+)
+.of_chars(1, 64);
+pub(crate) static ENDPOINT: Text =
+    Text::new("URL", "an http:// URL without user, query and fragment", "^[hH][tT][tT][pP]:[^ ?#]+$");
+pub(crate) static ITEM: Text = Text::new("ID=ENGINE+URL", "id=engine+URL, or id=mock", LINE_PATTERN);
+pub(crate) static MODEL: Text = Text::new("NAME", "the name or path of a model", LINE_PATTERN);
+pub(crate) static DEVICE: Text =
+    Text::new("DEVICES", "cpu, or device numbers such as 0,1", "^(cpu|[0-9]{1,4}(,[0-9]{1,4})*)$");
+pub(crate) const SLOTS: Form = Form::whole(1, 65_536, Unit::Things);
+pub(crate) const CTX: Form = Form::whole(1, 100_000_000, Unit::Tokens);
+const ASKED: &str = "asked from the engine";
+
+/// The keys of one of the server's pools.
+pub(crate) const KEYS: &[Key] = &[
+    Key::needed("id", Form::Text(&ID), "The pool's name"),
+    Key::needed("engine", Form::Word(EngineKind::WORDS), "What speaks there; the mock runs in the server"),
+    Key::derived(
+        "endpoint",
+        Form::Text(&ENDPOINT),
+        "none",
+        "Where the engine answers; every engine but the mock needs it",
+    ),
+    Key::derived("model", Form::Text(&MODEL), "none", "A further name for the model that the engine has"),
+    Key::derived("slots", SLOTS, ASKED, "How many streams it takes at once"),
+    Key::derived("ctx_max", CTX, ASKED, "The longest context"),
+    Key::derived(
+        "device",
+        Form::Text(&DEVICE),
+        "taken for a GPU, with a warning",
+        "What it computes on, by the operator's word",
+    ),
+    Key::derived(
+        "api_key",
+        Form::Secret(&secret::KEY),
+        "none",
+        "The engine's own bearer token; not for the mock",
+    ),
+    Key::derived(
+        "price_per_mtok",
+        AMOUNT,
+        "nothing",
+        "What a million tokens cost there, in the unit of the sessions' budgets",
+    ),
+];
+
+/// Every engine but the mock is somewhere else, and the mock is nowhere else.
+pub(crate) const RULES: &[Rule] = &[
+    needing_endpoint("llamacpp"),
+    needing_endpoint("vllm"),
+    needing_endpoint("tgi"),
+    needing_endpoint("openai"),
+    Rule { key: "engine", word: "mock", needs: &[], excludes: &["endpoint", "api_key"] },
+];
+
+const fn needing_endpoint(engine: &'static str) -> Rule {
+    Rule { key: "engine", word: engine, needs: &["endpoint"], excludes: &[] }
+}
 
 /// Reads `id=engine+URL` items, or `id=mock`.
 pub(crate) fn from_list(text: &str) -> Result<Vec<PoolConfig>, Vec<Problem>> {
@@ -92,7 +151,7 @@ fn from_item(item: &str) -> Result<PoolConfig, Problem> {
         }
         None => (rest, None),
     };
-    let engine = choice(engine)?;
+    let engine = choice(engine, EngineKind::WORDS)?;
     let endpoint = url.map(endpoint).transpose().map_err(|problem| problem.at(" endpoint"))?;
     fits_engine(engine, endpoint.as_ref()).map_err(|problem| problem.hint(syntax))?;
     Ok(PoolConfig {
@@ -109,24 +168,15 @@ fn from_item(item: &str) -> Result<PoolConfig, Problem> {
 }
 
 fn from_table(table: &Table, at: &str) -> Result<PoolConfig, Vec<Problem>> {
-    let mut reader = Reader::new(table, at, &KEYS);
-    let (id, engine) = (reader.needed("id", id), reader.needed("engine", choice::<EngineKind>));
-    let endpoint = reader.word("endpoint", endpoint);
-    let model = reader.word("model", line);
-    let device = reader.word("device", device);
-    let api_key = reader.word("api_key", Secret::key);
-    let (slots, ctx_max) = (reader.number("slots", SLOTS), reader.number("ctx_max", CTX_MAX));
-    let price = reader.price("price_per_mtok");
-    if let Some(engine) = engine {
-        let outcome = fits_engine(engine, table.get("endpoint"));
-        reader.keep("endpoint", outcome);
-        if engine == EngineKind::Mock && api_key.is_some() {
-            reader.keep::<()>(
-                "api_key",
-                Err(Problem::new("is of no use to the mock, which runs in this process")),
-            );
-        }
-    }
+    let mut reader = Reader::new(table, at, KEYS);
+    let (id, engine) = (reader.text("id", id), reader.choice::<EngineKind>("engine"));
+    let endpoint = reader.text("endpoint", endpoint);
+    let model = reader.text("model", line);
+    let device = reader.text("device", device);
+    let api_key = reader.text("api_key", Secret::key);
+    let (slots, ctx_max) = (reader.whole("slots"), reader.whole("ctx_max"));
+    let price = reader.amount("price_per_mtok");
+    reader.obey(RULES);
     match (id, engine) {
         (Some(id), Some(engine)) if reader.problems.is_empty() => {
             Ok(PoolConfig { id, engine, endpoint, model, slots, ctx_max, device, api_key, price })
@@ -139,69 +189,104 @@ fn from_table(table: &Table, at: &str) -> Result<PoolConfig, Vec<Problem>> {
 pub(crate) struct Reader<'a> {
     table: &'a Table,
     at: &'a str,
+    keys: &'static [Key],
     pub(crate) problems: Vec<Problem>,
 }
 
+#[expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "a method of Given has its lifetime bound too early to stand in for the closure"
+)]
 impl<'a> Reader<'a> {
-    /// A reader of a table that has no keys but these.
-    pub(crate) fn new(table: &'a Table, at: &'a str, keys: &[&'static str]) -> Self {
-        let mut reader = Self { table, at, problems: Vec::new() };
-        for key in table.keys().filter(|key| !keys.contains(&key.as_str())) {
+    /// A reader of a table that has no keys but these, and those of them that it needs.
+    //= ORCH-3323
+    pub(crate) fn new(table: &'a Table, at: &'a str, keys: &'static [Key]) -> Self {
+        let mut reader = Self { table, at, keys, problems: Vec::new() };
+        let names = || keys.iter().map(|key| key.name);
+        for given in table.keys().filter(|given| names().all(|name| name != given.as_str())) {
             let problem = Problem::new("is not a key of a pool");
-            let problem = match nearest(key, keys.iter().copied()) {
+            let problem = match nearest(given, names()) {
                 Some(near) => problem.hint(format!("did you mean {near}?")),
-                None => problem.hint(format!("a pool has {}", keys.join(", "))),
+                None => problem.hint(format!("a pool has {}", names().collect::<Vec<_>>().join(", "))),
             };
-            reader.problems.push(problem.at(&format!("{at}.{key}")));
+            reader.problems.push(problem.at(&format!("{at}.{given}")));
+        }
+        let missing = |key: &&Key| key.presence == Presence::Needed && !table.contains_key(key.name);
+        for key in keys.iter().filter(missing) {
+            reader.refuse(key.name, "is missing");
         }
         reader
     }
 
-    /// Where the table stands.
-    pub(crate) fn at(&self) -> &str {
-        self.at
+    /// The place of a key, as a message tells it.
+    pub(crate) fn path(&self, name: &str) -> String {
+        format!("{}.{name}", self.at)
     }
 
     /// What stands under a key, whatever it is.
-    pub(crate) fn value(&self, key: &str) -> Option<&'a Value> {
-        self.table.get(key)
+    pub(crate) fn value(&self, name: &str) -> Option<&'a Value> {
+        self.table.get(name)
     }
 
-    pub(crate) fn keep<T>(&mut self, key: &str, outcome: Result<T, Problem>) -> Option<T> {
-        outcome.map_err(|problem| self.problems.push(problem.at(&format!("{}.{key}", self.at)))).ok()
+    pub(crate) fn keep<T>(&mut self, name: &str, outcome: Result<T, Problem>) -> Option<T> {
+        outcome.map_err(|problem| self.problems.push(problem.at(&self.path(name)))).ok()
     }
 
-    pub(crate) fn word<T>(&mut self, key: &str, read: fn(&str) -> Result<T, Problem>) -> Option<T> {
-        let outcome = match self.table.get(key)? {
-            Value::String(text) => read(text),
-            _ => Err(Problem::new("is not a string")),
-        };
-        self.keep(key, outcome)
+    /// Something is wrong with a key, whatever its value.
+    pub(crate) fn refuse(&mut self, name: &str, what: impl Into<String>) {
+        self.problems.push(Problem::new(what).at(&self.path(name)));
     }
 
-    pub(crate) fn needed<T>(&mut self, key: &str, read: fn(&str) -> Result<T, Problem>) -> Option<T> {
-        if !self.table.contains_key(key) {
-            self.keep::<T>(key, Err(Problem::new("is missing")));
+    /// Holds the table against rules over several keys.
+    pub(crate) fn obey(&mut self, rules: &[Rule]) {
+        let holds = |rule: &&Rule| self.table.get(rule.key).and_then(Value::as_str) == Some(rule.word);
+        for rule in rules.iter().filter(holds).collect::<Vec<_>>() {
+            let condition = rule.condition();
+            for name in rule.needs.iter().filter(|name| !self.table.contains_key(**name)) {
+                self.refuse(name, format!("is missing; {condition} needs it"));
+            }
+            for name in rule.excludes.iter().filter(|name| self.table.contains_key(**name)) {
+                self.refuse(name, format!("does not go with {condition}"));
+            }
         }
-        self.word(key, read)
     }
 
-    fn price(&mut self, key: &str) -> Option<u64> {
-        let outcome = match self.table.get(key)? {
-            Value::String(text) => amount(text),
-            Value::Integer(number) => amount(&number.to_string()),
-            Value::Float(number) => amount(&number.to_string()),
-            _ => Err(Problem::new("is not an amount")),
+    /// Reads what was given, or else the key's default, by the key's row.
+    pub(crate) fn read<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(Given<'_>) -> Result<T, Problem>,
+    ) -> Option<T> {
+        let key = self.keys.iter().find(|key| key.name == name)?;
+        let outcome = match (self.table.get(name), key.presence) {
+            (Some(value), _) => {
+                as_text(&key.form, value).and_then(|text| read(Given { form: key.form, text: &text }))
+            }
+            (None, Presence::Optional(Preset::Value(text))) => read(Given { form: key.form, text }),
+            (None, _) => return None,
         };
-        self.keep(key, outcome)
+        self.keep(name, outcome)
     }
 
-    pub(crate) fn number(&mut self, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
-        let outcome = match self.table.get(key)? {
-            Value::Integer(number) => count(&number.to_string(), range),
-            _ => Err(Problem::new("is not a whole number")),
-        };
-        self.keep(key, outcome)
+    pub(crate) fn text<T>(&mut self, name: &str, read: fn(&str) -> Result<T, Problem>) -> Option<T> {
+        self.read(name, |given| read(given.text))
+    }
+
+    pub(crate) fn choice<T: Choice>(&mut self, name: &str) -> Option<T> {
+        self.read(name, |given| given.choice())
+    }
+
+    pub(crate) fn whole<T: TryFrom<u64>>(&mut self, name: &str) -> Option<T> {
+        self.read(name, |given| given.whole())
+    }
+
+    fn amount(&mut self, name: &str) -> Option<u64> {
+        self.read(name, |given| given.amount())
+    }
+
+    pub(crate) fn millis(&mut self, name: &str) -> Duration {
+        // Without a value there is a fault, and the configuration never comes to be.
+        self.read(name, |given| given.millis()).unwrap_or_default()
     }
 }
 
@@ -209,19 +294,19 @@ pub(crate) fn id(text: &str) -> Result<String, Problem> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let starts = text.bytes().next().is_some_and(plain);
     let sound = starts && text.bytes().all(|byte| plain(byte) || b"._-".contains(&byte));
-    if sound && text.len() <= ID_CHARS_MAX {
+    if sound && ID.fits(text) {
         return Ok(text.to_owned());
     }
-    let what = format!("{} is not a pool id", shown(text));
-    Err(Problem::new(what).hint("use 1 to 64 of a-z, 0-9, dot, dash and underscore, a letter or digit first"))
+    Err(Problem::new(format!("{} is not a pool id", shown(text))).hint(ID.hint()))
 }
 
-/// Every engine but the mock is somewhere else, and the mock is nowhere else.
-fn fits_engine<T>(engine: EngineKind, endpoint: Option<&T>) -> Result<(), Problem> {
-    match (engine, endpoint) {
-        (EngineKind::Mock, Some(_)) => Err(Problem::new("takes no URL, since the mock runs in this process")),
-        (EngineKind::Mock, None) | (_, Some(_)) => Ok(()),
-        (_, None) => Err(Problem::new("lacks the URL of its engine")),
+/// The rules for one item of the list, whose words differ from those of a table.
+fn fits_engine(engine: EngineKind, endpoint: Option<&Url>) -> Result<(), Problem> {
+    let needs = |rule: &Rule| rule.word == engine.as_str() && rule.needs.contains(&"endpoint");
+    match (RULES.iter().any(needs), endpoint) {
+        (false, Some(_)) => Err(Problem::new("takes no URL, since the mock runs in this process")),
+        (true, None) => Err(Problem::new("lacks the URL of its engine")),
+        _ => Ok(()),
     }
 }
 

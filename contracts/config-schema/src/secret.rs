@@ -2,13 +2,17 @@
 
 use std::fmt;
 
-use crate::fault::Problem;
+use crate::{fault::Problem, form::Text};
 
-/// The fewest and the most characters of the server's own token.
-const TOKEN_CHARS_MIN: usize = 32;
-const TOKEN_CHARS_MAX: usize = 8192;
+/// The server's own token.
+pub(crate) static TOKEN: Text =
+    Text::new("TOKEN", "visible ASCII, such as what `openssl rand -hex 32` gives", KEY_PATTERN)
+        .of_chars(32, 8192);
+/// An engine's key.
+pub(crate) static KEY: Text = Text::new("KEY", "visible ASCII", KEY_PATTERN);
+const KEY_PATTERN: &str = "^[!-~]+$";
 /// The most tokens of one file: more than a rotation needs.
-const TOKENS_MAX: usize = 8;
+pub const TOKENS_MAX: usize = 8;
 
 /// A token or key. It shows nothing of itself, and cannot be compared by accident.
 #[derive(Clone)]
@@ -29,15 +33,16 @@ impl Secret {
     //= AUTH-1006
     pub(crate) fn token(text: &str) -> Result<Self, Problem> {
         let secret = Self::key(text)?;
-        let chars = text.len();
-        if (TOKEN_CHARS_MIN..=TOKEN_CHARS_MAX).contains(&chars) {
+        if TOKEN.fits(text) {
             return Ok(secret);
         }
-        let what = format!("has {chars} characters; a token has {TOKEN_CHARS_MIN} to {TOKEN_CHARS_MAX}");
+        let (least, most) = (TOKEN.chars_min, TOKEN.chars_max.unwrap_or(usize::MAX));
+        let what = format!("has {} characters; a token has {least} to {most}", text.len());
         Err(Problem::new(what).hint("make one with `openssl rand -hex 32`"))
     }
 
     /// The tokens of a file: one on each line, so that a new one works before the old one goes.
+    //= ORCH-3329
     pub(crate) fn tokens(text: &str) -> Result<Vec<Self>, Problem> {
         let lines: Vec<_> = text.trim_end_matches(['\r', '\n']).split('\n').collect();
         if lines.len() > TOKENS_MAX {
@@ -97,6 +102,7 @@ mod tests {
         assert!(Secret::token(&format!("{} ", "a".repeat(32))).is_err());
     }
 
+    //= ORCH-3329 type=test
     #[test]
     fn each_line_of_a_file_is_a_token() {
         let [a, b] = ["a", "b"].map(|letter| letter.repeat(32));

@@ -1,6 +1,11 @@
 //! One row of the table of settings.
 
-use crate::{config::Config, draft::Draft, fault::Problem};
+use crate::{
+    config::Config,
+    draft::Draft,
+    fault::Problem,
+    form::{Form, Given},
+};
 
 /// Where a setting may be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,38 +38,50 @@ pub struct Setting<C = Config> {
     pub env: &'static str,
     /// Where it may be written.
     pub reach: Reach,
-    /// How its value looks; a list ends in `,...`.
-    pub syntax: &'static str,
+    /// How its value looks.
+    pub form: Form,
     /// Its default.
     pub preset: Preset,
     /// One line for the help.
     pub meaning: &'static str,
-    /// Reads a value into the draft; `&str` is the text from any layer.
+    /// Reads a value of any layer into the draft.
     pub(crate) apply: Apply<C>,
 }
 
 /// What reads a value into a draft.
-pub(crate) type Apply<C> = fn(&mut Draft<C>, &str) -> Result<(), Vec<Problem>>;
+pub(crate) type Apply<C> = fn(&mut Draft<C>, Given<'_>) -> Result<(), Vec<Problem>>;
 
 /// A row of the usual kind: writable everywhere, with a plain default.
-pub(crate) const fn row<C>(names: [&'static str; 4], default: &'static str, apply: Apply<C>) -> Setting<C> {
-    let [key, env, syntax, meaning] = names;
-    Setting { key, env, reach: Reach::Everywhere, syntax, preset: Preset::Value(default), meaning, apply }
+pub(crate) const fn row<C>(
+    names: [&'static str; 3],
+    form: Form,
+    default: &'static str,
+    apply: Apply<C>,
+) -> Setting<C> {
+    let [key, env, meaning] = names;
+    Setting { key, env, reach: Reach::Everywhere, form, preset: Preset::Value(default), meaning, apply }
 }
 
 /// A row whose default is nothing, or follows from elsewhere.
 pub(crate) const fn derived<C>(
-    names: [&'static str; 4],
-    reach: Reach,
+    names: [&'static str; 3],
+    form: Form,
     said: &'static str,
     apply: Apply<C>,
 ) -> Setting<C> {
-    let [key, env, syntax, meaning] = names;
-    Setting { key, env, reach, syntax, preset: Preset::Derived(said), meaning, apply }
+    let [key, env, meaning] = names;
+    Setting { key, env, reach: Reach::Everywhere, form, preset: Preset::Derived(said), meaning, apply }
 }
 
 impl<C> Setting<C> {
+    /// The same row, which can be written in fewer places.
+    pub(crate) const fn reaching(mut self, reach: Reach) -> Self {
+        self.reach = reach;
+        self
+    }
+
     /// Its flag without dashes in front, when it has one.
+    //= ORCH-3324
     pub fn flag(&self) -> Option<String> {
         (!matches!(self.reach, Reach::NoFlag | Reach::OnlyFile)).then(|| self.key.replace(['.', '_'], "-"))
     }
@@ -74,12 +91,9 @@ impl<C> Setting<C> {
         self.key.split_once('.').map_or("server", |(group, _)| group)
     }
 
-    pub(crate) fn is_in_file(&self) -> bool {
+    /// Whether it can stand in the file.
+    pub fn is_in_file(&self) -> bool {
         self.reach != Reach::NoFile
-    }
-
-    pub(crate) fn is_list(&self) -> bool {
-        self.syntax.ends_with(",...")
     }
 
     /// An empty variable usually means "not set" (compose files do that). An empty token does not: it

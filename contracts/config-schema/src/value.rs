@@ -4,13 +4,42 @@ use std::{
     net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
     path::{Component, PathBuf},
-    time::Duration,
 };
 
-use crate::{fault::Problem, kind::Choice, suggest::nearest};
+use crate::{
+    fault::Problem,
+    form::{Form, Text, Unit},
+    kind::{Choice, UnknownWord},
+    suggest::nearest,
+};
 
 /// How much of a wrong value is repeated to the operator.
 const SHOWN_CHARS_MAX: usize = 60;
+
+/// What matches a text on one line.
+pub(crate) const LINE_PATTERN: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
+/// A port that can be listened on by number.
+pub(crate) const PORT: Form = Form::whole(1, 65_535, Unit::Port);
+
+/// What money is counted in stays exact far beyond this.
+pub(crate) const AMOUNT: Form = Form::Amount { below: 1_000_000_000 };
+
+pub(crate) static FILE: Text = Text::new("FILE", "the path of a file", LINE_PATTERN);
+pub(crate) static DIR: Text = Text::new("DIR", "the path of a folder", LINE_PATTERN);
+pub(crate) static DIRECTIVES: Text =
+    Text::new("DIRECTIVES", "directives such as info or info,http_server=debug", LINE_PATTERN);
+pub(crate) static ADDR: Text = Text::new(
+    "IP:PORT",
+    "an IP address with a port, like 127.0.0.1:8080 or [::1]:8080",
+    r"^([0-9.]+|\[[0-9a-fA-F:.]+(%[0-9]+)?\]):[0-9]+$",
+);
+pub(crate) static FOLDER: Text =
+    Text::new("DIR", "the path of a folder, from the root and without `..`", "^/");
+pub(crate) static KEY: Text =
+    Text::new("NAME:BASE64", "a name, `:` and base64 of an ed25519 public key", "^[!-9;-~]+:[!-~]+$");
+pub(crate) static NETWORK: Text = Text::new("CIDR", "a network like 10.0.0.0/8", "^[0-9a-fA-F:.]+/[0-9]+$");
+pub(crate) static HOST: Text =
+    Text::new("HOST", "a host in lower case, perhaps with `:` and a port", r"^[a-z0-9._:\[\]-]+$");
 
 /// A value as a message may repeat it: short, on one line, without control characters.
 pub(crate) fn shown(text: &str) -> String {
@@ -21,6 +50,7 @@ pub(crate) fn shown(text: &str) -> String {
     format!("`{}`", cut.escape_debug())
 }
 
+/// Nothing but digits, in the range.
 pub(crate) fn whole(text: &str, range: RangeInclusive<u64>) -> Result<u64, Problem> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|number| digits && range.contains(number)).ok_or_else(|| {
@@ -33,44 +63,33 @@ pub(crate) fn whole(text: &str, range: RangeInclusive<u64>) -> Result<u64, Probl
     })
 }
 
-/// A port that can be listened on by number.
-pub(crate) fn port(text: &str) -> Result<u16, Problem> {
-    // The range has the width of the type, so the conversion cannot fail after it.
-    count(text, 1..=65_535).map(|port| u16::try_from(port).unwrap_or(u16::MAX))
-}
-
-pub(crate) fn count(text: &str, range: RangeInclusive<u32>) -> Result<u32, Problem> {
-    let wide = u64::from(*range.start())..=u64::from(*range.end());
-    // The range has the width of the type, so the conversion cannot fail after it.
-    whole(text, wide).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
-}
-
-pub(crate) fn size(text: &str, range: RangeInclusive<u64>) -> Result<usize, Problem> {
-    let number = whole(text, range)?;
-    usize::try_from(number).map_err(|_wide| Problem::new("is larger than this machine's memory can be"))
-}
-
-pub(crate) fn millis(text: &str, range: RangeInclusive<u64>) -> Result<Duration, Problem> {
-    whole(text, range).map(Duration::from_millis)
-}
-
 /// An amount of money, as millionths: digits, and up to six more behind a dot.
-pub(crate) fn amount(text: &str) -> Result<u64, Problem> {
+pub(crate) fn amount(text: &str, below: u64) -> Result<u64, Problem> {
     let (units, rest) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    let sound = digits(units) && digits(rest) && units.len() <= 9 && rest.len() <= 6;
-    let millionths = format!("{units}{rest:0<6}").parse().ok().filter(|_| sound);
-    millionths.ok_or_else(|| {
-        Problem::new(format!("{} is not an amount below a thousand million", shown(text)))
-            .hint("write it like 12 or 0.25, with up to six decimals")
-    })
+    let sound = digits(units) && digits(rest) && rest.len() <= 6;
+    let units = units.parse::<u64>().ok().filter(|units| sound && *units < below);
+    let millionths = format!("{rest:0<6}").parse::<u64>().ok();
+    units
+        .zip(millionths)
+        .and_then(|(units, rest)| units.checked_mul(1_000_000)?.checked_add(rest))
+        .ok_or_else(|| {
+            Problem::new(format!("{} is not an amount from 0 to less than {below}", shown(text)))
+                .hint("write it like 12 or 0.25, with up to six decimals")
+        })
 }
 
-pub(crate) fn choice<T: Choice>(text: &str) -> Result<T, Problem> {
-    text.parse().map_err(|unknown| {
+/// One of `words`, all of which are words of `T`.
+pub(crate) fn choice<T: Choice>(text: &str, words: &'static [&'static str]) -> Result<T, Problem> {
+    word(text, words)?.parse().map_err(|unknown| Problem::new(format!("{} {unknown}", shown(text))))
+}
+
+pub(crate) fn word(text: &str, words: &'static [&'static str]) -> Result<&'static str, Problem> {
+    let found = words.iter().find(|word| **word == text);
+    found.copied().ok_or_else(|| {
+        let unknown = UnknownWord { allowed: words };
         let problem = Problem::new(format!("{} {unknown}", shown(text)));
-        let lower = text.to_lowercase();
-        match nearest(&lower, T::WORDS.iter().copied()) {
+        match nearest(&text.to_lowercase(), words.iter().copied()) {
             Some(word) => problem.hint(format!("did you mean {word}?")),
             None => problem,
         }
@@ -163,17 +182,21 @@ mod tests {
         for wrong in ["", "0", "6", "-1", "+5", "5.0", " 5", "5e0", "٥", "99999999999999999999999"] {
             assert!(whole(wrong, 1..=5).is_err(), "{wrong:?}");
         }
-        assert_eq!(count("4294967295", 0..=u32::MAX).unwrap(), u32::MAX);
-        assert!(count("4294967296", 0..=u32::MAX).is_err());
     }
 
     #[test]
     fn an_amount_is_counted_in_millionths() {
-        for (text, millionths) in [("12", 12_000_000), ("0.25", 250_000), ("1.000001", 1_000_001), ("0", 0)] {
-            assert_eq!(amount(text).unwrap(), millionths, "{text}");
+        for (text, millionths) in [
+            ("12", 12_000_000),
+            ("0.25", 250_000),
+            ("1.000001", 1_000_001),
+            ("0", 0),
+            ("0999999999.5", 999_999_999_500_000),
+        ] {
+            assert_eq!(amount(text, 1_000_000_000).unwrap(), millionths, "{text}");
         }
-        for wrong in ["", ".5", "1.", "-1", "1e3", "1.0000001", "1234567890", "1,5"] {
-            assert!(amount(wrong).is_err(), "{wrong:?}");
+        for wrong in ["", ".5", "1.", "-1", "1e3", "1.0000001", "1000000000", "99999999999999999999", "1,5"] {
+            assert!(amount(wrong, 1_000_000_000).is_err(), "{wrong:?}");
         }
     }
 

@@ -165,6 +165,6 @@ fn order() -> Arc<WorkOrder> {
             sampling: Sampling { seed: Some(7), ..Sampling::default() },
             ..Generate::from(Input::text(PROMPT), MAX_TOKENS)
         }),
-        traceparent: None,
+        trace: None,
     })
 }

@@ -6,7 +6,8 @@ use thiserror::Error;
 
 /// A failure of one piece of work, or of a probe.
 ///
-/// Messages are ours or cut and cleaned engine text; they never hold a prompt or a credential.
+/// Messages are ours or cut and cleaned engine text, which may quote the request: they are for the one who sent
+/// it. A log gets [`AdapterError::kind`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AdapterError {
     /// The engine says that the request itself is wrong. Trying elsewhere would not help.
@@ -74,6 +75,25 @@ impl std::fmt::Display for SilencePhase {
 }
 
 impl AdapterError {
+    /// What kind of failure it is, without a word of the engine's: those may quote the request or the answer,
+    /// and a log must not.
+    //= AUTH-1007
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } => "engine refused the request",
+            Self::Busy { .. } => "engine is busy",
+            Self::Unreachable { .. } => "engine is unreachable",
+            Self::Protocol { .. } => "engine broke its protocol",
+            Self::Failed { .. } => "engine failed",
+            Self::Lost => "engine was lost mid-stream",
+            Self::Silent { phase: SilencePhase::BeforeFirstToken, .. } => {
+                "engine was silent before the first token"
+            }
+            Self::Silent { phase: SilencePhase::BetweenTokens, .. } => "engine was silent between tokens",
+            Self::Silent { phase: SilencePhase::Overall, .. } => "engine took too long overall",
+        }
+    }
+
     /// Whether the same work may succeed on another replica.
     pub fn is_retriable(&self) -> bool {
         !matches!(self, Self::Refused { .. })

@@ -22,8 +22,8 @@ pub mod conformance;
 pub use batch::{Piece, TokenBatch};
 pub use error::{AdapterError, SilencePhase};
 pub use order::{
-    CacheUse, Generate, Input, Message, OutputShape, Prompt, Relay, Role, Route, Sampling, UsageEvent, Work,
-    WorkOrder, Workload,
+    CacheUse, Generate, Input, Message, OutputShape, PassedOn, Prompt, Relay, Role, Route, Sampling,
+    UsageEvent, Work, WorkOrder, Workload,
 };
 pub use report::{Capabilities, EngineReport, GoesOnWith};
 pub use stream::{Finish, FinishReason, Progress, TokenStream, Usage, next};

@@ -294,7 +294,16 @@ pub struct WorkOrder {
     /// What is to be done.
     pub work: Work,
     /// W3C trace context to pass on.
-    pub traceparent: Option<Arc<str>>,
+    pub trace: Option<Arc<PassedOn>>,
+}
+
+/// W3C trace context as headers say it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassedOn {
+    /// Names the trace, and the span that the engine's work belongs to.
+    pub traceparent: Arc<str>,
+    /// What tracing systems hand themselves on beside it.
+    pub tracestate: Option<Arc<str>>,
 }
 
 #[cfg(test)]

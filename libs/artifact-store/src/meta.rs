@@ -20,6 +20,7 @@ pub(crate) const JOBS_MAX: usize = 32;
 pub struct WallMillis(pub u64);
 
 /// What an artifact is for.
+//= ORCH-3098
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {

@@ -12,6 +12,7 @@ const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
 ///
 /// A digest is never a path, and no text becomes one without being checked.
 //= ORCH-3412
+//= ORCH-3097
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest([u8; 32]);

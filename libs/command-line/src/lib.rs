@@ -20,10 +20,10 @@ use clap::{
 };
 use thiserror::Error;
 
-use config_schema::{Fault, Layers, Preset, Schema, Setting, Source};
+use config_schema::{Fault, Form, Layers, Preset, Schema, Setting, Source};
 
 /// A configuration or token file larger than this is some other file.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
+pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Why there is no configuration.
 #[derive(Debug, Error)]
@@ -48,6 +48,7 @@ pub struct Program {
 }
 
 /// The configuration is wrong (`EX_CONFIG` of `sysexits.h`).
+//= ORCH-3321
 pub const EXIT_CONFIG: u8 = 78;
 
 /// Speaks before there is a log, or instead of one.
@@ -112,18 +113,18 @@ fn arg<C>(setting: &'static Setting<C>, flag: String) -> Arg {
     let in_file = if setting.key == "config" { String::new() } else { format!(" [file: {}]", setting.key) };
     Arg::new(setting.key)
         .long(flag)
-        .value_name(setting.syntax)
+        .value_name(setting.form.syntax())
         .help(format!("{}\n[default: {default}] [env: {}]{in_file}", setting.meaning, setting.env))
         .help_heading(format!("{} settings", setting.group()))
         // `-1` is a value that is out of range, and the table says so better than "unexpected".
         .allow_negative_numbers(true)
         // `--repair` alone says yes.
-        .num_args(if setting.syntax == "true|false" { 0..=1 } else { 1..=1 })
+        .num_args(if matches!(setting.form, Form::Truth) { 0..=1 } else { 1..=1 })
         .default_missing_value("true")
 }
 
 fn not_a_flag<C>(setting: &Setting<C>) -> String {
-    let name = if setting.env.is_empty() { setting.syntax } else { setting.env };
+    let name = if setting.env.is_empty() { setting.form.syntax() } else { setting.env.to_owned() };
     format!("  {name}\n          {} [file: {}]", setting.meaning, setting.key)
 }
 

@@ -16,7 +16,7 @@ mod narration;
 mod wording;
 
 pub use capture::{Capture, record};
-pub use moment::{Class, Ending, NodeMoment, Phase, PoolMoment, Refusal};
+pub use moment::{Class, Ending, EngineMoment, NodeMoment, Phase, PoolMoment, Refusal};
 pub use narration::{HUMAN_CHARS_MAX, Narration};
 
 #[doc(hidden)]

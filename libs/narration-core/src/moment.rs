@@ -171,6 +171,39 @@ impl PoolMoment {
     }
 }
 
+/// What happens to an engine that an agent runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EngineMoment {
+    /// Its process begins.
+    Starts,
+    /// It has made its first token.
+    Ready,
+    /// It was told to end, and has.
+    Stops,
+    /// It ended by itself.
+    Lost,
+}
+
+impl EngineMoment {
+    pub(crate) const fn action(self) -> &'static str {
+        match self {
+            Self::Starts => "start",
+            Self::Ready => "ready",
+            Self::Stops => "stop",
+            Self::Lost => "lose",
+        }
+    }
+
+    pub(crate) const fn sentence(self) -> &'static str {
+        match self {
+            Self::Starts => "The agent starts an engine.",
+            Self::Ready => "The engine is ready and takes work.",
+            Self::Stops => "The agent stops its engine.",
+            Self::Lost => "The engine ends by itself; the agent starts it again when its rest is over.",
+        }
+    }
+}
+
 /// What happens to a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NodeMoment {

@@ -6,7 +6,7 @@
 use std::{fmt, time::Duration};
 
 use crate::{
-    moment::{Class, Ending, NodeMoment, Phase, PoolMoment, Refusal},
+    moment::{Class, Ending, EngineMoment, NodeMoment, Phase, PoolMoment, Refusal},
     wording::{Count, Spoken},
 };
 
@@ -27,6 +27,7 @@ enum Moment {
     PoolDrains { within: Duration },
     Pool(PoolMoment),
     Node(NodeMoment),
+    Engine(EngineMoment),
     NodesSilent { silent: u64, of: u64 },
     NodesHeard,
 }
@@ -104,6 +105,12 @@ impl Narration {
         Self(Moment::Node(moment))
     }
 
+    /// Something happens to an engine that an agent runs.
+    //= ORCH-3316
+    pub const fn engine(moment: EngineMoment) -> Self {
+        Self(Moment::Engine(moment))
+    }
+
     /// So many nodes went silent at once that the network is suspected and not they.
     //= ORCH-3312
     pub const fn nodes_silent(silent: u64, of: u64) -> Self {
@@ -127,6 +134,7 @@ impl Narration {
             Moment::DrainStarted { .. } | Moment::DrainEnded { .. } => "server",
             Moment::PoolDrains { .. } | Moment::Pool(_) => "operator",
             Moment::Node(_) => "node",
+            Moment::Engine(_) => "agent",
             Moment::NodesSilent { .. } | Moment::NodesHeard => "registry",
         }
     }
@@ -145,6 +153,7 @@ impl Narration {
             Moment::PoolDrains { .. } => "drain",
             Moment::Pool(moment) => moment.action(),
             Moment::Node(moment) => moment.action(),
+            Moment::Engine(moment) => moment.action(),
             Moment::NodesSilent { .. } => "alarm",
             Moment::NodesHeard => "alarm_end",
         }
@@ -161,6 +170,7 @@ impl Narration {
             Moment::DrainStarted { .. } | Moment::DrainEnded { .. } => "pools",
             Moment::PoolDrains { .. } | Moment::Pool(_) => "pool",
             Moment::Node(_) => "node",
+            Moment::Engine(_) => "engine",
             Moment::NodesSilent { .. } | Moment::NodesHeard => "nodes",
         }
     }
@@ -223,6 +233,7 @@ impl fmt::Display for Narration {
             }
             Moment::Pool(moment) => f.write_str(moment.sentence()),
             Moment::Node(moment) => f.write_str(moment.sentence()),
+            Moment::Engine(moment) => f.write_str(moment.sentence()),
             Moment::NodesSilent { silent, of } => {
                 let (silent, of) = (Count(silent, "node"), Count(of, "node"));
                 write!(f, "The registry misses {silent} at once, of {of}; it gives up none yet.")

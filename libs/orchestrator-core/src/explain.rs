@@ -38,6 +38,21 @@ pub enum Rule {
     NoneOpen,
 }
 
+impl Rule {
+    /// The word for it, as everything outside says it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Recovered => "recovered",
+            Self::Affinity => "affinity",
+            Self::Preferred => "preferred",
+            Self::LeastLoaded => "least_loaded",
+            Self::RoundRobin => "round_robin",
+            Self::SlotFreed => "slot_freed",
+            Self::NoneOpen => "none_open",
+        }
+    }
+}
+
 /// One replica, as it stood to the job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {

@@ -1,7 +1,7 @@
 //! The store in one folder: SQLite with one writer, group commit, and a checksum on each record.
 //!
 //! One thread owns the connection that writes. It takes all that waits into one transaction, so a slow disk
-//! makes batches larger and not the line longer, and what waited together leaves with one `fdatasync`. Which
+//! makes batches larger and not the line longer, and what waited together leaves with one sync. Which
 //! jobs there are, and under which fence, it knows by heart; the file is read when it is opened, and for
 //! streams of jobs that ended long ago.
 //!

@@ -3,8 +3,9 @@
 use std::{
     fs,
     path::PathBuf,
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use rusqlite::Connection;
@@ -22,6 +23,10 @@ use crate::{
 const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// After how many commits the log is looked at.
 const LOOK_AT_LOG_EVERY: u32 = 32;
+/// The log holds what was changed and removed until it is emptied: when nothing was asked for so long,
+const IDLE: Duration = Duration::from_secs(2);
+/// and after so long where there was always something.
+const LOG_AGE_MAX: Duration = Duration::from_mins(1);
 /// So many changes are committed together at most.
 const CHANGES_MAX: usize = 4_096;
 
@@ -45,7 +50,8 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn writer(connection: Connection, index: Index, log: PathBuf) -> std::io::Result<Self> {
         Self::start("store-writer", move |asks| {
-            Writer { connection, index, room: Room::Enough, log, commits: 0, broken: None }.run(&asks);
+            Writer { connection, index, room: Room::Enough, log, commits: 0, since: None, broken: None }
+                .run(&asks);
         })
     }
 
@@ -102,6 +108,8 @@ struct Writer {
     /// The log's file.
     log: PathBuf,
     commits: u32,
+    /// Since when the log holds something.
+    since: Option<Instant>,
     /// Why nothing is written any more.
     broken: Option<StoreError>,
 }
@@ -118,7 +126,7 @@ type Group = Vec<(Vec<Change>, Reply<Vec<Applied>>)>;
 
 impl Writer {
     fn run(mut self, asks: &Receiver<Ask>) {
-        let mut next = asks.recv().ok();
+        let mut next = self.next(asks);
         while let Some(ask) = next.take() {
             match ask {
                 Ask::Commit(changes, reply) => next = self.commit(vec![(changes, reply)], asks),
@@ -131,8 +139,31 @@ impl Writer {
                 read => answer(&self.connection, read),
             }
             if next.is_none() {
-                next = asks.recv().ok();
+                next = self.next(asks);
             }
+        }
+        self.empty_log();
+    }
+
+    /// Waits for what is asked next; `None` when nobody can ask any more.
+    fn next(&mut self, asks: &Receiver<Ask>) -> Option<Ask> {
+        while self.since.is_some() {
+            match asks.recv_timeout(IDLE) {
+                Ok(ask) => return Some(ask),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => self.empty_log(),
+            }
+        }
+        asks.recv().ok()
+    }
+
+    /// Leaves nothing in the log, so that what was removed is in no file: a request is taken out of the database
+    /// when its job ends, and stands in the log until then.
+    //= ORCH-3411
+    fn empty_log(&mut self) {
+        if self.since.is_some() && self.broken.is_none() {
+            let done = self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)");
+            self.since = (!done).then(now);
         }
     }
 
@@ -219,7 +250,9 @@ impl Writer {
         match done {
             Ok(done) => {
                 self.index.committed();
+                let since = *self.since.get_or_insert_with(now);
                 match self.room {
+                    Room::Enough if since.elapsed() >= LOG_AGE_MAX => self.empty_log(),
                     Room::Enough => self.checkpoint_when_due(),
                     Room::Lacking => self.shorten_log(),
                 }
@@ -242,4 +275,12 @@ impl Writer {
             }
         }
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a thread of its own, whose clock decides nothing but when it tidies up"
+)]
+fn now() -> Instant {
+    Instant::now()
 }

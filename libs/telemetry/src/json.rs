@@ -22,6 +22,8 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, fmt::MakeWriter, layer::Context, registry::LookupSpan};
 
+use crate::one_line::acts;
+
 /// Writes each record that it sees as one line of JSON.
 #[derive(Debug)]
 pub struct JsonLayer<W> {
@@ -56,6 +58,7 @@ where
     }
 
     //= ORCH-3027
+    //= ORCH-3315
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
@@ -167,12 +170,11 @@ fn json(value: &(impl Serialize + ?Sized)) -> String {
 }
 
 /// JSON without the characters that JSON allows but a terminal or a line reader acts upon: DEL, the C1
-/// controls, and Unicode's own line ends.
+/// controls, Unicode's own line ends, and marks that turn text around.
 struct OneLine;
 
 impl Formatter for OneLine {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        let acts = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
         let mut rest = fragment;
         while let Some((at, found)) = rest.char_indices().find(|(_, c)| acts(*c)) {
             writer.write_all(&rest.as_bytes()[..at])?;
@@ -184,4 +186,4 @@ impl Formatter for OneLine {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -11,13 +11,15 @@ use tracing_subscriber::{
 };
 
 use config_schema::{LogConfig, LogFormat};
+use one_line::OneLine;
 
 mod json;
+mod one_line;
 
 pub use json::JsonLayer;
 
 /// Libraries that speak at every request; the operator's own directives come after and win.
-const QUIET: &str = "hyper=warn,hyper_util=warn,reqwest=warn,h2=warn";
+const QUIET: &str = "hyper=warn,hyper_util=warn,reqwest=warn,h2=warn,tonic=warn,tower=warn";
 
 /// Sends the records of this process to standard error, filtered and shaped as `config` says.
 ///
@@ -25,12 +27,10 @@ const QUIET: &str = "hyper=warn,hyper_util=warn,reqwest=warn,h2=warn";
 /// When the filter cannot be read, or a subscriber is installed already.
 pub fn init(config: &LogConfig) -> anyhow::Result<()> {
     let filter = filter(&config.filter)?;
-    let on_terminal = io::stderr().is_terminal();
-    let by_place = if on_terminal { LogFormat::Pretty } else { LogFormat::Json };
+    let by_place = if io::stderr().is_terminal() { LogFormat::Pretty } else { LogFormat::Json };
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match config.format.unwrap_or(by_place) {
         LogFormat::Json => JsonLayer::new(io::stderr).boxed(),
-        LogFormat::Pretty if on_terminal => fmt::layer().compact().with_writer(io::stderr).boxed(),
-        LogFormat::Pretty => fmt::layer().compact().with_ansi(false).with_writer(io::stderr).boxed(),
+        LogFormat::Pretty => fmt::layer().compact().with_ansi(false).with_writer(OneLine(io::stderr)).boxed(),
     };
     registry().with(layer.with_filter(filter)).try_init().context("failed to install the log subscriber")
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
-use crate::{accept, chaos, engine, idle, limits, load, relay};
+use crate::{accept, chaos, engine, idle, limits, load, relay, table};
 
 #[derive(Parser)]
 #[command(
@@ -27,6 +27,8 @@ enum Command {
     Accept(accept::AcceptArgs),
     /// Measure what a hundred nodes cost an idle server, and what one heartbeat costs.
     Nodes(idle::IdleArgs),
+    /// Measure all that the product promises of its speed and size, in one table.
+    Table(table::TableArgs),
     /// Break the server, and check that it keeps what it promised.
     #[command(subcommand)]
     Chaos(chaos::ChaosCommand),
@@ -43,6 +45,7 @@ pub(crate) fn run() -> Result<()> {
         Command::Relay(args) => runtime.block_on(relay::run(&args)),
         Command::Accept(args) => runtime.block_on(accept::run(&args)),
         Command::Nodes(args) => runtime.block_on(idle::run(&args)),
+        Command::Table(args) => runtime.block_on(table::run(&args)),
         Command::Chaos(command) => runtime.block_on(chaos::run(&command)),
     }
 }

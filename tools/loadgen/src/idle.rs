@@ -126,7 +126,8 @@ async fn measure(server: &Server, work: impl Future<Output = Result<u64>>) -> Re
     Ok(Phase { used, took: began.elapsed(), beats })
 }
 
-fn resident_kib(process: u32) -> Result<u64> {
+/// The memory that a process holds now.
+pub(crate) fn resident_kib(process: u32) -> Result<u64> {
     let text = fs::read_to_string(format!("/proc/{process}/status"))?;
     kib(&text).context("/proc/PID/status does not tell VmRSS")
 }

@@ -27,9 +27,11 @@ use tokio::{
 
 pub(crate) use self::{
     connection::Connection,
+    lines::LineSplitter,
+    native::{NativeClient, Submitted, job_id},
     tally::{Tally, as_f64},
 };
-use self::{native::NativeClient, openai::OpenAiClient, raw::RawClient, stream::Streamed};
+use self::{openai::OpenAiClient, raw::RawClient, stream::Streamed};
 
 /// How the server is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -67,6 +69,8 @@ pub(crate) struct LoadArgs {
     timeout: u64,
 }
 
+/// What is asked; the cheap engine does not read it.
+pub(crate) const DEFAULT_PROMPT: &str = "Count:";
 /// What the cheap engine serves.
 pub(crate) const DEFAULT_MODEL: &str = "cheap-counter.gguf";
 
@@ -76,6 +80,7 @@ pub(crate) struct Plan {
     pub(crate) target: SocketAddr,
     pub(crate) mode: Mode,
     pub(crate) model: String,
+    pub(crate) prompt: Arc<str>,
     pub(crate) streams: u32,
     pub(crate) tokens: u32,
     pub(crate) until: Until,
@@ -95,6 +100,7 @@ pub(crate) async fn run(args: &LoadArgs) -> Result<()> {
         target: address(&args.url)?,
         mode: args.mode,
         model: args.model.clone(),
+        prompt: DEFAULT_PROMPT.into(),
         streams: args.streams,
         tokens: args.tokens,
         until: Until::Rounds(args.rounds),
@@ -157,6 +163,27 @@ impl Fleet {
             Ok(joined) => joined.map(|()| tally.finish(start.elapsed())),
             Err(_elapsed) => bail!("the streams did not end within {limit:?}"),
         }
+    }
+}
+
+/// One connection that runs its tasks when its owner says so.
+pub(crate) struct Single {
+    client: Client,
+    connection: Connection,
+    tokens: u32,
+}
+
+impl Single {
+    /// A connection that the server has.
+    pub(crate) async fn connect(plan: &Plan) -> Result<Self> {
+        let fleet = Fleet::connect(Plan { streams: 1, ..plan.clone() }).await?;
+        let connection = fleet.connections.into_iter().next().context("there is no connection")?;
+        Ok(Self { client: Client::new(plan), connection, tokens: plan.tokens })
+    }
+
+    /// Runs one task to its end, and says when its first token came.
+    pub(crate) async fn task(&mut self) -> Result<Instant> {
+        Ok(self.client.task(&mut self.connection, self.tokens).await?.first_token)
     }
 }
 

@@ -15,6 +15,7 @@ mod idle;
 mod limits;
 mod load;
 mod relay;
+mod table;
 
 use std::process::ExitCode;
 

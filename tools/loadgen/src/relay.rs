@@ -11,21 +11,19 @@ mod scratch;
 mod stage;
 mod table;
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Result, bail, ensure};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) use self::{
-    cpu::{children_of, time_of},
+    cpu::{children_of, time_of, time_of_thread},
     scratch::Scratch,
+    stage::{Dialect, Path, Shape, Stage},
+    table::{Sample, conditions, median},
 };
-use self::{
-    stage::{Path, Stage},
-    table::Sample,
-};
-use crate::load::{DEFAULT_MODEL, Fleet, Plan, Until};
+use crate::load::{DEFAULT_MODEL, DEFAULT_PROMPT, Fleet, Plan, Until};
 
 /// Options of `relay`.
 #[derive(Args)]
@@ -69,7 +67,7 @@ pub(crate) async fn run(args: &RelayArgs) -> Result<()> {
 }
 
 async fn bench(args: &RelayArgs) -> Result<()> {
-    println!("{}", table::conditions());
+    println!("{}", conditions());
     if nginx::find().is_none() {
         println!("nginx is not installed, so there is no ratio to it: apt-get install nginx-light");
     }
@@ -78,67 +76,89 @@ async fn bench(args: &RelayArgs) -> Result<()> {
     }
     let streams_max = args.streams.iter().copied().fold(PACED_STREAMS, u32::max);
     let limit = Duration::from_secs_f64(args.seconds);
-    let stage = Stage::start(args.orchestratord.as_deref(), args.pace, streams_max).await?;
+    let stage = Stage::start(args.orchestratord.as_deref(), &Shape::roomy(args.pace, streams_max)).await?;
     for tokens in [args.tokens, 1] {
         table::print_head(tokens, args.pace);
         for &streams in &args.streams {
-            measure_row(&stage, &Row { streams, tokens, limit, rounds: args.rounds }).await?;
+            measure_row(&stage, &Work { streams, limit, rounds: args.rounds, ..Work::of(tokens) }).await?;
         }
     }
     drop(stage);
 
-    let stage = Stage::start(args.orchestratord.as_deref(), PACED_TOKENS_PER_S, streams_max).await?;
+    let shape = Shape::roomy(PACED_TOKENS_PER_S, streams_max);
+    let stage = Stage::start(args.orchestratord.as_deref(), &shape).await?;
     table::print_head(args.tokens, PACED_TOKENS_PER_S);
     // At this pace the CPU is mostly idle: a longer look, for as many ticks of its clock.
-    let row = Row { streams: PACED_STREAMS, tokens: args.tokens, limit: limit * 2, rounds: args.rounds };
-    measure_row(&stage, &row).await
+    let work =
+        Work { streams: PACED_STREAMS, limit: limit * 2, rounds: args.rounds, ..Work::of(args.tokens) };
+    measure_row(&stage, &work).await
 }
 
-struct Row {
-    streams: u32,
-    tokens: u32,
-    limit: Duration,
-    rounds: u32,
+/// What is run over each path.
+#[derive(Debug, Clone)]
+pub(crate) struct Work {
+    pub(crate) streams: u32,
+    pub(crate) tokens: u32,
+    pub(crate) prompt: Arc<str>,
+    pub(crate) limit: Duration,
+    pub(crate) rounds: u32,
 }
 
-/// Measures every path in turn, again and again, so that a neighbour's load falls on all of them.
-async fn measure_row(stage: &Stage, row: &Row) -> Result<()> {
-    let paths = stage.paths();
-    let mut samples: Vec<Vec<Sample>> = paths.iter().map(|_| Vec::new()).collect();
-    for path in &paths {
-        measure(path, row, Until::Rounds(1)).await?;
+impl Work {
+    /// One stream with so many tokens per task, measured three times for a second.
+    pub(crate) fn of(tokens: u32) -> Self {
+        let (prompt, limit) = (DEFAULT_PROMPT.into(), Duration::from_secs(1));
+        Self { streams: 1, tokens, prompt, limit, rounds: 3 }
     }
-    for _ in 0..row.rounds {
-        for (path, samples) in paths.iter().zip(&mut samples) {
-            samples.push(measure(path, row, Until::Elapsed(row.limit)).await?);
+
+    /// The plan of the load over one path.
+    pub(crate) fn plan(&self, path: &Path, until: Until) -> Plan {
+        Plan {
+            target: path.target,
+            mode: path.mode,
+            model: DEFAULT_MODEL.to_owned(),
+            prompt: Arc::clone(&self.prompt),
+            streams: self.streams,
+            tokens: self.tokens,
+            until,
+            timeout: CELL_TIMEOUT,
         }
     }
-    let medians: Vec<_> = samples.iter().map(|samples| table::median_sample(samples)).collect();
+}
+
+async fn measure_row(stage: &Stage, work: &Work) -> Result<()> {
+    let paths = stage.paths();
+    let medians = medians(&paths, work).await?;
     for (path, median) in paths.iter().zip(&medians) {
         let control = path.control.and_then(|index| medians.get(index)).copied();
-        println!("{}", table::line(row.streams, path.name, *median, control));
+        println!("{}", table::line(work.streams, path.name, *median, control));
     }
     Ok(())
 }
 
-async fn measure(path: &Path, row: &Row, until: Until) -> Result<Sample> {
-    let plan = Plan {
-        target: path.target,
-        mode: path.mode,
-        model: DEFAULT_MODEL.to_owned(),
-        streams: row.streams,
-        tokens: row.tokens,
-        until,
-        timeout: CELL_TIMEOUT,
-    };
-    let fleet = Fleet::connect(plan).await?;
+/// Measures every path in turn, again and again, so that a neighbour's load falls on all of them.
+pub(crate) async fn medians(paths: &[Path], work: &Work) -> Result<Vec<Sample>> {
+    let mut samples: Vec<Vec<Sample>> = paths.iter().map(|_| Vec::new()).collect();
+    for path in paths {
+        measure(path, work, Until::Rounds(1)).await?;
+    }
+    for _ in 0..work.rounds {
+        for (path, samples) in paths.iter().zip(&mut samples) {
+            samples.push(measure(path, work, Until::Elapsed(work.limit)).await?);
+        }
+    }
+    Ok(samples.iter().map(|samples| table::median_sample(samples)).collect())
+}
+
+async fn measure(path: &Path, work: &Work, until: Until) -> Result<Sample> {
+    let fleet = Fleet::connect(work.plan(path, until)).await?;
     let before = cpu::time_of(&path.processes)?;
     let mut tally = fleet.run().await?;
     let used = cpu::time_of(&path.processes)?.saturating_sub(before);
     match tally.first_error.take() {
         None => Ok(Sample::new(&tally, used)),
         Some(error) => {
-            Err(error.context(format!("{}: {} of {} streams failed", path.name, tally.errors, row.streams)))
+            Err(error.context(format!("{}: {} of {} streams failed", path.name, tally.errors, work.streams)))
         }
     }
 }

@@ -10,7 +10,7 @@ use clap::Parser;
 use tools_workspace::source;
 
 use crate::{
-    mark,
+    feature, mark,
     output::{self, Output},
     requirement::{self, Spec},
     trace::Trace,
@@ -39,6 +39,13 @@ pub(crate) fn run() -> Result<Vec<String>> {
     let mut marks = Vec::new();
     for file in source::load(&cli.root)? {
         let (found, wrong) = mark::read(&file);
+        marks.extend(found);
+        problems.extend(wrong);
+    }
+    for path in source::walk(&cli.root, &["feature"])? {
+        let text = fs::read_to_string(cli.root.join(&path))
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        let (found, wrong) = feature::read(&mark::shown(&path), &text);
         marks.extend(found);
         problems.extend(wrong);
     }

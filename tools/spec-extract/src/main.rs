@@ -5,6 +5,7 @@
 //! into `requirements/`, and with `--check` fails where the two do not meet.
 
 mod cli;
+mod feature;
 mod item;
 mod mark;
 mod output;

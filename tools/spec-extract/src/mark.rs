@@ -1,5 +1,7 @@
 //! The comments that tie sources to requirements: `//= ORCH-3004`, and `//= ORCH-3004 type=test` above a test.
 
+use std::path::Path;
+
 use tools_workspace::source::SourceFile;
 
 use crate::{
@@ -32,7 +34,7 @@ pub(crate) fn read(file: &SourceFile) -> (Vec<Mark>, Vec<String>) {
         let Some(content) = comment.trim().strip_prefix("//=") else { continue };
         match mark(file, index + 1, content) {
             Ok(mark) => marks.push(mark),
-            Err(what) => problems.push(format!("{}:{}: {what}", shown(file), index + 1)),
+            Err(what) => problems.push(format!("{}:{}: {what}", shown(&file.path), index + 1)),
         }
     }
     (marks, problems)
@@ -54,8 +56,8 @@ fn mark(file: &SourceFile, line: usize, content: &str) -> Result<Mark, String> {
         Kind::Tests => Some(test_name(&below).map_err(|what| format!("{id} type=test {what}"))?),
         Kind::Implements => below.item().map(|item| item.name).or_else(|| item::around(code, line)),
     };
-    let place = name.map_or_else(|| shown(file), |name| format!("{}::{name}", shown(file)));
-    Ok(Mark { id: id.to_owned(), kind, place, line: format!("{}:{line}", shown(file)) })
+    let place = name.map_or_else(|| shown(&file.path), |name| format!("{}::{name}", shown(&file.path)));
+    Ok(Mark { id: id.to_owned(), kind, place, line: format!("{}:{line}", shown(&file.path)) })
 }
 
 fn test_name<'a>(below: &Below<'a>) -> Result<&'a str, String> {
@@ -77,15 +79,13 @@ fn attribute_name(attribute: &str) -> &str {
     path.rsplit("::").next().unwrap_or(path).trim()
 }
 
-/// The file's path, in the same form on every platform.
-fn shown(file: &SourceFile) -> String {
-    file.path.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
+/// A path, in the same form on every platform.
+pub(crate) fn shown(path: &Path) -> String {
+    path.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use tools_workspace::source::Side;
 
     use super::*;

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::{
-    redact::excerpt,
+    redact::{excerpt, without},
     stream::{Dialect, EventStream},
     transport::{IdleLines, Line, TransportError},
     whole::{WholeReader, WholeStream},
@@ -116,7 +116,7 @@ impl EngineHttp {
     pub async fn get(&self, path: &str) -> Result<Bytes, AdapterError> {
         let (status, _, body) =
             self.ask(path, self.questions.get(self.address(path)), BODY_BYTES_MAX).await?;
-        if status.is_success() { Ok(body) } else { Err(not_answered(path, status, &body)) }
+        if status.is_success() { Ok(body) } else { Err(self.not_answered(path, status, body)) }
     }
 
     /// Asks a small question that not every engine knows; `None` when this one does not.
@@ -126,7 +126,7 @@ impl EngineHttp {
         match status {
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Ok(None),
             status if status.is_success() => Ok(Some(body)),
-            status => Err(not_answered(path, status, &body)),
+            status => Err(self.not_answered(path, status, body)),
         }
     }
 
@@ -147,7 +147,7 @@ impl EngineHttp {
         if status.is_success() {
             return Ok(body);
         }
-        Err(StreamRefused::Status { status: status.as_u16(), retry_after, body })
+        Err(StreamRefused::Status { status: status.as_u16(), retry_after, body: self.without_key(body) })
     }
 
     async fn ask(
@@ -182,7 +182,7 @@ impl EngineHttp {
     ) -> Result<EventStream<D>, StreamRefused> {
         let Exchange { line, head, body } = self.exchange(path, body, headers, "text/event-stream").await?;
         if !head.status.is_success() || !is_media(&head.headers, "text/event-stream") {
-            return Err(refused(line, &head, body).await);
+            return Err(self.refused(line, &head, body).await);
         }
         Ok(EventStream::new(line, body, Arc::clone(&self.idle), dialect, self.timeouts.silence))
     }
@@ -197,7 +197,7 @@ impl EngineHttp {
     ) -> Result<WholeStream<R>, StreamRefused> {
         let Exchange { line, head, body } = self.exchange(path, body, headers, "application/json").await?;
         if !head.status.is_success() || !is_media(&head.headers, "application/json") {
-            return Err(refused(line, &head, body).await);
+            return Err(self.refused(line, &head, body).await);
         }
         Ok(WholeStream::new(line, body, Arc::clone(&self.idle), read, self.timeouts.silence))
     }
@@ -267,6 +267,25 @@ impl EngineHttp {
         })
     }
 
+    /// What the engine said instead of what was asked for.
+    async fn refused(&self, line: Line, head: &response::Parts, body: Incoming) -> StreamRefused {
+        let (status, retry_after) = (head.status.as_u16(), retry_after(&head.headers));
+        let body = self.without_key(read_refusal(line, body).await);
+        StreamRefused::Status { status, retry_after, body }
+    }
+
+    fn not_answered(&self, path: &str, status: StatusCode, body: Bytes) -> AdapterError {
+        let said = excerpt(&self.without_key(body));
+        AdapterError::Unreachable { reason: format!("{path} answered {}: {said}", status.as_u16()) }
+    }
+
+    /// What an engine said, without its own key: one that was refused it may repeat it.
+    //= AUTH-1007
+    fn without_key(&self, said: Bytes) -> Bytes {
+        let key = self.key.as_ref().and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        key.map_or(said.clone(), |key| without(key, said))
+    }
+
     fn address(&self, path: &str) -> Url {
         let mut address = self.base.clone();
         let prefix = self.base.path().trim_end_matches('/');
@@ -279,10 +298,6 @@ impl EngineHttp {
 
 fn protocol(what: &str) -> StreamRefused {
     StreamRefused::Adapter(AdapterError::Protocol { what: what.to_owned() })
-}
-
-fn not_answered(path: &str, status: StatusCode, body: &[u8]) -> AdapterError {
-    AdapterError::Unreachable { reason: format!("{path} answered {}: {}", status.as_u16(), excerpt(body)) }
 }
 
 /// The cause of a failed question, without its URL.
@@ -303,13 +318,6 @@ fn is_media(headers: &HeaderMap, wanted: &str) -> bool {
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split(';').next())
         .is_some_and(|media| media.trim().eq_ignore_ascii_case(wanted))
-}
-
-/// What the engine said instead of what was asked for.
-async fn refused(line: Line, head: &response::Parts, body: Incoming) -> StreamRefused {
-    let (status, retry_after) = (head.status.as_u16(), retry_after(&head.headers));
-    let body = read_refusal(line, body).await;
-    StreamRefused::Status { status, retry_after, body }
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {

@@ -5,9 +5,14 @@
 use adapter_api::WorkOrder;
 use http::{HeaderName, HeaderValue};
 
-/// `X-Request-Id` and, where there is one, `traceparent`.
+/// `X-Request-Id` and, where there is a trace, `traceparent` and `tracestate`.
 pub fn order_headers(order: &WorkOrder) -> Vec<(HeaderName, HeaderValue)> {
-    let named = [("x-request-id", Some(&order.request_id)), ("traceparent", order.traceparent.as_ref())];
+    let trace = order.trace.as_deref();
+    let named = [
+        ("x-request-id", Some(&order.request_id)),
+        ("traceparent", trace.map(|trace| &trace.traceparent)),
+        ("tracestate", trace.and_then(|trace| trace.tracestate.as_ref())),
+    ];
     named
         .into_iter()
         .filter_map(|(name, value)| {

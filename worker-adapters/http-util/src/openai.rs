@@ -12,6 +12,7 @@ mod models;
 mod refusal;
 mod relay;
 mod request;
+mod template;
 mod vectors;
 mod wire;
 mod work;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 /// A way to fail. Each is taken by one submit.
+//= ORCH-3058
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Script {
     /// Nothing: as without a script.

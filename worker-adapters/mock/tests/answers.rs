@@ -20,7 +20,7 @@ fn order(prompt: &str, seed: Option<u64>, max_tokens: u32, stop: &[&str]) -> Arc
 }
 
 fn order_of(work: Work) -> Arc<WorkOrder> {
-    Arc::new(WorkOrder { request_id: "r1".into(), model: "m".into(), work, traceparent: None })
+    Arc::new(WorkOrder { request_id: "r1".into(), model: "m".into(), work, trace: None })
 }
 
 async fn listen(stream: &mut dyn TokenStream) -> (Vec<String>, Result<Finish, AdapterError>) {
@@ -118,8 +118,16 @@ async fn only_a_stream_that_is_dropped_before_its_end_counts_as_canceled() {
     assert_eq!((counts.submits(), counts.running(), counts.canceled()), (4, 0, 1));
 }
 
+//= ORCH-3058 type=test
 #[tokio::test]
 async fn each_script_is_taken_by_one_submit_and_good_answers_follow() {
+    let mock = MockAdapter::with_scripts(MockConfig::default(), [Script::Refuse, Script::Unreachable]);
+    assert!(matches!(mock.submit(order("p", None, 3, &[])).await, Err(AdapterError::Refused { .. })));
+    assert!(matches!(mock.submit(order("p", None, 3, &[])).await, Err(AdapterError::Unreachable { .. })));
+    let mock = MockAdapter::with_scripts(MockConfig::default(), [Script::DieAfter(1), Script::Good]);
+    let (texts, end) = answer(&mock, order("p", None, 3, &[])).await;
+    assert_eq!((texts.len(), end), (1, Err(AdapterError::Lost)));
+    assert_eq!(answer(&mock, order("p", None, 3, &[])).await.0.len(), 3);
     let mock = MockAdapter::with_scripts(MockConfig::default(), [Script::Busy, Script::GarbageAfter(2)]);
     assert!(matches!(mock.submit(order("p", None, 3, &[])).await, Err(AdapterError::Busy { .. })));
     let (texts, end) = answer(&mock, order("p", None, 3, &[])).await;

@@ -1,59 +1,52 @@
-//! Links of Markdown pages to files of the repository: each must lead somewhere.
+//! Links of Markdown pages to files of the repository and to parts of pages: each must lead somewhere.
 //!
 //! Links to the web are not tried, since a check that needs a foreign server fails for foreign reasons.
 
-use std::path::Path;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-/// The dead links of one page.
-pub(super) fn check(root: &Path, page: &Path, content: &str) -> Vec<String> {
-    let mut breaches = Vec::new();
-    let mut is_code = false;
-    for (index, line) in content.lines().enumerate() {
-        if line.trim_start().starts_with("```") {
-            is_code = !is_code;
-        }
-        if is_code {
-            continue;
-        }
-        for target in targets(line).into_iter().filter(|target| !exists(root, page, target)) {
-            breaches.push(format!("{}:{}: the link to `{target}` leads nowhere", page.display(), index + 1));
-        }
-    }
-    breaches
+use tools_workspace::markdown::Page;
+
+/// The dead links of one page, which lies at `path` below `root`.
+pub(super) fn check(root: &Path, path: &Path, page: &Page) -> Vec<String> {
+    let dead = |(line, target): &(usize, String)| {
+        let problem = problem(root, path, page, target)?;
+        Some(format!("{}:{line}: the link to `{target}` {problem}", path.display()))
+    };
+    page.links.iter().filter_map(dead).collect()
 }
 
-/// What the links of a line point at, in both forms: `[text](target)` and `[name]: target`.
-fn targets(line: &str) -> Vec<String> {
-    let line = without_code_spans(line);
-    let mut found = Vec::new();
-    for (at, _) in line.match_indices("](") {
-        if let Some((inside, _)) = line[at + 2..].split_once(')') {
-            found.push(inside);
-        }
-    }
-    if line.starts_with('[')
-        && let Some((name, target)) = line.split_once("]: ")
-        && !name.starts_with("[^")
-    {
-        found.push(target);
-    }
-    // A title may stand behind the target.
-    found.iter().filter_map(|target| target.split_whitespace().next()).map(str::to_owned).collect()
-}
-
-fn without_code_spans(line: &str) -> String {
-    line.split('`').step_by(2).collect::<Vec<_>>().join("`")
-}
-
-fn exists(root: &Path, page: &Path, target: &str) -> bool {
+fn problem(root: &Path, path: &Path, page: &Page, target: &str) -> Option<&'static str> {
     let target = target.trim_start_matches('<').trim_end_matches('>');
-    if target.contains("://") || target.starts_with("mailto:") || target.starts_with('#') {
-        return true;
+    if target.contains("://") || target.starts_with("mailto:") {
+        return None;
     }
-    let file = target.split('#').next().unwrap_or(target);
+    let (file, part) = target.split_once('#').map_or((target, None), |(file, part)| (file, Some(part)));
+    if file.is_empty() {
+        return (!has(page, part)).then_some("names no heading of this page");
+    }
+    let file = resolved(root, path, file);
+    if !file.exists() {
+        return Some("leads nowhere");
+    }
+    // Only pages have headings; a part of another file, such as a line, is for who shows it.
+    if part.is_none() || file.extension().is_none_or(|extension| extension != "md") {
+        return None;
+    }
+    let other = fs::read_to_string(&file).unwrap_or_default();
+    (!has(&Page::read(&other), part)).then_some("names no heading of that page")
+}
+
+fn has(page: &Page, part: Option<&str>) -> bool {
+    part.is_none_or(|part| page.anchors.iter().any(|anchor| anchor == part))
+}
+
+fn resolved(root: &Path, path: &Path, file: &str) -> PathBuf {
     match file.strip_prefix('/') {
-        Some(from_root) => root.join(from_root).exists(),
-        None => root.join(page.parent().unwrap_or(Path::new(""))).join(file).exists(),
+        Some(from_root) => root.join(from_root),
+        None => root.join(path.parent().unwrap_or(Path::new(""))).join(file),
     }
 }
 
@@ -62,7 +55,7 @@ mod tests {
     use super::*;
 
     fn dead(content: &str) -> Vec<String> {
-        check(crate::workspace::root(), Path::new("xtask/README.md"), content)
+        check(crate::workspace::root(), Path::new("xtask/README.md"), &Page::read(content))
     }
 
     #[test]
@@ -78,8 +71,19 @@ mod tests {
     }
 
     #[test]
-    fn web_links_parts_of_the_page_and_code_are_left_alone() {
-        let content = "[a](https://example.org/x) [b](#part) `[c](no)`\n```\n[d](no)\n```\n";
+    fn web_links_and_code_are_left_alone() {
+        let content = "[a](https://example.org/x#y) `[c](no)`\n```\n[d](no)\n```\n";
         assert_eq!(dead(content), Vec::<String>::new());
+    }
+
+    #[test]
+    fn part_of_a_page_must_be_one_of_its_headings() {
+        let content = "# Some part\n[a](#some-part) [b](#other) [c](../CONTRIBUTING.md#rules)\n";
+        assert_eq!(dead(content), ["xtask/README.md:2: the link to `#other` names no heading of this page"]);
+        let found = dead("[d](../CONTRIBUTING.md#laws)\n");
+        assert_eq!(
+            found,
+            ["xtask/README.md:1: the link to `../CONTRIBUTING.md#laws` names no heading of that page"]
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Reading a JSON body: bounded in size and time, and every complaint names its field.
 
-use api_types::ErrorCode;
+use api_types::{ErrorCode, misfit};
 use axum::{
     body::{Body, Bytes},
     extract::{FromRequest, Request},
@@ -95,7 +95,7 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        let problem = shown(&error.into_inner().to_string());
+        let problem = shown(&misfit(&error.into_inner()));
         if is_name(&path) {
             ApiError::invalid(&path, problem)
         } else {

@@ -23,11 +23,12 @@ pub(super) use self::{
     declared::{declared, model_state},
     need::{Need, Seen},
 };
+use super::trace::Incoming;
 use crate::{
     error::ApiError,
     services::{
         Durability, IdFrom, JobEntry, JobFacts, Models, NewTask, OnDisconnect, OnEngineLoss, OnTheWay,
-        SavedTask, Surface, workload,
+        SavedTask, Surface, passed_on, workload,
     },
 };
 
@@ -39,7 +40,7 @@ const ATTEMPTS_MAX: u32 = 16;
 pub(crate) struct Asked {
     pub(crate) correlation_id: Arc<str>,
     pub(crate) identity: Identity,
-    pub(crate) traceparent: Option<Arc<str>>,
+    pub(crate) trace: Incoming,
     /// The `Idempotency-Key`, which stands for a `task_id` that the client did not choose.
     pub(crate) idempotency_key: Option<String>,
 }
@@ -61,6 +62,7 @@ fn read(wire: &CreateTask, text: RawJson, asked: Asked, models: &Models) -> Resu
     let (work, need) = work::work(wire, id)?;
     let facts = JobFacts {
         id: JobId::from_u128(id.as_u128()),
+        //= ORCH-3023
         session_id: session_id.unwrap_or(id),
         model_ref: wire.model_ref.as_str().into(),
         requirements: requirements(wire, &model, need, work.workload())?,
@@ -87,17 +89,19 @@ fn read(wire: &CreateTask, text: RawJson, asked: Asked, models: &Models) -> Resu
             Some(api_types::Durability::Memory) => Durability::Memory,
             None | Some(api_types::Durability::Fsync) => Durability::Fsync,
         },
+        trace: asked.trace.from,
     };
-    let traceparent = asked.traceparent;
     let on_the_way = match facts.durability {
         Durability::Memory => None,
-        Durability::Fsync => Some(OnTheWay { task: text, traceparent: traceparent.clone() }),
+        Durability::Fsync => Some(OnTheWay { task: text }),
     };
-    let order = WorkOrder { request_id: id.to_string().into(), model, work, traceparent };
+    let trace = facts.trace.as_deref().map(passed_on);
+    let order = WorkOrder { request_id: id.to_string().into(), model, work, trace };
     Ok(NewTask {
         job: job(wire, &facts, need)?,
         entry: Arc::new(JobEntry::new(facts, order)),
         id: id_from,
+        received: asked.trace.received,
         deadline: deadline(wire.deadline_ms)?,
         attempts: checks::count("max_attempts", wire.max_attempts, ATTEMPTS_MAX)?,
         on_the_way,
@@ -114,7 +118,7 @@ pub(crate) fn task_again(saved: &SavedTask, models: &Models) -> Result<NewTask, 
     let asked = Asked {
         correlation_id: saved.correlation_id.as_str().into(),
         identity: identity.map_err(|error| ApiError::invalid("identity", format!("{error}")))?,
-        traceparent: saved.traceparent.as_deref().map(Arc::from),
+        trace: Incoming { from: saved.trace_of_client().map(Arc::new), received: None },
         idempotency_key: None,
     };
     read(&wire, saved.task.clone(), asked, models)

@@ -17,6 +17,7 @@ use super::{
         caller::Caller,
         request::{self, Answering, Rules},
     },
+    trace::Incoming,
 };
 use crate::{
     error::ApiError,
@@ -68,7 +69,7 @@ pub(crate) fn task(body: &[u8], models: &Models) -> Result<(Option<Taken>, Optio
     let asked = Asked {
         correlation_id: "c".into(),
         identity: Identity::Localhost,
-        traceparent: None,
+        trace: Incoming::default(),
         idempotency_key: None,
     };
     let task = from_wire::new_task(&wire, asked, models)?;
@@ -80,6 +81,8 @@ pub(crate) fn task(body: &[u8], models: &Models) -> Result<(Option<Taken>, Optio
         identity: Identity::Localhost.to_string(),
         correlation_id: "c".to_owned(),
         traceparent: None,
+        tracestate: None,
+        trace: None,
         accepted_ms: 0,
         admission: SavedAdmission::default(),
     };
@@ -98,7 +101,7 @@ pub(crate) fn call(
     let caller = Caller {
         correlation_id: "c".into(),
         identity: Identity::Localhost,
-        traceparent: None,
+        trace: Incoming::default(),
         priority: Priority::Interactive,
         session_id: None,
     };

@@ -12,6 +12,7 @@ use axum::{
     routing::{MethodRouter, delete, get, post},
 };
 
+use super::trace::{self, Operation};
 use crate::{
     gate::{self, Guard},
     state::AppState,
@@ -30,6 +31,8 @@ pub struct RouteFacts {
 
 struct Route {
     facts: RouteFacts,
+    /// The name of its spans, when it has some of its own.
+    span: Option<&'static str>,
     endpoint: MethodRouter<AppState>,
 }
 
@@ -65,7 +68,15 @@ impl Routes {
     }
 
     fn with(mut self, facts: RouteFacts, endpoint: MethodRouter<AppState>) -> Self {
-        self.routes.push(Route { facts, endpoint });
+        self.routes.push(Route { facts, span: None, endpoint });
+        self
+    }
+
+    /// Has each request to the route before be a span of a trace, with this name.
+    pub(crate) fn traced(mut self, name: &'static str) -> Self {
+        if let Some(last) = self.routes.last_mut() {
+            last.span = Some(name);
+        }
         self
     }
 
@@ -77,7 +88,15 @@ impl Routes {
     /// The table as a router, each endpoint behind the guard of its plane.
     //= AUTH-1009
     pub(crate) fn into_router(self, state: &AppState) -> Router<AppState> {
-        self.routes.into_iter().fold(Router::new(), |router, Route { facts, endpoint }| {
+        self.routes.into_iter().fold(Router::new(), |router, Route { facts, span, endpoint }| {
+            // Inside of the guard: who is not let in begins no trace.
+            let endpoint = match span {
+                Some(name) => {
+                    let traced = Operation { name, path: facts.path, traces: state.admission.traces.clone() };
+                    endpoint.route_layer(from_fn_with_state(traced, trace::operation))
+                }
+                None => endpoint,
+            };
             let endpoint = match facts.plane {
                 Plane::Open => endpoint,
                 plane => endpoint.route_layer(from_fn_with_state(Guard::new(state, plane), gate::guard)),

@@ -48,8 +48,10 @@ fn the_help_names_every_setting_with_its_variable_and_default() {
         assert!(help.contains(setting.env), "{}", setting.env);
         assert!(help.contains(setting.meaning), "{}", setting.meaning);
         if let Some(flag) = setting.flag() {
-            let (plain, optional) =
-                (format!("--{flag} <{}>", setting.syntax), format!("--{flag} [<{}>]", setting.syntax));
+            let (plain, optional) = (
+                format!("--{flag} <{}>", setting.form.syntax()),
+                format!("--{flag} [<{}>]", setting.form.syntax()),
+            );
             assert!(help.contains(&plain) || help.contains(&optional), "{flag}");
         }
         if let Preset::Value(default) = setting.preset {

@@ -84,6 +84,7 @@ table! {
     VERIFY_BYTES: Counter, "orchd_catalog_verify_bytes_total", &[], "Bytes of model files that were read";
     VERIFIED: Counter, "orchd_catalog_verifications_total", OUTCOME, "Verifications of models, by outcome";
     TRANSCRIPTS: Counter, "orchd_transcripts_total", OUTCOME, "Transcripts of ended tasks";
+    TRACE_SPANS: Counter, "orchd_trace_spans_total", OUTCOME, "Spans of traces, by what became of them";
     AUTH_FAILURES: Counter, "orchd_auth_failures_total", &["reason"], "Requests that were not let in";
 
     TASKS_ENQUEUED: Counter, "tasks_enqueued_total", TASK, "Tasks accepted";

@@ -234,16 +234,7 @@ impl Metrics {
     }
 
     pub(crate) fn attempt_ended(&self, pool: &PoolId, outcome: Outcome) {
-        let outcome = match outcome {
-            Outcome::Completed => "completed",
-            Outcome::Aborted => "aborted",
-            Outcome::Lost { .. } => "lost",
-            Outcome::TimedOut { .. } => "timed_out",
-            Outcome::Busy { .. } => "busy",
-            Outcome::Refused => "refused",
-            Outcome::Evicted { .. } => "evicted",
-        };
-        self.tasks.dispatched.of([name(pool.as_str()), outcome.into()]).inc();
+        self.tasks.dispatched.of([name(pool.as_str()), outcome_word(outcome).into()]).inc();
     }
 
     pub(crate) fn health_checked(&self, pool: &PoolId, answered: Answered) {
@@ -252,6 +243,19 @@ impl Metrics {
             Answered::No => "error",
         };
         self.fleet.health_checks.of([name(pool.as_str()), outcome.into()]).inc();
+    }
+}
+
+/// How an attempt ended, in a word.
+pub(crate) const fn outcome_word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Completed => "completed",
+        Outcome::Aborted => "aborted",
+        Outcome::Lost { .. } => "lost",
+        Outcome::TimedOut { .. } => "timed_out",
+        Outcome::Busy { .. } => "busy",
+        Outcome::Refused => "refused",
+        Outcome::Evicted { .. } => "evicted",
     }
 }
 

@@ -15,6 +15,7 @@ use super::{
     models::{Models, Unfit},
     narrate,
     pools::Pools,
+    traces::{Admitting, Traces},
 };
 use crate::{clock::Clock, metrics::Metrics};
 
@@ -26,6 +27,8 @@ pub(crate) struct NewTask {
     /// and what requests are alike.
     pub(crate) job: NewJob,
     pub(crate) id: IdFrom,
+    /// When its request was here, where that was noted.
+    pub(crate) received: Option<Timestamp>,
     pub(crate) deadline: Option<Duration>,
     /// How many engines may be tried, where the client says.
     pub(crate) attempts: Option<u32>,
@@ -51,7 +54,7 @@ pub(crate) enum Admitted {
 }
 
 /// Why a request is not accepted.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum AdmissionError {
     /// The scheduler said no.
     Rejected(Rejection),
@@ -80,13 +83,19 @@ pub(crate) struct Admission {
     pub(crate) jobs: Arc<Jobs>,
     pub(crate) models: Arc<Models>,
     pub(crate) pools: Arc<Pools>,
+    pub(crate) traces: Option<Traces>,
 }
 
 impl Admission {
     /// Asks for a job. When this returns `Ok`, the job is accounted for.
     pub(crate) async fn admit(&self, task: NewTask) -> Result<Admitted, AdmissionError> {
         let entry = Arc::clone(&task.entry);
+        if let Some(traces) = &self.traces {
+            traces.begin(&entry, task.received.unwrap_or_else(|| self.clock.now()));
+        }
+        let admitting = Admitting::of(&entry);
         let result = self.ask(task).await;
+        admitting.ended(&result);
         match &result {
             Err(AdmissionError::Rejected(rejection)) => {
                 let pool = rejection.pool.as_ref();

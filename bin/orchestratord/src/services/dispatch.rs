@@ -10,7 +10,8 @@ use adapter_host::{AttemptStream, SlotGuard, Timeouts, outcome_of};
 use api_types::{ErrorBody, Recovery, RecoveryMode, StartedEvent};
 use orchestrator_core::{Assignment, Outcome, Spent, Workload};
 use tokio::task::consume_budget;
-use tracing::warn;
+use trace_export::TraceContext;
+use tracing::{field::display, warn};
 
 use super::{
     admission::AdmissionError,
@@ -22,6 +23,7 @@ use super::{
     narrate,
     pools::Pools,
     recovery::{self, Broken, Check, Next, Plan},
+    traces::passed_on,
 };
 use crate::{
     clock::Clock,
@@ -60,8 +62,9 @@ impl Dispatcher {
             }
             Err(Broken::Engine(error)) => {
                 let (job_id, correlation_id) = (&entry.facts.id, &entry.facts.correlation_id);
-                warn!(target: "orchestratord::dispatch", %job_id, %correlation_id, pool_id = %pool, %error,
-                    tokens_out = guard.tokens_out(), "attempt failed");
+                let trace_id = entry.trace_id().map(display);
+                warn!(target: "orchestratord::dispatch", %job_id, %correlation_id, trace_id, pool_id = %pool,
+                    error = error.kind(), tokens_out = guard.tokens_out(), "attempt failed");
                 let outcome = outcome_of(&error, guard.tokens_out());
                 entry.broke(error);
                 outcome
@@ -91,7 +94,10 @@ impl Dispatcher {
             return Err(Broken::Engine(AdapterError::Unreachable { reason }));
         };
         let plan = Plan::of(entry);
-        self.begin(entry, assignment, &*adapter, &plan);
+        let order = match self.begin(entry, assignment, &*adapter, &plan) {
+            Some(trace) => Arc::new(WorkOrder { trace: Some(passed_on(&trace)), ..(*order).clone() }),
+            None => order,
+        };
         let mut pump = Pump { dispatcher: self, entry, adapter: &*adapter, guard, first: true };
         pump.guard.count_tokens(plan.tokens_kept());
         match plan {
@@ -104,8 +110,15 @@ impl Dispatcher {
         }
     }
 
-    /// Tells readers, metrics and the log that an engine has the job.
-    fn begin(&self, entry: &Arc<JobEntry>, assignment: Assignment, adapter: &dyn WorkerAdapter, plan: &Plan) {
+    /// Tells readers, metrics and the log that an engine has the job. Returns the place in a trace that the engine
+    /// is told, unless that is its client's.
+    fn begin(
+        &self,
+        entry: &Arc<JobEntry>,
+        assignment: Assignment,
+        adapter: &dyn WorkerAdapter,
+        plan: &Plan,
+    ) -> Option<TraceContext> {
         let now = self.clock.now();
         let status = entry.status();
         let waited = now.since(status.accepted_at);
@@ -136,6 +149,7 @@ impl Dispatcher {
             }
         }
         entry.dispatched(attempt);
+        entry.trace().and_then(|trace| trace.dispatched(now))
     }
 }
 

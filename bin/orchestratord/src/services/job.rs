@@ -14,9 +14,10 @@ use orchestrator_core::{
 use parking_lot::Mutex;
 use store_api::Fence;
 use tokio::sync::watch;
+use trace_export::{TraceContext, TraceId};
 use uuid::Uuid;
 
-use super::saved::Said;
+use super::{saved::Said, traces::TaskTrace};
 use crate::{
     metrics::{AttemptSeries, CanceledBy},
     relay::{Framing, JobLog, Shown},
@@ -42,6 +43,8 @@ pub(crate) struct JobFacts {
     pub(crate) on_disconnect: OnDisconnect,
     pub(crate) on_engine_loss: OnEngineLoss,
     pub(crate) durability: Durability,
+    /// The place in a trace from which its client has asked.
+    pub(crate) trace: Option<Arc<TraceContext>>,
 }
 
 impl JobFacts {
@@ -122,7 +125,6 @@ pub(crate) enum Kept {
 pub(crate) struct OnTheWay {
     /// The request as it was read, without its id.
     pub(crate) task: RawJson,
-    pub(crate) traceparent: Option<Arc<str>>,
 }
 
 /// What earlier processes left of a job that is alive.
@@ -158,6 +160,8 @@ pub(crate) struct JobEntry {
     spoken: AtomicBool,
     /// Who took it back.
     taken_back: OnceLock<CanceledBy>,
+    /// What is traced of it, when there is a collector.
+    trace: OnceLock<Box<TaskTrace>>,
     /// The last event that the store kept of a text that a crash cut, until readers are told.
     discard_after: Mutex<Option<u32>>,
     /// Under which it is written.
@@ -248,6 +252,7 @@ impl JobEntry {
             kept: watch::Sender::new(kept),
             spoken: AtomicBool::new(false),
             taken_back: OnceLock::new(),
+            trace: OnceLock::new(),
             discard_after: Mutex::new(None),
             fence: Fence::FIRST,
             life: 0,
@@ -283,6 +288,23 @@ impl JobEntry {
 
     pub(crate) fn taken_back_by(&self) -> CanceledBy {
         self.taken_back.get().copied().unwrap_or(CanceledBy::Client)
+    }
+
+    /// It is traced from now on.
+    pub(super) fn traced(&self, trace: TaskTrace) {
+        self.trace.get_or_init(|| Box::new(trace));
+    }
+
+    /// What is traced of it.
+    pub(crate) fn trace(&self) -> Option<&TaskTrace> {
+        self.trace.get().map(|trace| &**trace)
+    }
+
+    /// The trace that it belongs to, whoever records that.
+    //= ORCH-3339
+    pub(crate) fn trace_id(&self) -> Option<TraceId> {
+        let of_client = || self.facts.trace.as_ref().map(|trace| trace.trace_id());
+        self.trace().map(TaskTrace::trace_id).or_else(of_client)
     }
 
     /// What became of it, as far as a client may know: an end that is not kept has not happened.

@@ -201,12 +201,13 @@ mod tests {
             on_disconnect: OnDisconnect::Continue,
             on_engine_loss: OnEngineLoss::Fail,
             durability: Durability::Memory,
+            trace: None,
         };
         let order = WorkOrder {
             request_id: "r".into(),
             model: "m".into(),
             work: Work::Generate(Generate::from(Input::text("p"), 1)),
-            traceparent: None,
+            trace: None,
         };
         let entry = Arc::new(JobEntry::new(facts, order));
         entry.log.seal(&[LastEvent { name: "end", data: vec![b'x'; 100], verbose: None }]);

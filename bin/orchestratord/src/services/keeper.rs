@@ -18,6 +18,7 @@ use tokio::{
     sync::oneshot,
     time::{sleep, timeout},
 };
+use trace_export::TraceContext;
 use uuid::Uuid;
 
 use super::{
@@ -25,6 +26,7 @@ use super::{
     jobs::Swept,
     journal::Journal,
     saved::{self, Said, SavedEnd, SavedProgress, SavedSession, SavedTask, Version},
+    traces::TaskTrace,
     view,
 };
 use crate::{
@@ -107,13 +109,16 @@ impl Keeper {
     //= ORCH-3405
     pub(crate) fn accepted(&self, entry: &Arc<JobEntry>, granted: &Admission, asked: Option<OnTheWay>) {
         let (Durability::Fsync, Some(asked)) = (entry.facts.durability, asked) else { return };
+        let from = entry.facts.trace.as_deref();
         let record = SavedTask {
             version: Version::default(),
             task: asked.task,
             id: entry.facts.id.to_string(),
             identity: entry.facts.identity.to_string(),
             correlation_id: entry.facts.correlation_id.to_string(),
-            traceparent: asked.traceparent.map(|it| it.to_string()),
+            traceparent: from.map(TraceContext::traceparent),
+            tracestate: from.and_then(TraceContext::tracestate).map(ToString::to_string),
+            trace: entry.trace().map(TaskTrace::saved),
             accepted_ms: self.clock.unix_ms(entry.status().accepted_at),
             admission: granted.into(),
         };

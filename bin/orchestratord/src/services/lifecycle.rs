@@ -34,6 +34,7 @@ use super::{
     models::{Models, Unfit},
     nodes::Nodes,
     pools::Pools,
+    traces,
 };
 use crate::clock::Clock;
 
@@ -282,6 +283,7 @@ impl Lifecycle {
 
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let closing = self.parts.closing.clone();
+        let work = traces::on_behalf(traces::operation(), work);
         self.parts.tracker.spawn(async move {
             // What is cut off here goes on after the next start.
             closing.run_until_cancelled(work).await;

@@ -41,12 +41,8 @@ mod tests {
     fn alike(left: &Work, right: &Work) -> bool {
         let key = RandomState::new();
         let of = |work: &Work| {
-            let order = WorkOrder {
-                request_id: "r".into(),
-                model: "m".into(),
-                work: work.clone(),
-                traceparent: None,
-            };
+            let order =
+                WorkOrder { request_id: "r".into(), model: "m".into(), work: work.clone(), trace: None };
             likeness(&key, &order)
         };
         of(left) == of(right)

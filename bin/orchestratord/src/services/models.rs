@@ -63,7 +63,7 @@ pub(crate) enum ModelError {
 }
 
 /// Why a model may not be used.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Unfit {
     /// The strict policy wants it in the catalog.
     NotInCatalog,

@@ -21,7 +21,7 @@ pub(crate) fn accepted(entry: &JobEntry, granted: &Admission) {
     };
     let told = Narration::admission_accepted(class, granted.queue_position, granted.predicted_start);
     narrate!(told, target: "orchestratord::admission", job_id = %entry.facts.id,
-        correlation_id = %entry.facts.correlation_id, session_id = %entry.facts.session_id, identity = %entry.facts.identity,
+        correlation_id = %entry.facts.correlation_id, trace_id = entry.trace_id().map(display), session_id = %entry.facts.session_id, identity = %entry.facts.identity,
         pool_id = %granted.pool, priority = entry.facts.priority.as_str(),
         queue_position = granted.queue_position, predicted_start_ms = millis(granted.predicted_start), "task accepted");
 }
@@ -49,18 +49,25 @@ pub(crate) fn refused(rejection: &Rejection) {
         RejectReason::ShuttingDown => Refusal::ShuttingDown,
     };
     let told = Narration::admission_refused(refusal, rejection.retry_after);
+    let pool_id = rejection.pool.as_ref().map(PoolId::as_str);
+    if matches!(rejection.reason, RejectReason::Vram { .. }) {
+        // Not overload: it stays so until somebody changes the model or the machine.
+        //= ORCH-3351
+        narrate!(told, target: "orchestratord::admission", pool_id, "task refused");
+        return;
+    }
     record(told);
     // Overload must not become a flood of lines; the counter tells how many there were.
-    debug!(target: "orchestratord::admission", pool_id = rejection.pool.as_ref().map(PoolId::as_str),
+    debug!(target: "orchestratord::admission", pool_id,
         retry_after_ms = rejection.retry_after.map(millis),
-        actor = told.actor(), action = told.action(), human = told.human(), "task refused");
+        actor = told.actor(), action = told.action(), target_kind = told.target(), human = told.human(), "task refused");
 }
 
 pub(crate) fn dispatched(entry: &JobEntry, attempt: &Attempt, waited: Duration) {
     let assignment = &attempt.assignment;
     let told = Narration::placement_decided(assignment.attempt, waited);
     narrate!(told, target: "orchestratord::dispatch", job_id = %entry.facts.id,
-        correlation_id = %entry.facts.correlation_id, pool_id = %assignment.pool,
+        correlation_id = %entry.facts.correlation_id, trace_id = entry.trace_id().map(display), pool_id = %assignment.pool,
         replica_id = %assignment.replica, engine = attempt.engine,
         engine_version = attempt.engine_version.as_deref(), latency_ms = millis(waited), "task dispatched");
 }
@@ -70,7 +77,7 @@ pub(crate) fn streaming(entry: &JobEntry, now: Timestamp) {
     let after = now.since(attempt.dispatched_at);
     let told = Narration::stream_started(after);
     narrate!(told, target: "orchestratord::dispatch", job_id = %entry.facts.id,
-        correlation_id = %entry.facts.correlation_id, pool_id = %attempt.assignment.pool,
+        correlation_id = %entry.facts.correlation_id, trace_id = entry.trace_id().map(display), pool_id = %attempt.assignment.pool,
         replica_id = %attempt.assignment.replica, first_token_ms = millis(after), "stream started");
 }
 
@@ -87,7 +94,7 @@ pub(crate) fn ended(entry: &JobEntry, status: &JobStatus, end: JobEnd) -> String
         Narration::stream_ended(ending(status, end), u64::from(tokens_out), took)
     };
     narrate!(told, target: "orchestratord::jobs", job_id = %entry.facts.id,
-        correlation_id = %entry.facts.correlation_id, outcome = outcome(end),
+        correlation_id = %entry.facts.correlation_id, trace_id = entry.trace_id().map(display), outcome = outcome(end),
         pool_id = attempt.map(|attempt| attempt.assignment.pool.as_str()),
         replica_id = attempt.map(|attempt| attempt.assignment.replica.as_str()),
         tokens_in = usage.map(|usage| usage.prompt),

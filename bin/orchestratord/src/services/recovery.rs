@@ -201,7 +201,7 @@ mod tests {
             request_id: "r".into(),
             model: "m".into(),
             work: Work::Generate(Generate::from(input, 8)),
-            traceparent: None,
+            trace: None,
         }
     }
 

@@ -155,6 +155,9 @@ impl Reader<'_> {
             attempt: progress.as_ref().filter(|_| lost).map(|it| attempt(entry.facts.id, it, self.clock)),
             ..JobStatus::default()
         });
+        if let Some(traces) = &self.admission.traces {
+            traces.go_on(&entry, saved.trace.as_ref(), accepted_at);
+        }
         let attempts = progress.map_or(0, |it| it.attempt);
         let next =
             if lost { Next::Lost } else { Next::Again(Box::new(Recovered { job: new, pool, attempts })) };
@@ -246,5 +249,6 @@ fn facts(id: JobId, view: &TaskView, fingerprint: &str) -> anyhow::Result<JobFac
         on_disconnect: OnDisconnect::Continue,
         on_engine_loss: OnEngineLoss::Fail,
         durability: Durability::Fsync,
+        trace: None,
     })
 }

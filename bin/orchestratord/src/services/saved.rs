@@ -9,6 +9,7 @@ use api_types::{RawJson, TaskView};
 use orchestrator_core::{Admission, Budget, PoolId, ReplicaId, SessionId, SessionRecord, SessionSpent};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
+use trace_export::TraceContext;
 
 use super::events::millis;
 use crate::clock::Clock;
@@ -47,8 +48,31 @@ pub(crate) struct SavedTask {
     pub(crate) correlation_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) traceparent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tracestate: Option<String>,
+    /// Where it stands in a trace that is recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) trace: Option<SavedTrace>,
     pub(crate) accepted_ms: u64,
     pub(crate) admission: SavedAdmission,
+}
+
+/// Where a job stands in a trace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SavedTrace {
+    /// Its own place, as a `traceparent`: the span of the job is the same one after a restart.
+    pub(crate) root: String,
+    /// When that span began, in microseconds of Unix time.
+    pub(crate) received_us: u64,
+}
+
+impl SavedTask {
+    /// The place in a trace from which its client has asked.
+    pub(crate) fn trace_of_client(&self) -> Option<TraceContext> {
+        let parent = self.traceparent.as_deref().map(str::as_bytes);
+        let state = self.tracestate.as_deref().map(str::as_bytes);
+        TraceContext::of_headers(parent.into_iter(), state.into_iter())
+    }
 }
 
 /// What its client was told.

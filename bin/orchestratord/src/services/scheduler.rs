@@ -125,6 +125,10 @@ impl Owner {
             Command::Lost(entry) => self.finish(entry.facts.id, JobEnd::Failed(FailReason::EngineLost)),
             Command::AttemptEnded(lease, outcome, spent) => {
                 let attempt = self.running.remove(&lease);
+                if let Some((attempt, trace)) = attempt.as_ref().and_then(|it| Some((it, it.entry.trace()?)))
+                {
+                    trace.attempt_ended(&attempt.entry, self.parts.clock.now(), outcome);
+                }
                 self.apply(Event::AttemptEnded(lease, outcome, spent));
                 if let Some(attempt) = attempt {
                     self.parts.metrics.attempt_ended(&attempt.pool, outcome);
@@ -227,6 +231,9 @@ impl Owner {
     fn dispatch(&mut self, assignment: Assignment) {
         let Some(entry) = self.parts.jobs.find(assignment.job) else { return };
         self.parts.metrics.placed(&assignment, &entry.facts.requirements);
+        if let Some(trace) = entry.trace() {
+            trace.placed(self.parts.clock.now(), entry.status().accepted_at, &assignment);
+        }
         let guard = SlotGuard::new(assignment.lease, entry.facts.prompt_tokens, self.parts.handle.clone());
         let (lease, stop_word) = (assignment.lease, guard.stop_word());
         let (pool, replica) = (assignment.pool.clone(), assignment.replica.clone());
@@ -251,6 +258,9 @@ impl Owner {
             |pool| self.parts.core.waiting().find(|(id, _)| *id == pool).map(|(_, waiting)| waiting);
         let depth = pool.as_ref().and_then(waiting).map_or(0, |waiting| waiting.iter().sum());
         self.count_ended(&entry, &status, end);
+        if let Some(trace) = entry.trace() {
+            trace.ended(&entry, &status, end);
+        }
         let human = narrate::ended(&entry, &status, end);
         entry.log.seal(&events::last(&entry, &status, end, depth, human));
         self.parts.keeper.ended(&entry, now);

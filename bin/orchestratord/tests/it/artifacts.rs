@@ -45,6 +45,7 @@ fn file_of(state: &TempDir, id: &str) -> PathBuf {
 }
 
 //= ORCH-3416 type=test
+//= ORCH-3098 type=test
 #[tokio::test]
 async fn an_artifact_is_stored_once_by_its_content_and_read_back_after_a_kill() {
     let state = TempDir::new().unwrap();
@@ -80,6 +81,7 @@ async fn an_artifact_is_stored_once_by_its_content_and_read_back_after_a_kill() 
     server.stop().await;
 }
 
+//= ORCH-3098 type=test
 #[tokio::test]
 async fn every_wrong_field_of_an_artifact_is_refused_by_name() {
     let state = TempDir::new().unwrap();
@@ -132,6 +134,7 @@ async fn the_oldest_artifacts_make_room_within_the_quota() {
 }
 
 //= ORCH-3416 type=test
+//= ORCH-3097 type=test
 #[tokio::test]
 async fn a_damaged_artifact_is_never_answered_and_is_healed_by_storing_it_again() {
     let state = TempDir::new().unwrap();

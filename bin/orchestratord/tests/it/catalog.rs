@@ -173,7 +173,7 @@ async fn every_wrong_field_of_a_model_is_refused_by_name() {
 #[tokio::test]
 async fn a_file_below_a_root_is_verified_and_tells_its_need() {
     let root = Root::new();
-    let app = root.app().await;
+    let app = TestApp::over(&root).await;
     let model = json!({"id": "m", "model_ref": root.model_ref(), "digest": root.digest()});
     assert_eq!(register(&app, &model).await.get("verification"), None);
     let found = verify(&app, "m").await;
@@ -203,7 +203,7 @@ async fn what_lies_outside_of_the_roots_or_behind_a_link_fails_and_is_not_read()
     let (root, outside) = (Root::new(), Root::new());
     let link = root.folder.path().join("link.gguf");
     symlink(outside.folder.path().join("m.gguf"), &link).unwrap();
-    let app = root.app().await;
+    let app = TestApp::over(&root).await;
     for (id, model_ref, reason) in [
         ("outside", outside.model_ref(), "outside_roots"),
         ("link", format!("file:{}", link.display()), "symlink"),
@@ -239,11 +239,12 @@ fn task_for(model: &str) -> Value {
 }
 
 //= ORCH-3413 type=test
+//= ORCH-3097 type=test
 #[tokio::test]
 async fn a_model_whose_file_is_another_one_is_never_placed() {
     // N14
     let (root, engine) = (Root::new(), ScriptedEngine::start(1).await.unwrap());
-    let app = with_engine(&engine, &[("ORCHD_CATALOG_ROOTS", root.path())]).await;
+    let app = with_engine(&engine, &[("ORCHD_MODEL_ROOTS", root.path())]).await;
     register(&app, &json!({"id": "m", "model_ref": root.model_ref(), "digest": digest_of(b"another")})).await;
     let found = verify(&app, "m").await;
     assert_eq!((&found["outcome"], &found["reason"]), (&json!("fail"), &json!("mismatch")));
@@ -268,7 +269,7 @@ async fn a_model_whose_file_is_another_one_is_never_placed() {
 #[tokio::test]
 async fn a_file_that_changes_after_its_verification_is_read_again_when_it_is_asked_for() {
     let (root, engine) = (Root::new(), ScriptedEngine::start(1).await.unwrap());
-    let app = with_engine(&engine, &[("ORCHD_CATALOG_ROOTS", root.path())]).await;
+    let app = with_engine(&engine, &[("ORCHD_MODEL_ROOTS", root.path())]).await;
     register(&app, &json!({"id": "m", "model_ref": root.model_ref(), "digest": root.digest()})).await;
     assert_eq!(verify(&app, "m").await["outcome"], "warn");
     fs::write(root.folder.path().join("m.gguf"), b"GGUF of somebody else").unwrap();
@@ -365,7 +366,7 @@ async fn the_strict_policy_places_what_is_registered_verified_and_signed_and_not
     let key = SigningKey::from_bytes(&[7; 32]);
     let keys = format!("ops:{}", STANDARD.encode(key.verifying_key().as_bytes()));
     let settings = [
-        ("ORCHD_CATALOG_ROOTS", root.path()),
+        ("ORCHD_MODEL_ROOTS", root.path()),
         ("ORCHD_CATALOG_TRUST", "strict"),
         ("ORCHD_CATALOG_KEYS", &keys),
     ];
@@ -410,7 +411,7 @@ async fn the_strict_policy_places_what_is_registered_verified_and_signed_and_not
 #[tokio::test]
 async fn the_catalog_survives_a_kill() {
     let (state, root) = (TempDir::new().unwrap(), Root::new());
-    let settings = [("ORCHD_CATALOG_ROOTS", root.path())];
+    let settings = [("ORCHD_MODEL_ROOTS", root.path())];
     let server = Daemon::start(state.path(), &settings).await;
     let wrong = digest_of(b"another");
     for (id, digest) in
@@ -491,7 +492,7 @@ const HOSTILE: &[&str] = &[
 async fn no_id_climbs_out_of_anything() {
     // X01
     let root = Root::new();
-    let app = root.app().await;
+    let app = TestApp::over(&root).await;
     for hostile in HOSTILE {
         for prefix in [MODELS, "/v2/sessions", "/v2/tasks"] {
             // As raw bytes: a client library would tidy the path first.
@@ -595,7 +596,7 @@ async fn no_reference_opens_a_connection_that_the_operator_did_not_allow() {
 async fn settings_that_cannot_be_used_end_the_start() {
     let state = TempDir::new().unwrap();
     for (name, value, said) in [
-        ("ORCHD_CATALOG_ROOTS", "/nowhere/at/all", "catalog.roots"),
+        ("ORCHD_MODEL_ROOTS", "/nowhere/at/all", "catalog.roots"),
         ("ORCHD_CATALOG_KEYS", "ops:AAAA", "catalog.keys"),
     ] {
         let (code, told) = Daemon::refuses(state.path(), &[(name, value)]).await;

@@ -46,7 +46,16 @@ impl Daemon {
         self.child.wait().unwrap().success()
     }
 
-    pub(crate) fn spawn(tracer: &[&str], (state, settings): (&Path, &[(&str, &str)]), stderr: Stdio) -> Self {
+    pub(crate) fn spawn(tracer: &[&str], on: (&Path, &[(&str, &str)]), stderr: Stdio) -> Self {
+        Self::spawn_into(tracer, on, (Stdio::inherit(), stderr))
+    }
+
+    /// Starts it so that both of what it writes go somewhere.
+    pub(crate) fn spawn_into(
+        tracer: &[&str],
+        (state, settings): (&Path, &[(&str, &str)]),
+        (stdout, stderr): (Stdio, Stdio),
+    ) -> Self {
         let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let program = env!("CARGO_BIN_EXE_orchestratord");
         let mut command = Command::new(tracer.first().copied().unwrap_or(program));
@@ -59,6 +68,7 @@ impl Daemon {
             .env("ORCHD_STATE_DIR", state)
             .env("RUST_LOG", "error")
             .envs(settings.iter().copied())
+            .stdout(stdout)
             .stderr(stderr)
             .process_group(0)
             .spawn()
@@ -88,7 +98,12 @@ impl Daemon {
         nix::unistd::Pid::from_raw(self.child.id().try_into().unwrap())
     }
 
-    async fn until_ready(&mut self) {
+    /// How it was called, as every user of the machine can read it.
+    pub(crate) fn command_line(&self) -> Vec<u8> {
+        std::fs::read(format!("/proc/{}/cmdline", self.child.id())).unwrap()
+    }
+
+    pub(crate) async fn until_ready(&mut self) {
         let ready = async {
             loop {
                 let answer = self.client.get(self.url("/ready")).send().await;

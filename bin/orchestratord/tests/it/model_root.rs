@@ -5,8 +5,6 @@ use std::fs;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use crate::support::TestApp;
-
 /// A GGUF file of the Llama architecture: 2 layers, 2 of 4 heads with keys, 272 numbers in 208 bytes.
 fn small_gguf() -> Vec<u8> {
     let text = |text: &str| [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
@@ -60,9 +58,5 @@ impl Root {
 
     pub(crate) fn digest(&self) -> String {
         digest_of(&self.bytes)
-    }
-
-    pub(crate) async fn app(&self) -> TestApp {
-        TestApp::with(&[("ORCHD_CATALOG_ROOTS", self.path())]).await
     }
 }

@@ -50,6 +50,7 @@ impl TestApp {
 
 //= ORCH-3021 type=test
 //= ORCH-3022 type=test
+//= ORCH-3023 type=test
 #[tokio::test]
 async fn a_session_is_there_from_its_first_task_until_it_is_given_up() {
     let app = TestApp::start().await;
@@ -83,6 +84,7 @@ async fn a_session_is_there_from_its_first_task_until_it_is_given_up() {
     app.finish().await;
 }
 
+//= ORCH-3023 type=test
 #[tokio::test]
 async fn a_task_that_names_no_session_has_one_of_its_own() {
     let app = TestApp::start().await;
@@ -114,6 +116,7 @@ async fn a_session_that_had_all_its_turns_takes_no_further_task() {
     app.finish().await;
 }
 
+//= ORCH-3023 type=test
 #[tokio::test]
 async fn a_session_is_forgotten_when_nothing_comes_for_its_time() {
     let app = TestApp::with(&[("ORCHD_SESSIONS_TTL_MS", "1000")]).await;
@@ -308,5 +311,25 @@ async fn a_thousand_tasks_at_once_with_cancels_neither_overshoot_a_budget_nor_lo
     assert!((used_least..=used_most).contains(&used), "{used_least} <= {used} <= {used_most}");
     assert!((100..1_000).contains(&jobs.len()), "some came in and some did not: {}", jobs.len());
     assert_eq!(session["turns_used"], jobs.len());
+    app.finish().await;
+}
+
+//= ORCH-3023 type=test
+#[tokio::test]
+async fn a_session_that_is_given_up_leaves_its_running_task_alone() {
+    let engine = ScriptedEngine::start(1).await.unwrap();
+    let pools = format!("default=llamacpp+{}", engine.url());
+    let app = TestApp::with(&[("ORCHD_POOLS", &pools)]).await;
+    let id = session_id();
+    let mut task = engine_task();
+    task["session_id"] = json!(id);
+    engine.push(mock::wire::open_ended(&[" on"]));
+    let running = app.submit(&task).await;
+    app.until_state(&running, "running").await;
+    let deleted = app.client.delete(app.url(&format!("/v2/sessions/{id}"))).send().await.unwrap();
+    assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
+    assert_eq!(app.get_json(&format!("/v2/tasks/{running}")).await["state"], "running");
+    assert_eq!(app.cancel(&running).await, StatusCode::NO_CONTENT);
+    assert_eq!(app.get(&format!("/v2/sessions/{id}")).await.status(), StatusCode::NOT_FOUND);
     app.finish().await;
 }

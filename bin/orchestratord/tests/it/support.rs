@@ -13,6 +13,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use crate::model_root::Root;
+pub(crate) use crate::stream::{Event, parse};
+
 /// No test waits longer for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -50,6 +53,11 @@ impl TestApp {
         let app = Self { addr, client, stop: Some(stop), served };
         app.until_ready().await;
         app
+    }
+
+    /// A server whose models lie below this folder.
+    pub(crate) async fn over(root: &Root) -> Self {
+        Self::with(&[("ORCHD_MODEL_ROOTS", root.path())]).await
     }
 
     async fn until_ready(&self) {
@@ -165,32 +173,6 @@ pub(crate) async fn until_state(client: &Client, url: &str, state: &str) -> Valu
         }
     };
     timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("{url} becomes {state}"))
-}
-
-/// One server-sent event.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Event {
-    pub(crate) id: u64,
-    pub(crate) name: String,
-    pub(crate) data: Value,
-}
-
-/// Reads a stream by the standard's rules, strictly: every event has an id, a name and JSON data.
-pub(crate) fn parse(stream: &str) -> Vec<Event> {
-    let mut events = Vec::new();
-    for block in stream.split("\n\n").filter(|block| !block.is_empty() && !block.starts_with(':')) {
-        let field = |name: &str| {
-            let prefix = format!("{name}: ");
-            let line = block.lines().find_map(|line| line.strip_prefix(prefix.as_str()));
-            line.unwrap_or_else(|| panic!("no {name} in {block:?}"))
-        };
-        events.push(Event {
-            id: field("id").parse().unwrap(),
-            name: field("event").to_owned(),
-            data: serde_json::from_str(field("data")).unwrap(),
-        });
-    }
-    events
 }
 
 /// The concatenated token texts of a stream. Checks the order of events and the gapless numbers.

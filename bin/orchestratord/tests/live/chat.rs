@@ -43,7 +43,7 @@ pub(crate) async fn says_the_same_in_both_dialects(engine: &Engine) {
         request_id: "r-1".into(),
         model: engine.model_file().into(),
         work: Work::Generate(Generate { sampling, ..Generate::from(Input::Chat(messages), 16) }),
-        traceparent: None,
+        trace: None,
     });
     let (own, own_finish) = answer(&LlamaCpp::new(http(engine)), &order).await;
     let (shared, finish) = answer(&OpenAi::new(http(engine)), &order).await;

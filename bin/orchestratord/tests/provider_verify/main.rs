@@ -8,11 +8,12 @@ mod model_root;
 #[expect(dead_code, reason = "shared with another suite, which uses more of it")]
 #[path = "../service_registry_integration/node.rs"]
 mod node;
+#[path = "../it/stream.rs"]
+mod stream;
 #[expect(dead_code, reason = "shared with another suite, which uses more of it")]
 #[path = "../it/support.rs"]
 mod support;
 
 mod pact;
 mod refusals;
-mod schema;
 mod successes;

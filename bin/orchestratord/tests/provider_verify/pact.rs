@@ -5,11 +5,9 @@ use std::{collections::BTreeSet, sync::Arc};
 use parking_lot::Mutex;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
 use serde_json::{Value, json};
+use tools_json_schema::Schemas;
 
-use crate::{
-    schema::Schemas,
-    support::{TestApp, parse},
-};
+use crate::support::{TestApp, parse};
 
 /// What is documented, and what of it was seen.
 pub(crate) struct Pact {
@@ -92,7 +90,7 @@ impl Pact {
     }
 
     fn schemas(&self) -> Schemas<'_> {
-        Schemas { document: &self.document }
+        Schemas::new(&self.document)
     }
 
     /// What was accepted is what the document says that may be sent.

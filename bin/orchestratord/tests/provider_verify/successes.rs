@@ -134,7 +134,7 @@ async fn openai(pact: &Pact, app: &TestApp) {
 
 async fn catalog(pact: &Pact) {
     let root = Root::new();
-    let app = root.app().await;
+    let app = TestApp::over(&root).await;
     let model = json!({"id": "mine/tiny", "model_ref": root.model_ref(), "digest": root.digest(),
         "labels": {"team": "search"}, "sbom": {"format": "spdx-json", "uri": "https://a.example/sbom"},
         "signatures": [{"kind": "gpg", "value": "abc"}]});

@@ -6,6 +6,7 @@ use mock::wire::{Act, Ending, ScriptedEngine, body_end, last, open_ended, stream
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
+use trace_export::sink::Sink;
 
 use crate::{
     node::{Node, Reload},
@@ -262,4 +263,45 @@ async fn a_request_that_is_wrong_names_its_field_and_changes_nothing() {
     let id = app.submit(&mock_task()).await;
     app.until_state(&id, "completed").await;
     app.finish().await;
+}
+
+//= ORCH-3338 type=test
+#[tokio::test]
+async fn what_a_node_is_told_to_do_belongs_to_the_trace_of_whoever_asked() {
+    const FROM: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let sink = Sink::start().await.unwrap();
+    let url = sink.url();
+    let (recording, silent) = ([("OTEL_EXPORTER_OTLP_ENDPOINT", &*url)], []);
+    for settings in [&recording[..], &silent[..]] {
+        let app = TestApp::with(settings).await;
+        let node = Node::start("a", "p", 1).await;
+        node.join(&app.url("")).await;
+        for (what, body) in [
+            ("drain", json!({"deadline_ms": 1_000})),
+            ("resume", json!({})),
+            ("purge", json!({"drain_first": false})),
+        ] {
+            let request = app.client.post(app.url(&format!("/v2/pools/p/{what}"))).json(&body);
+            let answer = request.header("traceparent", FROM).send().await.unwrap();
+            assert!(answer.status().is_success(), "{what}: {}", answer.status());
+            let told = async {
+                while node.asked().last().is_none_or(|asked| asked != what) {
+                    sleep(Duration::from_millis(5)).await;
+                }
+            };
+            timeout(PATIENCE, told).await.expect("the agent is told");
+            let told = node.agent.state.lock().traceparent.clone().expect("in a trace");
+            if settings.is_empty() {
+                assert_eq!(told, FROM, "{what}: nobody records here, but perhaps there");
+                continue;
+            }
+            let name = format!("pool_{what}");
+            let spans = sink.until(|spans| spans.iter().any(|span| span.name == name)).await;
+            let span = spans.iter().find(|span| span.name == name).expect("it is a span");
+            assert_eq!((&span.parent_id[..], &told[36..52]), (&FROM[36..52], &span.span_id[..]), "{what}");
+        }
+    }
+    let spans = sink.spans();
+    assert!(spans.iter().any(|span| span.name == "node_register"), "{spans:#?}");
+    assert!(spans.iter().all(|span| span.name != "task" && !span.name.contains("heartbeat")), "{spans:#?}");
 }

@@ -8,11 +8,14 @@
 mod daemon;
 #[path = "../it/model_root.rs"]
 mod model_root;
+#[path = "../it/stream.rs"]
+mod stream;
 #[expect(dead_code, reason = "shared with another suite, which uses more of it")]
 #[path = "../it/support.rs"]
 mod support;
 
 mod lifecycle;
+mod narration;
 mod node;
 mod nodes;
 mod placement;

@@ -48,6 +48,8 @@ pub(crate) struct Told {
     /// Every request to do something: what, and with which body.
     pub(crate) asked: Vec<(String, Value)>,
     pub(crate) authorization: Option<String>,
+    /// The trace of the last request to do something.
+    pub(crate) traceparent: Option<String>,
 }
 
 /// What a reload comes to.
@@ -199,11 +201,14 @@ async fn status(State(agent): State<Arc<Agent>>, Path(_): Path<String>) -> Json<
 async fn operate(
     State(agent): State<Arc<Agent>>,
     Path((pool, operation)): Path<(String, String)>,
+    headers: HeaderMap,
     body: Option<Json<Value>>,
 ) -> (StatusCode, Json<Value>) {
     let body = body.map(|Json(body)| body).unwrap_or_default();
     let mut state = agent.state.lock();
     state.asked.push((operation.clone(), body.clone()));
+    let trace = headers.get("traceparent").and_then(|value| value.to_str().ok());
+    state.traceparent = trace.map(str::to_owned);
     state.operations += 1;
     let mut answer = json!({"operation": operation, "state": "running", "operation_id": state.operations});
     let mut done = answer.clone();

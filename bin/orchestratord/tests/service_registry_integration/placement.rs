@@ -53,6 +53,10 @@ async fn a_task_that_is_pinned_to_a_node_runs_there_or_nowhere() {
         task
     };
     assert_eq!(placed(&app, &pinned("a")).await, "a/p");
+    let listed = app.get_json("/v2/tasks?limit=1").await;
+    let id = listed["tasks"][0]["task_id"].as_str().unwrap();
+    let why = app.get_json(&format!("/v2/tasks/{id}/explain")).await;
+    assert!(why["asked"].as_array().unwrap().contains(&json!("node a and no other")), "{why}");
     assert_eq!(placed(&app, &pinned("b")).await, "b/p");
     let (status, body) = refusal(&app, &pinned("c")).await;
     assert_eq!(
@@ -72,10 +76,11 @@ async fn a_task_that_is_pinned_to_a_node_runs_there_or_nowhere() {
 }
 
 //= ORCH-3420 type=test
+//= ORCH-3351 type=test
 #[tokio::test]
 async fn a_task_whose_model_fits_no_memory_is_refused_with_the_numbers() {
     let root = Root::new();
-    let app = root.app().await;
+    let app = TestApp::over(&root).await;
     let base = app.url("");
     let model = json!({"id": "mine/m", "model_ref": root.model_ref()});
     assert_eq!(app.post("/v2/catalog/models", &model).await.status(), StatusCode::CREATED);
@@ -111,7 +116,7 @@ async fn a_task_whose_model_fits_no_memory_is_refused_with_the_numbers() {
 #[tokio::test]
 async fn a_replica_whose_model_is_another_one_than_the_catalog_knows_gets_nothing() {
     let root = Root::new();
-    let app = root.app().await;
+    let app = TestApp::over(&root).await;
     let base = app.url("");
     let model = json!({"id": "mine/m", "model_ref": root.model_ref(), "digest": root.digest()});
     assert_eq!(app.post("/v2/catalog/models", &model).await.status(), StatusCode::CREATED);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api_types::ErrorCode;
+use api_types::{ErrorCode, misfit};
 use axum::{
     extract::{FromRequest, Request},
     http::header,
@@ -48,7 +48,7 @@ impl<T: DeserializeOwned> FromRequest<ApiState> for WireJson<T> {
         let mut json = serde_json::Deserializer::from_slice(text);
         let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let path = error.path().to_string();
-            invalid(format!("{path}: {}", error.into_inner()))
+            invalid(format!("{path}: {}", misfit(&error.into_inner())))
         })?;
         json.end().map_err(|error| invalid(format!("the body goes on after its end: {error}")))?;
         Ok(Self(value))

@@ -3,9 +3,10 @@
 use axum::{
     Json,
     extract::{Path, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
 };
 use pool_registry_types::{DrainPool, PoolAnswer, PoolReports, PoolStatus, PurgePool, ReloadPool};
+use trace_export::TraceContext;
 
 use super::{ApiState, body::WireJson};
 use crate::{error::ApiError, pool::Wish};
@@ -29,39 +30,46 @@ pub(super) async fn pool_status(
 pub(super) async fn drain(
     State(state): State<ApiState>,
     Path(id): Path<String>,
+    headers: HeaderMap,
     WireJson(drain): WireJson<DrainPool>,
 ) -> Answer {
     drain.check()?;
-    ask(&state, &id, Wish::Drain(drain)).await
+    ask(&state, &id, Wish::Drain(drain), &headers).await
 }
 
 /// `POST /v2/pools/{id}/reload`.
 pub(super) async fn reload(
     State(state): State<ApiState>,
     Path(id): Path<String>,
+    headers: HeaderMap,
     WireJson(reload): WireJson<ReloadPool>,
 ) -> Answer {
     reload.check()?;
-    ask(&state, &id, Wish::Reload(reload)).await
+    ask(&state, &id, Wish::Reload(reload), &headers).await
 }
 
 /// `POST /v2/pools/{id}/purge`.
 pub(super) async fn purge(
     State(state): State<ApiState>,
     Path(id): Path<String>,
+    headers: HeaderMap,
     WireJson(purge): WireJson<PurgePool>,
 ) -> Answer {
     purge.check()?;
-    ask(&state, &id, Wish::Purge(purge)).await
+    ask(&state, &id, Wish::Purge(purge), &headers).await
 }
 
 /// `POST /v2/pools/{id}/resume`: take work again, or start again.
-pub(super) async fn resume(State(state): State<ApiState>, Path(id): Path<String>) -> Answer {
-    ask(&state, &id, Wish::Resume).await
+pub(super) async fn resume(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Answer {
+    ask(&state, &id, Wish::Resume, &headers).await
 }
 
-async fn ask(state: &ApiState, id: &str, wish: Wish) -> Answer {
+async fn ask(state: &ApiState, id: &str, wish: Wish, headers: &HeaderMap) -> Answer {
     let pool = state.pools.find(id).ok_or_else(ApiError::no_pool)?;
-    let answer = pool.ask(wish).await.ok_or_else(ApiError::no_pool)??;
+    let answer = pool.ask(wish, TraceContext::of_request(headers)).await.ok_or_else(ApiError::no_pool)??;
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }

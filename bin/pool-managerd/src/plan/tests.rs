@@ -113,6 +113,7 @@ fn the_cpu_is_refused_under_vram_only_and_gets_no_layers_flag_otherwise() {
 }
 
 //= ORCH-3442 type=test
+//= ORCH-3352 type=test
 #[test]
 fn each_flag_that_offloads_is_refused_by_its_name() {
     let (llama, vllm) = (EngineKind::Llamacpp, EngineKind::Vllm);

@@ -2,13 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use api_types::ErrorCode;
 use config_schema::Provisioning;
+use narration_core::{EngineMoment, Narration, narrate, record};
 use pool_registry_types::{OperationKind, OperationState};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{Input, News, Pool};
+use super::{Input, News, Pool, Refusal};
 use crate::{
     adapters,
     child::Launch,
@@ -114,7 +116,7 @@ impl Pool {
 
     fn start_process(&mut self, which: Which) -> Result<(), String> {
         let command = self.line.take().ok_or("there is no command line")?;
-        info!(pool_id = %self.id, program = command.program, args = shown(&command.args), port = self.place.port,
+        narrate!(Narration::engine(EngineMoment::Starts), pool_id = %self.id, program = command.program, args = shown(&command.args), port = self.place.port,
             model = self.choice(which).reference, "starting the engine");
         let launch = Launch {
             pool: Arc::clone(&self.id),
@@ -168,6 +170,7 @@ impl Pool {
     }
 
     /// The process has ended.
+    //= ORCH-3316
     pub(super) fn bury(&mut self, how: &str) {
         self.process = None;
         self.looking = None;
@@ -175,9 +178,12 @@ impl Pool {
         let reason = if self.machine.phase() == "stopping" { "stopped" } else { "lost" };
         self.home.metrics.exited(&self.id, reason);
         if reason == "lost" {
-            warn!(pool_id = %self.id, how, "the engine ended");
+            let told = Narration::engine(EngineMoment::Lost);
+            record(told);
+            warn!(pool_id = %self.id, how, actor = told.actor(), action = told.action(),
+                target_kind = told.target(), human = %told, "the engine ended");
         } else {
-            info!(pool_id = %self.id, "the engine stopped");
+            narrate!(Narration::engine(EngineMoment::Stops), pool_id = %self.id, "the engine stopped");
         }
     }
 
@@ -245,6 +251,11 @@ impl Pool {
             Ok(()) => info!(pool_id = %self.id, operation = kind.as_str(), "done"),
             Err(error) => warn!(pool_id = %self.id, operation = kind.as_str(), error, "failed"),
         }
+        let error = outcome.as_ref().err().map(|why| match kind {
+            OperationKind::Reload => Refusal::of_candidate(why.clone()).code,
+            OperationKind::Drain | OperationKind::Purge => ErrorCode::Internal,
+        });
+        self.traces.finished(error.map(ErrorCode::as_str));
         if let Some(operation) = &mut self.operation {
             operation.state =
                 if outcome.is_ok() { OperationState::Succeeded } else { OperationState::Failed };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use pool_registry_types::{PoolAnswer, PoolReport, PoolStatus};
 use tokio::sync::{mpsc, oneshot, watch};
+use trace_export::TraceContext;
 
 use super::{Home, Input, Refusal, Wish};
 use crate::gpu::{self, Reading};
@@ -44,10 +45,14 @@ impl PoolHandle {
         status
     }
 
-    /// Asks for something; `None` when the pool has ended.
-    pub(crate) async fn ask(&self, wish: Wish) -> Option<Result<PoolAnswer, Refusal>> {
+    /// Asks for something on behalf of this place in a trace; `None` when the pool has ended.
+    pub(crate) async fn ask(
+        &self,
+        wish: Wish,
+        from: Option<TraceContext>,
+    ) -> Option<Result<PoolAnswer, Refusal>> {
         let (reply, answer) = oneshot::channel();
-        self.inbox.send(Input::Order { wish, reply }).await.ok()?;
+        self.inbox.send(Input::Order { wish, from, reply }).await.ok()?;
         answer.await.ok()
     }
 }

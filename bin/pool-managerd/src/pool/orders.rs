@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use api_types::ErrorCode;
+use narration_core::{Narration, PoolMoment, narrate};
 use pool_registry_types::{
     DrainPool, OperationKind, OperationState, OperationView, PoolAnswer, PurgePool, ReloadPool,
 };
 use tokio::time::Instant;
+use trace_export::TraceContext;
 
 use super::{ANSWER_WITHIN, Pool, Reply};
 use crate::{
@@ -42,7 +44,7 @@ impl From<Busy> for Refusal {
 
 impl Refusal {
     /// The candidate of a reload is not to be had.
-    fn of_candidate(why: String) -> Self {
+    pub(super) fn of_candidate(why: String) -> Self {
         let code = match why.split(':').next() {
             Some("UNTRUSTED_ARTIFACT") => ErrorCode::UntrustedArtifact,
             Some("POOL_UNAVAILABLE") => ErrorCode::PoolUnavailable,
@@ -86,7 +88,7 @@ impl Wish {
 }
 
 impl Pool {
-    pub(super) fn take_order(&mut self, wish: Wish, reply: Reply) -> Vec<Effect> {
+    pub(super) fn take_order(&mut self, wish: Wish, from: Option<TraceContext>, reply: Reply) -> Vec<Effect> {
         let effects = match self.machine.order(self.now(), wish.order()) {
             Ok(effects) => effects,
             Err(busy) => {
@@ -96,9 +98,14 @@ impl Pool {
             }
         };
         let number = self.operation.as_ref().map_or(0, |operation| operation.operation_id) + 1;
-        if let Some(view) = wish.view(number) {
-            self.operation = Some(view);
+        match wish.view(number) {
+            Some(view) => {
+                self.traces.begins(view.operation, from.as_ref());
+                self.operation = Some(view);
+            }
+            None => self.traces.resumes(from),
         }
+        self.tell(&wish);
         match wish {
             Wish::Reload(reload) => {
                 self.candidate =
@@ -115,6 +122,20 @@ impl Pool {
             Wish::Drain(_) | Wish::Resume => self.answer(reply),
         }
         effects
+    }
+
+    /// Tells the log what is begun.
+    //= ORCH-3316
+    fn tell(&self, wish: &Wish) {
+        let (told, what) = match wish {
+            Wish::Drain(drain) => {
+                (Narration::pool_drains(Duration::from_millis(drain.deadline_ms)), "drain begins")
+            }
+            Wish::Reload(_) => (Narration::pool(PoolMoment::Reloads), "reload begins"),
+            Wish::Purge(_) => (Narration::pool(PoolMoment::Purged), "purge begins"),
+            Wish::Resume => (Narration::pool(PoolMoment::Resumes), "resume"),
+        };
+        narrate!(told, pool_id = %self.id, "{what}");
     }
 
     /// Answers a reload whose model was looked at, or is looked at for too long.

@@ -1,7 +1,8 @@
 //! How a pool is told to others.
 
+use narration_core::{EngineMoment, Narration, narrate};
 use pool_registry_types::{PoolReport, PoolStatus};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::Pool;
 
@@ -13,6 +14,7 @@ impl Pool {
     pub(super) fn publish(&mut self) {
         let status = self.status();
         self.home.metrics.pool(&self.id, self.machine.phase());
+        self.traces.stands(self.machine.phase());
         self.say(&status);
         let of_weight = |status: &PoolStatus| {
             let report = &status.report;
@@ -37,7 +39,9 @@ impl Pool {
                 Some(error) => {
                     warn!(pool_id = %self.id, state = self.machine.phase(), error, "the pool is not ready");
                 }
-                None if self.machine.is_ready() => info!(pool_id = %self.id, "the pool is ready"),
+                None if self.machine.is_ready() => {
+                    narrate!(Narration::engine(EngineMoment::Ready), pool_id = %self.id, "the pool is ready");
+                }
                 None => {}
             }
             self.said = error;

@@ -48,7 +48,12 @@ fn leave(model: &Path, what: &str, text: &str) {
 #[test]
 #[ignore = "other tests start it as their engine"]
 fn plays_the_engine_of_other_tests() {
-    let Ok(args) = env::var(ARGS) else { return };
+    play_if_asked();
+}
+
+/// Is the engine when this process was started as one, and false when it was not.
+pub(crate) fn play_if_asked() -> bool {
+    let Ok(args) = env::var(ARGS) else { return false };
     let args: Vec<&str> = args.split(' ').collect();
     let value = |flag: &str| args.iter().skip_while(|arg| **arg != flag).nth(1).copied();
     let model = PathBuf::from(value("-m").unwrap());
@@ -73,6 +78,7 @@ fn plays_the_engine_of_other_tests() {
         // A client that leaves is no concern of the engine's.
         thread::spawn(move || drop(answer(&socket, &model, &slots, &words)));
     }
+    true
 }
 
 #[expect(clippy::exit, reason = "an engine ends as engines do")]

@@ -51,6 +51,7 @@ async fn an_engine_gets_all_layers_and_its_devices() {
 }
 
 //= ORCH-3442 type=test
+//= ORCH-3352 type=test
 #[tokio::test]
 async fn a_pool_that_would_offload_is_not_started_and_says_which_flag_it_is() {
     let (disk, model) = Disk::with_pool("good", "flags = [\"--n-cpu-moe\", \"8\"]");
@@ -124,6 +125,7 @@ async fn an_engine_that_fails_again_and_again_is_left_alone_until_somebody_resum
 
 // N14
 //= ORCH-3445 type=test
+//= ORCH-3097 type=test
 #[tokio::test]
 async fn a_model_with_another_digest_is_not_loaded() {
     let digest = format!("sha256:{}", "0".repeat(64));

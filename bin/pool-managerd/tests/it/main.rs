@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test measures real time and ends its own tasks")]
 
 mod access;
+mod canary;
 mod engine;
 mod lifecycle;
 mod node;
@@ -10,3 +11,4 @@ mod orphans;
 mod plane;
 mod registering;
 mod reload;
+mod traces;

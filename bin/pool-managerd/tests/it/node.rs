@@ -196,13 +196,22 @@ impl Daemon {
     }
 
     pub(crate) async fn start_with(disk: &Disk, env: &[(&str, &str)]) -> Self {
+        Self::launch(disk, env, Stdio::null()).await
+    }
+
+    /// Starts it with its log in this file.
+    pub(crate) async fn start_into(disk: &Disk, env: &[(&str, &str)], log: &Path) -> Self {
+        Self::launch(disk, env, fs::File::create(log).unwrap().into()).await
+    }
+
+    async fn launch(disk: &Disk, env: &[(&str, &str)], stderr: Stdio) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let file = disk.path("c.toml");
         fs::write(&file, &disk.toml).unwrap();
         let mut command = Command::new(AGENT);
         command.arg("--config").arg(&file).arg(format!("--bind-addr=127.0.0.1:{port}"));
         command.envs(env.iter().copied());
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let child = command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
         let door = Door::new(SocketAddr::from(([127, 0, 0, 1], port)));
         let began = std::time::Instant::now();
         while door.client.get(door.url("/health")).send().await.is_err() {

@@ -6,6 +6,7 @@ use crate::Written;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
+//= ORCH-3320 type=test
 #[test]
 fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
     let capacity = |written: &Written| written.config().admission.capacity;
@@ -19,12 +20,14 @@ fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
     assert_eq!(capacity(&written), 3);
 }
 
+//= ORCH-3321 type=test
 #[test]
 fn a_bad_value_is_a_fault_even_when_it_is_overridden() {
     let written = Written::default().toml("admission.capacity = 0").flag("admission-capacity", "3");
     assert!(written.fault().starts_with("file key admission.capacity: "));
 }
 
+//= ORCH-3322 type=test
 #[test]
 fn all_faults_are_told_at_once_in_the_order_of_the_layers() {
     let faults = Written::default()
@@ -51,6 +54,7 @@ fn all_faults_are_told_at_once_in_the_order_of_the_layers() {
     assert!(faults[6].starts_with("flag --bind-addr"), "{faults:#?}");
 }
 
+//= ORCH-3323 type=test
 #[test]
 fn unknown_names_are_refused_with_the_nearest_one() {
     let cases = [
@@ -64,6 +68,10 @@ fn unknown_names_are_refused_with_the_nearest_one() {
             "file key log.format: is not one value; write json|pretty",
         ),
         (Written::default().toml("admission = 5"), "file key admission: is a heading; write [admission]"),
+        (
+            Written::default().toml("'admission.capacity' = 5"),
+            "file key admission.capacity: is a name with a dot in it, which no setting has; write the key without quotes",
+        ),
         (Written::default().toml("config = 'x'"), "file key config: is not a setting"),
         (
             Written::default().toml("colour = 'red'"),
@@ -129,6 +137,8 @@ fn an_address_that_others_reach_needs_a_token() {
 fn a_bad_token_is_one_fault_and_not_two() {
     let written = Written::default().env("ORCHD_BIND_ADDR", "0.0.0.0:1").env("LLORCH_API_TOKEN", "short");
     assert!(written.fault().contains("has 5 characters"));
+    let written = Written::default().toml("bind_addr = '0.0.0.0:1'\napi_token = 12345");
+    assert!(written.fault().contains("is not a string"));
 }
 
 #[test]
@@ -151,6 +161,7 @@ fn two_places_of_a_token_in_one_layer_are_one_too_many() {
     }
 }
 
+//= ORCH-3329 type=test
 #[test]
 fn a_token_file_may_hold_several_tokens_and_a_bad_one_is_named_by_its_line() {
     let of = |text: &str| Written::default().token(text).env("LLORCH_NODE_TOKEN_FILE", "/token");

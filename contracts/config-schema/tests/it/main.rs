@@ -1,6 +1,7 @@
 //! The table of settings and its layers, seen from outside.
 #![cfg(test)]
 
+mod contract;
 mod layers;
 mod manager;
 mod pools;

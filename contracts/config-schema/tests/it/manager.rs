@@ -3,7 +3,8 @@
 use std::{io, time::Duration};
 
 use config_schema::{
-    EngineKind, Fault, GpuPolicy, Layers, ManagerConfig, Preset, Provisioning, Schema, Setting, WarmUp,
+    EngineKind, Fault, GpuPolicy, Layers, ManagerConfig, Preset, Provisioning, Schema, Setting, TraceSampler,
+    WarmUp,
 };
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -50,6 +51,28 @@ fn nothing_at_all_is_an_agent_without_pools_that_listens_on_loopback() {
 }
 
 #[test]
+fn an_agent_is_told_of_its_collector_as_the_server_is() {
+    let traces = config("", &[]).traces;
+    assert_eq!((traces.endpoint, traces.sampler), (None, TraceSampler::ParentBasedAlwaysOn));
+    let env = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4317"), ("OTEL_TRACES_SAMPLER", "always_off")];
+    let traces = config("", &env).traces;
+    assert_eq!(
+        (traces.endpoint.unwrap().as_str(), traces.sampler),
+        ("http://c:4317/", TraceSampler::AlwaysOff)
+    );
+    for (wrong, said) in [
+        ("collector:4317", "is not an http:// or https:// URL"),
+        ("http://me:secret@c:4317", "holds a user or password"),
+        ("http://c:4317/v1/traces", "has a path"),
+        ("http://c: 4317", "holds a blank"),
+    ] {
+        let faults = faults("", &[("OTEL_EXPORTER_OTLP_ENDPOINT", wrong)]).join("\n");
+        assert!(faults.contains("OTEL_EXPORTER_OTLP_ENDPOINT") && faults.contains(said), "{faults}");
+        assert!(!faults.contains("secret"), "{faults}");
+    }
+}
+
+#[test]
 fn every_row_has_a_name_a_meaning_and_a_default_that_can_be_read() {
     let settings: &[Setting<ManagerConfig>] = ManagerConfig::settings();
     for setting in settings {
@@ -91,6 +114,34 @@ warm_up = false
 }
 
 #[test]
+fn a_key_that_is_left_out_has_the_default_of_its_row() {
+    let of = |keys: &str| config(&pool(keys), &[]).pools.remove(0);
+    let plain = of("provisioning = \"binary\"\nbinary = \"x\"\nmodel = \"m\"");
+    assert_eq!((plain.port, plain.warm_up), (0, WarmUp::OneToken));
+    assert_eq!((plain.ready_timeout.as_secs(), plain.stop_timeout.as_secs()), (600, 10));
+    assert_eq!((plain.slots, plain.ctx, plain.devices, plain.host), (None, None, None, None));
+    let package =
+        of("provisioning = \"package\"\npackage = { venv = \"/v\", script = \"/s.py\" }\nmodel = \"m\"");
+    let Provisioning::Package(package) = package.provisioning else { panic!("{package:?}") };
+    assert_eq!((package.python.as_str(), package.requirement), ("python3", None));
+    let container = of("provisioning = \"container\"\ncontainer = { image = \"i:1\" }\nmodel = \"m\"");
+    let Provisioning::Container(container) = container.provisioning else { panic!("{container:?}") };
+    assert_eq!(container.runtime, "podman");
+}
+
+#[test]
+fn what_is_wrong_with_an_inner_table_is_told_together() {
+    let keys =
+        "provisioning = \"package\"\npackage = { venv = \"v\", python = \"./p\", script = \"s\", x = 1 }";
+    let all = faults(&pool(keys), &[]);
+    let places = ["package.venv", "package.python", "package.script", "package.x", "model"];
+    assert_eq!(all.len(), places.len(), "{all:#?}");
+    for place in places {
+        assert!(all.iter().any(|it| it.starts_with(&format!("file key pools[0].{place}: "))), "{all:#?}");
+    }
+}
+
+#[test]
 fn each_way_to_get_an_engine_has_its_own_key() {
     for keys in [
         "provisioning = \"external\"\nendpoint = \"http://127.0.0.1:1\"",
@@ -121,14 +172,14 @@ fn what_is_wrong_with_a_pool_is_told_by_its_key() {
         (&format!("{binary}model_digest = \"sha256:0\""), "pools[0].model_digest: `sha256:0` is not"),
         (&format!("{binary}flags = [1]"), "pools[0].flags: is not a list of strings"),
         (&format!("{binary}env = {{ A = 1 }}"), "pools[0].env.A: is not a variable"),
-        (&format!("{binary}warm_up = \"yes\""), "pools[0].warm_up: is neither true nor false"),
+        (&format!("{binary}warm_up = \"yes\""), "pools[0].warm_up: is a string; write true or false"),
         (
             "provisioning = \"package\"\npackage = { venv = \"v\", requirement = \"-r x\" }\nmodel = \"m\"",
             "pools[0].package.venv: `v` is not an absolute path",
         ),
         (
             "provisioning = \"external\"\nendpoint = \"http://h\"\nflags = []",
-            "pools[0].flags: is of no use to an engine that runs already",
+            "pools[0].flags: does not go with provisioning = \"external\"",
         ),
     ] {
         let all = faults(&pool(keys), &[]);
@@ -146,11 +197,16 @@ fn the_servers_variable_says_the_policy_unless_the_agents_own_does() {
     assert_eq!(config("", &[("ORCHD_WHATEVER", "1")]).pools.len(), 0);
 }
 
+//= ORCH-3323 type=test
 #[test]
 fn unknown_names_of_ours_are_refused_with_the_nearest_one() {
     let all = faults("", &[("POOL_MANAGERD_BIND_ADR", "127.0.0.1:1")]);
     let said = "environment POOL_MANAGERD_BIND_ADR: is not a setting; did you mean POOL_MANAGERD_BIND_ADDR?";
     assert_eq!(all, [said]);
+    for pools in ["5", "\"a=mock\"", "{ id = \"a\" }"] {
+        let all = faults(&format!("pools = {pools}"), &[]);
+        assert_eq!(all, ["file key pools: is not a list of tables; begin each pool with [[pools]]"]);
+    }
     let all = faults("node = \"x\"", &[]);
     assert!(all[0].starts_with("file key node: is not a setting"), "{all:?}");
 }

@@ -61,6 +61,7 @@ fn without_any_pool_there_is_one_mock_and_the_configuration_says_so() {
     assert!(!list("toy=mock").config().mock_by_default);
 }
 
+//= ORCH-3320 type=test
 #[test]
 fn a_higher_layer_replaces_the_whole_list() {
     let pools = one("id = 'a'\nengine = 'mock'").env("ORCHD_POOLS", "b=mock").config().pools;
@@ -101,18 +102,21 @@ fn a_wrong_key_of_a_table_is_named_by_its_path() {
     let cases = [
         ("engine = 'mock'".to_owned(), "pools[0].id: is missing"),
         ("id = 'a'".to_owned(), "pools[0].engine: is missing"),
-        ("id = 'a'\nengine = 'llamacpp'".to_owned(), "pools[0].endpoint: lacks the URL"),
-        (format!("{mock}endpoint = 'http://h'"), "pools[0].endpoint: takes no URL"),
+        (
+            "id = 'a'\nengine = 'llamacpp'".to_owned(),
+            "pools[0].endpoint: is missing; engine = \"llamacpp\" needs it",
+        ),
+        (format!("{mock}endpoint = 'http://h'"), "pools[0].endpoint: does not go with engine = \"mock\""),
         (format!("{mock}slot = 4"), "pools[0].slot: is not a key of a pool; did you mean slots?"),
         (format!("{mock}slots = 0"), "pools[0].slots: `0` is not a whole number from 1 to 65536"),
         (format!("{mock}slots = -1"), "pools[0].slots: `-1` is not a whole number"),
-        (format!("{mock}slots = '4'"), "pools[0].slots: is not a whole number"),
+        (format!("{mock}slots = '4'"), "pools[0].slots: is a string; write the number without quotes"),
         (format!("{mock}ctx_max = 0"), "pools[0].ctx_max: `0`"),
         (format!("{mock}model = ''"), "pools[0].model: is empty"),
         (format!("{mock}model = 5"), "pools[0].model: is not a string"),
         (format!("{mock}device = 'CPU'"), "pools[0].device: `CPU` is neither cpu nor"),
         (format!("{mock}device = '0,'"), "pools[0].device: `0,` is neither"),
-        (format!("{mock}api_key = 'k'"), "pools[0].api_key: is of no use to the mock"),
+        (format!("{mock}api_key = 'k'"), "pools[0].api_key: does not go with engine = \"mock\""),
         (format!("{mock}[[pools]]\n{mock}"), "pools[1].id: has the id `a` of another pool"),
     ];
     for (table, expected) in cases {
@@ -122,6 +126,7 @@ fn a_wrong_key_of_a_table_is_named_by_its_path() {
     assert!(Written::default().toml("pools = [5]").fault().starts_with("file key pools[0]: is not a table"));
 }
 
+//= ORCH-3322 type=test
 #[test]
 fn all_faults_of_all_pools_are_told_at_once() {
     let faults = one("id = 'A'\nslots = 0\n[[pools]]\nid = 'b'\nengine = 'vllm'\ndevice = 'gpu'").faults();

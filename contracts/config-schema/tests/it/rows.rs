@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use config_schema::{Config, Preset, Reach, SETTINGS, Setting};
+use config_schema::{Config, Form, Key, ManagerConfig, Preset, Reach, Rule, SETTINGS, Schema, Setting};
 
 use crate::Written;
 
@@ -69,6 +69,9 @@ const SAMPLES: &[Sample] = &[
     ("limits.body_timeout_ms", "7", "body_timeout: 7ms", "0"),
     ("limits.connections_max", "1", "connections_max: 1,", "0"),
     ("limits.hosts", "llm.example.org", "hosts: Only([\"llm.example.org\"])", "llm.example.org:80"),
+    ("traces.endpoint", "http://collector:4317", "host: Some(Domain(\"collector\"))", "collector:4317"),
+    ("traces.sampler", "traceidratio", "sampler: Ratio", "some"),
+    ("traces.sampler_arg", "0.25", "ratio: 0.25", "1.01"),
     ("log.filter", "warn", "filter: \"warn\"", " "),
     ("log.format", "json", "format: Some(Json)", "xml"),
 ];
@@ -91,12 +94,23 @@ fn beside(key: &str) -> Written {
     others.fold(written(), |written, (_, env)| written.env(env, "/other.pem"))
 }
 
+/// A value as the file has it: numbers and truth values are no strings there. What is neither is a string, as
+/// somebody may write it by mistake.
+fn in_toml(form: &Form, value: &str) -> String {
+    let bare = match form {
+        Form::Whole { .. } => value.parse::<i64>().is_ok(),
+        Form::Truth => matches!(value, "true" | "false"),
+        _ => false,
+    };
+    if bare { value.to_owned() } else { format!("'{value}'") }
+}
+
 /// The three ways to write `value`, as far as the setting has them.
 fn ways(setting: &Setting, value: &str) -> Vec<Written> {
     let written = || beside(setting.key);
     let mut ways = vec![written().env(setting.env, value)];
     if setting.reach != Reach::NoFile {
-        ways.push(written().toml(&format!("{} = '{value}'", setting.key)));
+        ways.push(written().toml(&format!("{} = {}", setting.key, in_toml(&setting.form, value))));
     }
     ways.extend(setting.flag().map(|flag| written().flag(&flag, value)));
     ways
@@ -121,6 +135,7 @@ fn a_good_value_takes_effect_in_each_layer() {
     }
 }
 
+//= ORCH-3321 type=test
 #[test]
 fn a_bad_value_is_refused_in_each_layer_and_its_place_is_named() {
     for (key, _, _, bad) in SAMPLES {
@@ -137,10 +152,62 @@ fn a_bad_value_is_refused_in_each_layer_and_its_place_is_named() {
     }
 }
 
+//= ORCH-3327 type=test
 #[test]
-fn a_number_may_be_written_as_a_number() {
+fn in_the_file_a_value_has_the_type_of_its_row() {
     let config = Written::default().toml("admission.capacity = 4_000\nauth.optional = true").config();
     assert_eq!(config.admission.capacity, 4_000);
+    assert_eq!(
+        Written::default().toml("sessions.cost_budget = 2.5").config().sessions.cost_budget,
+        Some(2_500_000)
+    );
+    for (text, expected) in [
+        ("admission.capacity = '100'", "admission.capacity: is a string; write the number without quotes"),
+        ("admission.capacity = 1.5", "admission.capacity: is not a whole number"),
+        ("admission.capacity = true", "admission.capacity: is not a whole number"),
+        ("auth.optional = 'true'", "auth.optional: is a string; write true or false without quotes"),
+        ("auth.optional = 1", "auth.optional: is neither true nor false"),
+        ("state_dir = 5", "state_dir: is not a string; write it in quotes"),
+        ("log.filter = true", "log.filter: is not a string"),
+        ("sessions.cost_budget = true", "sessions.cost_budget: is not an amount"),
+        ("admission.policy = ['reject']", "admission.policy: is not one value; write reject|drop-lru"),
+        ("limits.hosts = ['a,b']", "limits.hosts: has an item with a comma in it"),
+        ("limits.hosts = [' a']", "limits.hosts: has an item with a comma in it, or with blanks around it"),
+        ("limits.hosts = 5", "limits.hosts: is not a string"),
+    ] {
+        let fault = Written::default().toml(text).fault();
+        assert!(fault.starts_with(&format!("file key {expected}")), "{text}: {fault}");
+    }
+}
+
+/// A range is data, so both of its ends can be tried wherever there is one.
+#[test]
+fn both_ends_of_each_range_are_taken_and_what_lies_outside_is_refused() {
+    for setting in SETTINGS {
+        let Form::Whole { min, max, .. } = setting.form else { continue };
+        let written = |value: u64| Written::default().env(setting.env, &value.to_string());
+        for good in [min, max] {
+            written(good).config();
+        }
+        for bad in [min.checked_sub(1), Some(max + 1)].into_iter().flatten() {
+            let expected = format!("`{bad}` is not a whole number from {min} to {max}");
+            assert!(written(bad).fault().ends_with(&expected), "{}", setting.key);
+        }
+    }
+}
+
+#[test]
+fn each_word_of_a_row_is_taken() {
+    for setting in SETTINGS {
+        let words = match setting.form {
+            Form::Word(words) => words,
+            Form::Truth => &["true", "false"],
+            _ => continue,
+        };
+        for word in words {
+            Written::default().env(setting.env, word).config();
+        }
+    }
 }
 
 #[test]
@@ -175,7 +242,34 @@ fn names_are_unique_and_follow_one_pattern() {
     }
 }
 
+/// The tables of pools of both programs.
+fn tables() -> impl Iterator<Item = (&'static [Key], &'static [Rule])> {
+    let forms = SETTINGS.iter().map(|setting| setting.form);
+    let forms = forms.chain(ManagerConfig::settings().iter().map(|setting| setting.form));
+    forms.filter_map(|form| match form {
+        Form::Tables { keys, rules, .. } => Some((keys, rules)),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_rule_speaks_of_keys_and_words_that_there_are_and_leaves_no_word_out() {
+    assert_eq!(tables().count(), 2);
+    for (keys, rules) in tables() {
+        let key = |name: &str| keys.iter().find(|key| key.name == name).unwrap_or_else(|| panic!("{name}"));
+        for rule in rules {
+            rule.needs.iter().chain(rule.excludes).for_each(|name| assert!(!key(name).meaning.is_empty()));
+            let Form::Word(words) = key(rule.key).form else { panic!("{}", rule.key) };
+            assert!(words.contains(&rule.word), "{}", rule.word);
+            for word in words {
+                assert!(rules.iter().any(|rule| rule.word == *word), "no rule for {word}");
+            }
+        }
+    }
+}
+
 //= AUTH-1007 type=test
+//= ORCH-3324 type=test
 #[test]
 fn a_secret_has_no_flag_and_is_never_repeated() {
     let (token, flag) = (setting("api_token"), "api-token");

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use narration_core::{Class, Ending, HUMAN_CHARS_MAX, Narration, NodeMoment, Phase, PoolMoment, Refusal};
+use narration_core::{
+    Class, Ending, EngineMoment, HUMAN_CHARS_MAX, Narration, NodeMoment, Phase, PoolMoment, Refusal,
+};
 use proptest::prelude::*;
 
 const CLASSES: [Class; 2] = [Class::Interactive, Class::Batch];
 const PHASES: [Phase; 2] = [Phase::Queued, Phase::Running];
 const POOLS: [PoolMoment; 4] =
     [PoolMoment::Drained, PoolMoment::Reloads, PoolMoment::Purged, PoolMoment::Resumes];
+const ENGINES: [EngineMoment; 4] =
+    [EngineMoment::Starts, EngineMoment::Ready, EngineMoment::Stops, EngineMoment::Lost];
 const NODES: [NodeMoment; 5] = [
     NodeMoment::Registers,
     NodeMoment::Online,
@@ -70,6 +74,7 @@ fn all(small: u32, big: u64, time: Duration) -> Vec<Narration> {
     moments.extend(PHASES.map(Narration::job_canceled));
     moments.extend(POOLS.map(Narration::pool));
     moments.extend(NODES.map(Narration::node));
+    moments.extend(ENGINES.map(Narration::engine));
     moments
 }
 
@@ -192,13 +197,14 @@ fn pools_and_nodes_have_their_sentences() {
 #[test]
 fn every_moment_names_its_actor_its_action_and_its_target() {
     let moments = all(1, 1, Duration::ZERO);
-    let actors = ["admission", "client", "engine", "node", "operator", "placement", "registry", "server"];
+    let actors =
+        ["admission", "agent", "client", "engine", "node", "operator", "placement", "registry", "server"];
     let mut seen: Vec<_> = moments.iter().map(Narration::actor).collect();
     seen.sort_unstable();
     seen.dedup();
     assert_eq!(seen, actors);
     for moment in moments {
-        assert!(["job", "stream", "pool", "pools", "node", "nodes"].contains(&moment.target()));
+        assert!(["job", "stream", "pool", "pools", "node", "nodes", "engine"].contains(&moment.target()));
         assert!(!moment.action().is_empty());
     }
 }

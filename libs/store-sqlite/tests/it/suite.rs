@@ -5,7 +5,7 @@ use std::{fs, path::Path, sync::Arc};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use store_api::{
-    Body, Change, JobKey, NewJob, OwnerId, RecordKey, Shelf, Store,
+    Body, Change, Fence, JobKey, NewJob, OwnerId, RecordKey, Segment, Shelf, Store, WallMillis,
     conformance::{StoreHarness, run},
 };
 use store_sqlite::{OpenError, SqliteStore};
@@ -196,4 +196,49 @@ async fn nobody_else_on_the_machine_can_read_the_requests() {
     for file in files {
         assert_eq!(mode(&file), 0o600, "{}", file.display());
     }
+}
+
+/// Whether any file of the folder holds these bytes.
+fn is_anywhere(folder: &Path, wanted: &str) -> bool {
+    fs::read_dir(folder).unwrap().any(|entry| {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        bytes.windows(wanted.len()).any(|window| window == wanted.as_bytes())
+    })
+}
+
+/// Requests of all sizes, of which each was asked, has answered and ended.
+async fn ended_jobs(store: &SqliteStore) {
+    for (number, size) in [10, 1_000, 5_000, 40_000, 300_000].into_iter().enumerate() {
+        let (job, fence) = (JobKey(number as u128 + 1), Fence(1));
+        let body = format!("{}the secret request", "x".repeat(size));
+        store
+            .commit(&[Change::Accept(NewJob { key: job, owner: OwnerId(1), body: body.into() })])
+            .await
+            .unwrap();
+        let segment = Segment { first_id: 0, events: 1, frames: Body::from_static(b"the answer") };
+        store.commit(&[Change::Append { job, fence, segment }]).await.unwrap();
+        let end = Change::End { job, fence, at: WallMillis(1), body: Body::from_static(b"over") };
+        store.commit(&[end]).await.unwrap();
+    }
+}
+
+//= ORCH-3411 type=test
+#[tokio::test]
+async fn what_an_ended_job_was_asked_is_in_no_file_soon_after_and_after_the_store_is_closed() {
+    let folder = TempDir::new().unwrap();
+    let store = SqliteStore::open(folder.path()).unwrap();
+    ended_jobs(&store).await;
+    assert!(is_anywhere(folder.path(), "the secret request"), "it is looked for in the right way");
+    let gone = async {
+        while is_anywhere(folder.path(), "the secret request") {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), gone).await.expect("the log is emptied");
+    assert!(is_anywhere(folder.path(), "the answer"));
+    store.commit(&[Change::Forget { job: JobKey(1), fence: Fence(1) }]).await.unwrap();
+    ended_jobs(&store).await;
+    drop(store);
+    assert!(!is_anywhere(folder.path(), "the secret request"));
+    assert!(SqliteStore::open(folder.path()).unwrap().ended(None, 10).await.unwrap().len() >= 4);
 }

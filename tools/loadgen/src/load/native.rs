@@ -17,12 +17,27 @@ pub(crate) struct NativeClient {
     host: String,
 }
 
+/// What became of a request for a task.
+#[derive(Debug)]
+pub(crate) enum Submitted {
+    /// It has this id.
+    Accepted(String),
+    /// There was no room, in the server's words.
+    Refused(String),
+}
+
 impl NativeClient {
     pub(crate) fn new(plan: &Plan) -> Self {
+        Self::with_priority(plan, "interactive")
+    }
+
+    /// A client of this class.
+    pub(crate) fn with_priority(plan: &Plan, priority: &str) -> Self {
         let body = json!({
             "model_ref": plan.model,
-            "prompt": "Count:",
+            "prompt": &*plan.prompt,
             "max_tokens": plan.tokens,
+            "priority": priority,
             "durability": "memory",
         })
         .to_string();
@@ -37,11 +52,27 @@ impl NativeClient {
 
     /// One task, from the request to the end of its stream.
     pub(crate) async fn task(&mut self, connection: &mut Connection) -> Result<Streamed> {
+        match self.submit(connection).await? {
+            Submitted::Accepted(job_id) => self.read(connection, &job_id).await,
+            Submitted::Refused(answer) => bail!("POST /v2/tasks: 429: {answer}"),
+        }
+    }
+
+    /// Asks for one task.
+    pub(crate) async fn submit(&mut self, connection: &mut Connection) -> Result<Submitted> {
         let head = connection.send(&self.submit).await?;
         let status = head.status;
         let answer = connection.read_text(head).await?;
+        if status == 429 {
+            return Ok(Submitted::Refused(shown(&answer)));
+        }
         ensure!(status == 202, "POST /v2/tasks: {status}: {}", shown(&answer));
         let job_id = job_id(&answer).context("POST /v2/tasks: the answer has no job_id")?;
+        Ok(Submitted::Accepted(job_id.to_owned()))
+    }
+
+    /// Reads a task's stream to its end.
+    pub(crate) async fn read(&self, connection: &mut Connection, job_id: &str) -> Result<Streamed> {
         let events = format!("GET /v2/tasks/{job_id}/events HTTP/1.1\r\nHost: {}\r\n\r\n", self.host);
         let head = connection.send(events.as_bytes()).await?;
         if head.status != 200 {
@@ -52,7 +83,8 @@ impl NativeClient {
     }
 }
 
-fn job_id(answer: &[u8]) -> Option<&str> {
+/// The id in the answer to a task.
+pub(crate) fn job_id(answer: &[u8]) -> Option<&str> {
     let name = b"\"job_id\":\"";
     let after = &answer[memmem::find(answer, name)? + name.len()..];
     str::from_utf8(&after[..memchr(b'"', after)?]).ok()

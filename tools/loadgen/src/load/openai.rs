@@ -20,7 +20,7 @@ impl OpenAiClient {
     pub(crate) fn new(plan: &Plan) -> Self {
         let body = json!({
             "model": plan.model,
-            "messages": [{"role": "user", "content": "Count:"}],
+            "messages": [{"role": "user", "content": &*plan.prompt}],
             "max_tokens": plan.tokens,
             "stream": true,
         })

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use memchr::memmem;
+use serde_json::json;
 
 use super::{
     Plan,
@@ -17,11 +18,15 @@ pub(crate) struct RawClient {
 
 impl RawClient {
     pub(crate) fn new(plan: &Plan) -> Self {
-        let body = format!(
-            "{{\"prompt\":\"Count:\",\"n_predict\":{},\"temperature\":0,\"seed\":1,\
-             \"cache_prompt\":true,\"stream\":true}}",
-            plan.tokens
-        );
+        let body = json!({
+            "prompt": &*plan.prompt,
+            "n_predict": plan.tokens,
+            "temperature": 0,
+            "seed": 1,
+            "cache_prompt": true,
+            "stream": true,
+        })
+        .to_string();
         let request = format!(
             "POST /completion HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\n\r\n{body}",

@@ -22,6 +22,7 @@ fn plan(target: SocketAddr, mode: Mode, tokens: u32) -> Plan {
         target,
         mode,
         model: DEFAULT_MODEL.to_owned(),
+        prompt: DEFAULT_PROMPT.into(),
         streams: 3,
         tokens,
         until: Until::Rounds(4),
@@ -163,4 +164,27 @@ fn url_that_is_no_address_is_refused_by_name() {
     assert_eq!(address("http://127.0.0.1:80/").unwrap().port(), 80);
     assert!(address("127.0.0.1:80").unwrap_err().to_string().contains("--url"));
     assert!(address("http://127.0.0.1").unwrap_err().to_string().contains("--url"));
+}
+
+#[tokio::test]
+async fn task_for_which_there_is_no_room_is_told_from_one_that_failed() {
+    let (listener, target) = listener().await;
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        let (mut stream, _peer) = listener.accept().await.unwrap();
+        for status in ["429 Too Many Requests", "503 Service Unavailable"] {
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"}") {
+                stream.read_buf(&mut asked).await.unwrap();
+            }
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 4\r\n\r\nfull");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let mut client = NativeClient::with_priority(&plan(target, Mode::Native, 2), "batch");
+    let mut connection = Connection::open(target).await.unwrap();
+    let first = client.submit(&mut connection).await.unwrap();
+    assert!(matches!(first, Submitted::Refused(text) if text == "full"));
+    let second = client.submit(&mut connection).await.unwrap_err().to_string();
+    assert!(second.contains("503"), "{second}");
 }

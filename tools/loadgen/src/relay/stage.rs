@@ -39,20 +39,15 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// Starts all processes and waits until each of them answers.
-    pub(crate) async fn start(
-        orchestratord: Option<&path::Path>,
-        pace: u32,
-        streams_max: u32,
-    ) -> Result<Self> {
-        let scratch = Scratch::new(&format!("pace-{pace}"))?;
-        let slots = streams_max.max(1_000);
-        let engine = start_engine(&scratch, pace, slots).await?;
+    pub(crate) async fn start(orchestratord: Option<&path::Path>, shape: &Shape) -> Result<Self> {
+        let scratch = Scratch::new(&format!("pace-{}", shape.pace))?;
+        let engine = start_engine(&scratch, shape.pace, shape.slots).await?;
         let nginx = match nginx::find() {
             Some(executable) => Some(start_nginx(&executable, &scratch, engine.target).await?),
             None => None,
         };
         let orchestratord = match orchestratord {
-            Some(executable) => Some(start_orchestratord(executable, &scratch, engine.target, slots).await?),
+            Some(executable) => Some(start_orchestratord(executable, &scratch, engine.target, shape).await?),
             None => None,
         };
         Ok(Self { orchestratord, nginx, engine, _scratch: scratch })
@@ -60,6 +55,17 @@ impl Stage {
 
     /// For each dialect the controls first, what they are compared with last.
     pub(crate) fn paths(&self) -> Vec<Path> {
+        let mut paths = Vec::new();
+        for dialect in [Dialect::Own, Dialect::OpenAi] {
+            let offset = paths.len();
+            let behind = |path: Path| Path { control: path.control.map(|at| at + offset), ..path };
+            paths.extend(self.paths_of(dialect).into_iter().map(behind));
+        }
+        paths
+    }
+
+    /// The engine, nginx if there is one, and the server if it was given.
+    pub(crate) fn paths_of(&self, dialect: Dialect) -> Vec<Path> {
         let path = |name, mode, control, server: &Server| Path {
             name,
             target: server.target,
@@ -67,25 +73,39 @@ impl Stage {
             control,
             processes: [&[server.child.process()], server.workers.as_slice()].concat(),
         };
-        let mut paths = Vec::new();
-        let dialects =
-            [(Mode::Raw, Mode::Native, Dialect::Own), (Mode::Openai, Mode::Openai, Dialect::OpenAi)];
-        for (control, own, dialect) in dialects {
-            let names = dialect.names();
-            paths.push(path(names.engine, control, None, &self.engine));
-            let nginx = self.nginx.as_ref().map(|server| path(names.nginx, control, None, server));
-            let nginx_at = nginx.is_some().then_some(paths.len());
-            paths.extend(nginx);
-            let own = self.orchestratord.as_ref().map(|server| path(names.server, own, nginx_at, server));
-            paths.extend(own);
-        }
+        let (names, (control, own)) = (dialect.names(), dialect.modes());
+        let mut paths = vec![path(names.engine, control, None, &self.engine)];
+        paths.extend(self.nginx.as_ref().map(|server| path(names.nginx, control, None, server)));
+        let nginx_at = self.nginx.is_some().then_some(1);
+        paths.extend(self.orchestratord.as_ref().map(|server| path(names.server, own, nginx_at, server)));
         paths
+    }
+}
+
+/// What the processes are set up for.
+#[derive(Debug, Clone)]
+pub(crate) struct Shape {
+    /// Tokens per second of each stream of the engine; 0 is as fast as possible.
+    pub(crate) pace: u32,
+    /// The engine's slots.
+    pub(crate) slots: u32,
+    /// How many tasks may wait.
+    pub(crate) capacity: u32,
+    /// Further lines of the server's configuration, with dotted keys.
+    pub(crate) more: &'static str,
+}
+
+impl Shape {
+    /// Room for every stream at once.
+    pub(crate) fn roomy(pace: u32, streams_max: u32) -> Self {
+        let slots = streams_max.max(1_000);
+        Self { pace, slots, capacity: slots * 4, more: "" }
     }
 }
 
 /// In which dialect the client and the engine speak.
 #[derive(Debug, Clone, Copy)]
-enum Dialect {
+pub(crate) enum Dialect {
     /// Each its own: the server's `/v2`, the engine's `/completion`.
     Own,
     /// Both that of `OpenAI`.
@@ -99,6 +119,14 @@ struct Names {
 }
 
 impl Dialect {
+    /// How the controls and the server are spoken to.
+    fn modes(self) -> (Mode, Mode) {
+        match self {
+            Self::Own => (Mode::Raw, Mode::Native),
+            Self::OpenAi => (Mode::Openai, Mode::Openai),
+        }
+    }
+
     fn names(self) -> Names {
         match self {
             Self::Own => Names { engine: "engine direct", nginx: nginx::NAME, server: "orchestratord" },
@@ -130,10 +158,10 @@ async fn start_orchestratord(
     executable: &path::Path,
     scratch: &Scratch,
     engine: SocketAddr,
-    slots: u32,
+    shape: &Shape,
 ) -> Result<Server> {
     let target = free_address()?;
-    let config = scratch.write("orchestratord.toml", &server_config(target, engine, slots))?;
+    let config = scratch.write("orchestratord.toml", &server_config(target, engine, shape))?;
     let mut command = Command::new(executable);
     // A developer's own settings must not change what is measured.
     command.env_clear().env("HOME", scratch.path());
@@ -143,22 +171,21 @@ async fn start_orchestratord(
     Ok(Server { child, target, workers: Vec::new() })
 }
 
-fn server_config(own: SocketAddr, engine: SocketAddr, slots: u32) -> String {
-    let capacity = slots * 4;
+/// The context is large enough for the longest prompt that is measured.
+fn server_config(own: SocketAddr, engine: SocketAddr, shape: &Shape) -> String {
+    let Shape { slots, capacity, more, .. } = shape;
     format!(
         "bind_addr = \"{own}\"
-
-[log]
-filter = \"warn\"
-
-[admission]
-capacity = {capacity}
+log.filter = \"warn\"
+admission.capacity = {capacity}
+{more}
 
 [[pools]]
 id = \"bench\"
 engine = \"llamacpp\"
 endpoint = \"http://{engine}\"
 slots = {slots}
+ctx_max = 1000000
 "
     )
 }
@@ -175,8 +202,15 @@ mod tests {
 
     #[test]
     fn server_is_configured_with_room_for_every_stream() {
-        let config = server_config("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap(), 1_000);
-        for line in ["bind_addr = \"127.0.0.1:1\"", "endpoint = \"http://127.0.0.1:2\"", "capacity = 4000"] {
+        let shape = Shape { more: "jobs.retained_max = 7", ..Shape::roomy(0, 64) };
+        let config = server_config("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap(), &shape);
+        for line in [
+            "bind_addr = \"127.0.0.1:1\"",
+            "endpoint = \"http://127.0.0.1:2\"",
+            "admission.capacity = 4000",
+            "slots = 1000",
+            "jobs.retained_max = 7",
+        ] {
             assert!(config.lines().any(|given| given == line), "{line} is not in\n{config}");
         }
     }

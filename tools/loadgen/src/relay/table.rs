@@ -7,10 +7,10 @@ use crate::load::{Tally, as_f64};
 /// One measurement, or the median of several, figure by figure.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Sample {
-    tokens_per_s: f64,
-    us_per_token: f64,
-    us_per_task: f64,
-    first_token_ms: f64,
+    pub(crate) tokens_per_s: f64,
+    pub(crate) us_per_token: f64,
+    pub(crate) us_per_task: f64,
+    pub(crate) first_token_ms: f64,
 }
 
 impl Sample {
@@ -36,7 +36,8 @@ pub(crate) fn median_sample(samples: &[Sample]) -> Sample {
     }
 }
 
-fn median(mut figures: Vec<f64>) -> f64 {
+/// The middle figure; the mean of the middle two of an even number.
+pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_unstable_by(f64::total_cmp);
     let (low, high) = (figures.len().saturating_sub(1) / 2, figures.len() / 2);
     let at = |index: usize| figures.get(index).copied().unwrap_or(f64::NAN);

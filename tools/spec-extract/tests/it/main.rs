@@ -130,3 +130,66 @@ fn a_requirement_may_say_why_it_has_no_test() {
     assert!(written.contains("    text: \"It MUST rewind.\"\n"), "{written}");
     assert!(written.ends_with("    tested_by: []\n    untested: \"needs a tape\"\n"), "{written}");
 }
+
+/// The ids that whoever uses the product was promised, each of which means something: `N`, or `N to M`.
+const PROMISED: &[(&str, &str)] = &[
+    (
+        "ORCH",
+        "2002 2007 2101 to 2104 3002 to 3005 3008 to 3012 3014 3016 3017 3021 to 3024 3026 to 3029 3031",
+    ),
+    ("ORCH", "3037 3038 3044 to 3046 3052 3058 3080 3090 3091 3095 to 3100 3300 to 3312"),
+    ("AUTH", "1001 to 1008"),
+];
+
+fn promised() -> Vec<String> {
+    let mut ids = Vec::new();
+    for (series, numbers) in PROMISED {
+        let mut words = numbers.split(' ').peekable();
+        while let Some(first) = words.next() {
+            let first: u32 = first.parse().unwrap();
+            let last = words.next_if_eq(&"to").map_or(first, |_| words.next().unwrap().parse().unwrap());
+            ids.extend((first..=last).map(|number| format!("{series}-{number}")));
+        }
+    }
+    ids
+}
+
+#[test]
+fn every_id_that_was_promised_is_defined_met_and_tested() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../requirements");
+    let entries =
+        fs::read_dir(folder).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap());
+    let all = entries.collect::<String>();
+    let ids = promised();
+    assert_eq!(ids.len(), 64);
+    for id in ids {
+        let (_, rest) =
+            all.split_once(&format!("  - id: \"{id}\"\n")).unwrap_or_else(|| panic!("{id} is not defined"));
+        let one = rest.split("\n  - id: ").next().unwrap();
+        assert!(one.contains("    implemented_by:\n      - "), "{id} is met nowhere:\n{one}");
+        assert!(one.contains("    tested_by:\n      - "), "{id} has no test:\n{one}");
+    }
+}
+
+#[test]
+fn a_scenario_proves_what_its_tags_say() {
+    let root = tree();
+    let feature = "Feature: Counting\n\n  @ORCH-1\n  Scenario: It counts to three\n    Given three\n";
+    put(&root, "bin/b/features/count.feature", feature);
+    assert_eq!(run(root.path(), &[]), (0, String::new()));
+    let written = get(&root, "requirements/10_core.yaml");
+    let expected = r#"      - "bin/b/features/count.feature::\"It counts to three\""
+      - "libs/a/src/lib.rs::it_counts"
+"#;
+    assert!(written.contains(expected), "{written}");
+    put(&root, "bin/b/features/count.feature", &feature.replace("ORCH-1", "ORCH-8 @soon"));
+    let found = problems(&root);
+    assert!(
+        found.contains(&"bin/b/features/count.feature:3: no spec defines ORCH-8".to_owned()),
+        "{found:?}"
+    );
+    assert!(
+        found.iter().any(|it| it.starts_with("bin/b/features/count.feature:3: `@soon` is no id")),
+        "{found:?}"
+    );
+}

@@ -4,6 +4,7 @@ use adapter_api::{AdapterError, Finish, FinishReason};
 
 use super::{
     refusal::failure,
+    template::Template,
     wire::{Choice, Chunk, Usage},
 };
 use crate::{
@@ -21,6 +22,8 @@ pub struct OpenAiDialect {
     /// Events with text, which stand in for a count where the engine gives none.
     texts: u32,
     counted: Option<u32>,
+    /// The last event that was nothing but text.
+    template: Template,
 }
 
 impl OpenAiDialect {
@@ -35,12 +38,8 @@ impl OpenAiDialect {
         }
         let said = choice.text.as_ref();
         let delta = choice.delta.as_ref().and_then(|delta| delta.content.as_ref());
-        for ByteString(text) in said.into_iter().chain(delta).filter(|text| !text.0.is_empty()) {
-            if self.reason.is_some() {
-                return Err(protocol("text came after the finish reason"));
-            }
-            self.texts = self.texts.saturating_add(1);
-            self.hold.text(text, sink);
+        for ByteString(text) in said.into_iter().chain(delta) {
+            self.text(text, sink)?;
         }
         match finish_mark(choice.finish_reason.as_deref())? {
             FinishMark::GoesOn => return Ok(()),
@@ -53,6 +52,18 @@ impl OpenAiDialect {
                 self.reason = Some(FinishReason::Length);
             }
         }
+        Ok(())
+    }
+
+    fn text(&mut self, text: &[u8], sink: &mut TextSink<'_>) -> Result<(), AdapterError> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        if self.reason.is_some() {
+            return Err(protocol("text came after the finish reason"));
+        }
+        self.texts = self.texts.saturating_add(1);
+        self.hold.text(text, sink);
         Ok(())
     }
 
@@ -72,6 +83,10 @@ impl OpenAiDialect {
 
 impl Dialect for OpenAiDialect {
     fn event(&mut self, data: &[u8], sink: &mut TextSink<'_>) -> Result<Option<Finish>, AdapterError> {
+        if let Some(text) = self.template.inside_of(data).filter(|text| text.plain) {
+            self.text(text.written, sink)?;
+            return Ok(None);
+        }
         if data.trim_ascii() == b"[DONE]" {
             return self.done();
         }
@@ -83,6 +98,7 @@ impl Dialect for OpenAiDialect {
         for choice in &chunk.choices {
             self.choice(choice, sink)?;
         }
+        self.template.learn(data, &chunk);
         if let Some(usage) = &chunk.usage {
             self.count(usage);
         }

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::{
     refusal::failure,
+    template::Template,
     wire::{Seen, SeenDelta, Usage},
 };
 use crate::stream::{Dialect, TextSink};
@@ -43,6 +44,8 @@ pub struct RelayDialect {
     held: Vec<String>,
     counted: Option<u32>,
     said: u32,
+    /// The last event that was nothing but text.
+    template: Template,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +69,7 @@ impl RelayDialect {
             held: Vec::new(),
             counted: None,
             said: 0,
+            template: Template::default(),
         }
     }
 
@@ -81,6 +85,15 @@ impl RelayDialect {
         }
         self.said = self.said.saturating_add(1);
         sink.document(&document);
+    }
+
+    /// The event itself, if it is the last one with another text and so says nothing that matters here.
+    fn another_text<'a>(&mut self, data: &'a [u8]) -> Option<&'a str> {
+        if self.spoke == Spoke::NotYet {
+            return None;
+        }
+        self.template.inside_of(data)?;
+        std::str::from_utf8(data).ok()
     }
 
     fn count(&mut self, usage: &Usage) {
@@ -103,6 +116,11 @@ impl RelayDialect {
 
 impl Dialect for RelayDialect {
     fn event(&mut self, data: &[u8], sink: &mut TextSink<'_>) -> Result<Option<Finish>, AdapterError> {
+        if let Some(document) = self.another_text(data) {
+            self.said = self.said.saturating_add(1);
+            sink.document(document);
+            return Ok(None);
+        }
         if data.trim_ascii() == b"[DONE]" {
             return self.done(sink);
         }
@@ -135,6 +153,7 @@ impl Dialect for RelayDialect {
         let decode_ms = seen.timings.as_ref().and_then(|timings| timings.predicted_ms);
         self.finish.decode_ms = decode_ms.or(self.finish.decode_ms);
         let says_something = if self.spoke == Spoke::Yes { Spoke::Yes } else { says_something(data, &seen) };
+        self.template.learn_unparsed(data);
         self.hand_on(data, says_something, sink);
         Ok(None)
     }

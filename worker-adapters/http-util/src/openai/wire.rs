@@ -18,6 +18,22 @@ pub(super) struct Chunk<'a> {
     pub(super) error: Option<Value>,
 }
 
+impl<'a> Chunk<'a> {
+    /// The text of an event that says nothing else that matters.
+    pub(super) fn lone_text(&self) -> Option<&ByteString<'a>> {
+        let [choice] = self.choices.as_slice() else { return None };
+        let goes_on = choice.finish_reason.as_deref().is_none_or(str::is_empty);
+        let says_more = self.usage.is_some() || self.timings.is_some() || self.error.is_some();
+        if says_more || !goes_on {
+            return None;
+        }
+        match (&choice.text, choice.delta.as_ref().and_then(|delta| delta.content.as_ref())) {
+            (Some(text), None) | (None, Some(text)) => Some(text),
+            _ => None,
+        }
+    }
+}
+
 /// One answer's part of an event.
 #[derive(Debug, Deserialize)]
 pub(super) struct Choice<'a> {

@@ -1,6 +1,8 @@
 //! What is sent: exactly the typed fields, and exactly the headers that have a meaning.
 
-use adapter_api::{AdapterError, Generate, Input, OutputShape, Sampling, Work, WorkOrder};
+use std::sync::Arc;
+
+use adapter_api::{AdapterError, Generate, Input, OutputShape, PassedOn, Sampling, Work, WorkOrder};
 use mock::wire::{Persona, ScriptedEngine, Seen, conversation, every_wish, order_of, run_order};
 use serde_json::{Value, json};
 
@@ -95,14 +97,23 @@ async fn only_headers_with_a_meaning_are_sent() {
 #[tokio::test]
 async fn a_key_and_a_trace_context_are_passed_on() {
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let order = WorkOrder { traceparent: Some(trace.into()), ..plain_order() };
+    let passed_on = PassedOn { traceparent: trace.into(), tracestate: Some("a=1,b=2".into()) };
+    let order = WorkOrder { trace: Some(Arc::new(passed_on)), ..plain_order() };
     let seen = sent(Some("k-1"), order).await;
-    let all =
-        ["accept", "authorization", "content-length", "content-type", "host", "traceparent", "x-request-id"];
+    let all = [
+        "accept",
+        "authorization",
+        "content-length",
+        "content-type",
+        "host",
+        "traceparent",
+        "tracestate",
+        "x-request-id",
+    ];
     assert_eq!(header_names(&seen), all);
     // The scheme is case-sensitive for this engine.
     assert_eq!(header(&seen, "authorization"), "Bearer k-1");
-    assert_eq!(header(&seen, "traceparent"), trace);
+    assert_eq!((header(&seen, "traceparent"), header(&seen, "tracestate")), (trace, "a=1,b=2"));
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ fn order(max_tokens: u32, stop: &[&str]) -> Arc<WorkOrder> {
         ..Generate::from(Input::text("Tell me a story."), max_tokens)
     };
     let work = Work::Generate(generate);
-    Arc::new(WorkOrder { request_id: "r".into(), model: "m".into(), work, traceparent: None })
+    Arc::new(WorkOrder { request_id: "r".into(), model: "m".into(), work, trace: None })
 }
 
 async fn read(max_tokens: u32, stop: &[&str]) -> (Vec<String>, Finish) {

@@ -17,7 +17,7 @@ pub fn plain_order(input: Input) -> WorkOrder {
 
 /// An order for this work.
 pub fn order_of(work: Work) -> WorkOrder {
-    WorkOrder { request_id: "r-1".into(), model: "scripted".into(), work, traceparent: None }
+    WorkOrder { request_id: "r-1".into(), model: "scripted".into(), work, trace: None }
 }
 
 /// Submits an order and takes its answer to the end: its pieces, joined, and how it ended.

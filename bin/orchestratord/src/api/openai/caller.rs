@@ -12,7 +12,7 @@ use http_server::CorrelationId;
 use orchestrator_core::Priority;
 use uuid::Uuid;
 
-use super::super::trace::traceparent;
+use super::super::trace::Incoming;
 use crate::error::ApiError;
 
 /// What is known of a call apart from its body.
@@ -20,7 +20,7 @@ use crate::error::ApiError;
 pub(in crate::api) struct Caller {
     pub(in crate::api) correlation_id: Arc<str>,
     pub(in crate::api) identity: Identity,
-    pub(in crate::api) traceparent: Option<Arc<str>>,
+    pub(in crate::api) trace: Incoming,
     pub(in crate::api) priority: Priority,
     pub(in crate::api) session_id: Option<Uuid>,
 }
@@ -35,7 +35,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
         Ok(Self {
             correlation_id,
             identity,
-            traceparent: traceparent(&parts.headers),
+            trace: Incoming::of(parts),
             priority: priority(&parts.headers)?,
             session_id: session(&parts.headers)?,
         })

@@ -22,7 +22,7 @@ use crate::{
     error::ApiError,
     services::{
         Durability, IdFrom, JobEntry, JobFacts, Models, NewTask, OnDisconnect, OnEngineLoss, Surface,
-        workload,
+        passed_on, workload,
     },
 };
 
@@ -85,7 +85,7 @@ pub(in crate::api) fn read(
         request_id: id.to_string().into(),
         model: checks::model("model", &model, rules.models)?,
         work: Work::Relay(relay),
-        traceparent: caller.traceparent.clone(),
+        trace: caller.trace.from.as_deref().map(passed_on),
     };
     Ok((task(id, &model, order, asked.need, caller), answering))
 }
@@ -107,12 +107,14 @@ fn task(id: Uuid, model: &str, order: WorkOrder, need: Need, caller: Caller) -> 
         on_disconnect: OnDisconnect::CancelAtOnce,
         on_engine_loss: OnEngineLoss::Fail,
         durability: Durability::Memory,
+        trace: caller.trace.from,
     };
     let mut job = NewJob::of(facts.id, facts.priority, facts.requirements.clone());
     job.size = need.answer;
     job.session = Some(SessionUse { id: facts.session(), budget: None, tokens: need.at_most });
     let entry = Arc::new(JobEntry::new(facts, order));
-    NewTask { entry, job, id: IdFrom::Server, deadline: None, attempts: None, on_the_way: None }
+    let received = caller.trace.received;
+    NewTask { entry, job, id: IdFrom::Server, received, deadline: None, attempts: None, on_the_way: None }
 }
 
 fn check_numbers(members: &Members) -> Result<(), ApiError> {

@@ -1,7 +1,7 @@
 //! Why a task is where it is, in words.
 
 use api_types::{CandidateView, ChoiceView, ExplainView, StartView};
-use orchestrator_core::{Assignment, Candidate, Readiness, Requirements, Rule, Verdict, Why};
+use orchestrator_core::{Assignment, Candidate, Readiness, Requirements, Verdict, Why};
 
 use super::state;
 use crate::{
@@ -40,9 +40,11 @@ fn asked(of: &Requirements) -> Vec<String> {
     ];
     asked.extend(of.engine.iter().map(|engine| format!("engine {engine}")));
     asked.extend(of.pin_pool.iter().map(|pool| format!("pool {pool} and no other")));
+    asked.extend(of.pin_node.iter().map(|node| format!("node {node} and no other")));
     asked.extend(of.prefer_pools.iter().map(|pool| format!("pool {pool} rather than others")));
     asked.extend(of.avoid_pools.iter().map(|pool| format!("not pool {pool}")));
     asked.extend(of.device_mask.iter().map(|mask| format!("device mask {mask}")));
+    asked.extend(of.vram_need.iter().map(|need| format!("{need} bytes of GPU memory")));
     asked
 }
 
@@ -62,24 +64,12 @@ fn start(status: &JobStatus, position: Option<u32>, clock: Clock) -> StartView {
 
 fn choice(why: &Why, chosen: Option<&Assignment>) -> ChoiceView {
     ChoiceView {
-        rule: rule(why.rule).to_owned(),
+        rule: why.rule.as_str().to_owned(),
         attempt: chosen.map(|it| it.attempt),
         pool_id: chosen.map(|it| it.pool.to_string()),
         replica_id: chosen.map(|it| it.replica.to_string()),
         considered: why.considered,
         candidates: why.candidates.iter().map(|it| candidate(it, chosen)).collect(),
-    }
-}
-
-fn rule(rule: Rule) -> &'static str {
-    match rule {
-        Rule::Recovered => "recovered",
-        Rule::Affinity => "affinity",
-        Rule::Preferred => "preferred",
-        Rule::LeastLoaded => "least_loaded",
-        Rule::RoundRobin => "round_robin",
-        Rule::SlotFreed => "slot_freed",
-        Rule::NoneOpen => "none_open",
     }
 }
 
@@ -126,18 +116,16 @@ fn word(readiness: Readiness) -> &'static str {
 fn human(status: &JobStatus, choice: Option<&ChoiceView>) -> String {
     let admitted = status.admission.as_ref();
     let predicted = admitted.map_or(0, |it| millis(it.predicted_start));
+    let placed = status.attempt.as_ref().map(|attempt| &attempt.assignment);
+    let place = placed.map(|it| format!("{} in pool {}", it.replica, it.pool)).unwrap_or_default();
     match (&status.attempt, choice) {
-        (Some(attempt), Some(ChoiceView { rule, .. })) if rule == "recovered" => {
-            let (pool, replica) = (&attempt.assignment.pool, &attempt.assignment.replica);
-            format!(
-                "It went to {replica} in pool {pool} before the server started; why is not known any more."
-            )
+        (Some(_), Some(ChoiceView { rule, .. })) if rule == "recovered" => {
+            format!("It went to {place} before the server started; why is not known any more.")
         }
         (Some(attempt), Some(ChoiceView { pool_id: Some(_), rule, considered, .. })) => {
             let waited = millis(attempt.dispatched_at.since(status.accepted_at));
-            let (pool, replica) = (&attempt.assignment.pool, &attempt.assignment.replica);
             format!(
-                "It went to {replica} in pool {pool} by the rule {rule} among {considered}, after {waited} ms \
+                "It went to {place} by the rule {rule} among {considered}, after {waited} ms \
                  where {predicted} ms were predicted."
             )
         }

@@ -13,6 +13,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
 use url::Url;
 
+use crate::services::traces;
+
 /// How long an agent may take to answer; what takes longer goes on behind its answer.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(2);
@@ -95,6 +97,11 @@ impl Manager {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
+        // An agent's work belongs to the trace of whoever asked for the operation.
+        let request = traces::operation()
+            .iter()
+            .flat_map(traces::headers)
+            .fold(request, |request, (name, value)| request.header(name, &*value));
         let response = request.send().await.map_err(|error| ManagerError::Silent(because(&error)))?;
         let status = response.status();
         if status.is_success() {
