@@ -5,7 +5,7 @@
 use anyhow::{Result, bail};
 
 use crate::{
-    arch, bench, chaos, dev_loop, live, quickstart, regen_openapi, regen_schema, schemathesis, setup,
+    arch, bench, chaos, dev_loop, fuzz, live, quickstart, regen_openapi, regen_schema, schemathesis, setup,
     simulate, tidy, verdict::Verdict,
 };
 
@@ -65,6 +65,11 @@ const COMMANDS: &[Command] = &[
         name: "simulate",
         summary: "run the scheduler's simulator [--events N] [--seed S]",
         run: simulate::run,
+    },
+    Command {
+        name: "fuzz",
+        summary: "run the fuzz targets, with nightly Rust and cargo-fuzz [TARGET] [--seconds N]",
+        run: fuzz::run,
     },
     Command {
         name: "bench",

@@ -11,6 +11,7 @@ mod chaos;
 mod client;
 mod commands;
 mod dev_loop;
+mod fuzz;
 mod interrupt;
 mod live;
 mod process;
@@ -36,7 +37,8 @@ fn main() -> ExitCode {
         Ok(Verdict::Bad) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            // A machine that lacks something is another matter than work that is wrong.
+            if error.is::<setup::Lacking>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -10,6 +10,8 @@ mod control;
 mod data;
 mod docs;
 mod from_wire;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod matrix_tests;
 mod nodes;

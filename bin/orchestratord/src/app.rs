@@ -46,7 +46,7 @@ pub struct StartRefused;
 
 /// The server, built and running its background tasks, not yet accepting.
 pub struct App {
-    server: Server,
+    pub(crate) server: Server,
     /// Addresses of their own, for nodes and for scrapers.
     further: Vec<(Server, TcpListener)>,
     pub(crate) state: AppState,

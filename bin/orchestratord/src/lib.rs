@@ -9,6 +9,8 @@ mod app;
 mod clock;
 pub mod config;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod gate;
 mod metrics;
 pub mod process;

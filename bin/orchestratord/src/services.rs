@@ -45,6 +45,8 @@ pub(crate) use pools::{Connector, Described, Pools, PoolsParts, ReplicaConfig, w
 pub(crate) use readers::{ReaderGuard, Readers};
 pub(crate) use restore::{Reader, Restored};
 pub(crate) use saved::SavedTask;
+#[cfg(feature = "fuzzing")]
+pub(crate) use saved::{SavedAdmission, Version, read as read_saved, write as write_saved};
 pub(crate) use scheduler::{SchedulerParts, run};
 pub(crate) use traces::{Traces, on_behalf, passed_on};
 pub(crate) use view::{state, task_summary};

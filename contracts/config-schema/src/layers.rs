@@ -69,7 +69,8 @@ fn last<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
 fn say_env<C: Rules>(draft: &mut Draft<C>, env: &[(String, String)]) {
     for (name, value) in env {
         let source = Source::Env(name.clone());
-        match C::settings().iter().find(|setting| setting.env == name) {
+        // A setting that only the file has is called nothing here.
+        match C::settings().iter().find(|setting| !name.is_empty() && setting.env == name) {
             Some(setting) if value.is_empty() && setting.empty_is_unset() => {}
             Some(setting) => draft.say(setting, value, source),
             None if name.starts_with(C::PREFIX) => {

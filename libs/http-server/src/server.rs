@@ -109,6 +109,15 @@ impl Server {
         }
     }
 
+    /// Speaks over a stream that was not accepted here, such as a pipe, until either side ends it.
+    pub async fn speak(&self, stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr) {
+        self.talk().over(stream, Peer { addr: peer, certificate: None }).await;
+    }
+
+    fn talk(&self) -> Talk {
+        Talk { router: self.router.clone(), limits: self.limits, closing: self.closing.clone() }
+    }
+
     /// One connection, to its end.
     fn serve(
         &self,
@@ -116,7 +125,7 @@ impl Server {
         peer: SocketAddr,
         slot: OwnedSemaphorePermit,
     ) -> impl Future<Output = ()> + use<> {
-        let talk = Talk { router: self.router.clone(), limits: self.limits, closing: self.closing.clone() };
+        let talk = self.talk();
         let tls = self.tls.clone();
         async move {
             if let Err(error) = tune(&socket) {

@@ -184,7 +184,10 @@ fn parse(text: &str) -> Option<Endpoint> {
 /// silence: blanks, backslashes, further slashes, an empty user, characters that only look like others.
 fn is_plain(text: &str) -> bool {
     let is_odd = |byte: u8| !byte.is_ascii_graphic() || b"\\@%".contains(&byte);
-    let authority = text.split_once("://").map(|(_, rest)| rest.strip_suffix('/').unwrap_or(rest));
+    // In `https:https://a` the parser takes the second scheme for a host.
+    let parts =
+        text.split_once("://").filter(|(scheme, _)| scheme.bytes().all(|byte| byte.is_ascii_alphabetic()));
+    let authority = parts.map(|(_, rest)| rest.strip_suffix('/').unwrap_or(rest));
     !text.bytes().any(is_odd) && authority.is_some_and(|authority| !authority.contains('/'))
 }
 
@@ -306,6 +309,15 @@ mod tests {
         for address in ["127.0.0.1", "::1", "169.254.169.254", "10.0.0.6", "::ffff:127.0.0.1"] {
             assert!(judged(address).is_err(), "{address}");
         }
+    }
+
+    //= ORCH-3432 type=test
+    #[test]
+    fn what_stands_before_the_first_slashes_is_a_scheme_and_nothing_more() {
+        for endpoint in ["https:https://10.0.0.5", "http:10.0.0.5://", "http:gpu-1://x", "http:://10.0.0.5"] {
+            assert!(check(endpoint, PEER).is_err(), "{endpoint}");
+        }
+        assert!(check("HTTP://10.0.0.5:1", PEER).is_ok());
     }
 
     #[test]

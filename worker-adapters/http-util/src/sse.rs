@@ -112,6 +112,10 @@ impl SseDecoder {
         line: &[u8],
         event: &mut impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
+        // Of no kind: what is refused must not depend on whether it came in one chunk.
+        if line.len() > LINE_BYTES_MAX {
+            return Err(LineTooLong.into());
+        }
         let first = !self.state.has(STARTED);
         self.state.set(STARTED);
         let line = if first { line.strip_prefix(b"\xEF\xBB\xBF".as_slice()).unwrap_or(line) } else { line };
@@ -197,6 +201,14 @@ mod tests {
         assert!(refused);
         assert!(pushed <= LINE_BYTES_MAX + part.len());
         assert!(decoder.line.len() <= LINE_BYTES_MAX);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_refused_in_one_chunk_as_in_several() {
+        let comment = [b": ".as_slice(), &vec![b'x'; LINE_BYTES_MAX], b"\n\ndata: a\n\n"].concat();
+        assert_eq!(decode(&[&comment]), Err(LineTooLong));
+        let (left, right) = comment.split_at(LINE_BYTES_MAX / 2);
+        assert_eq!(decode(&[left, right]), Err(LineTooLong));
     }
 
     #[test]

@@ -88,7 +88,7 @@ fn token(data: &[u8]) -> Option<(&[u8], u32)> {
     let (predicted, rest) = number(rest)?;
     let rest = rest.strip_prefix(br#","tokens_evaluated":"#)?;
     let (_, rest) = number(rest)?;
-    // A raw control character is no JSON; let the parser say so.
+    // A raw control character is no JSON; what becomes of it is for the parser to say.
     (rest == b"}" && text.iter().all(|byte| *byte >= 0x20)).then_some((text, predicted))
 }
 

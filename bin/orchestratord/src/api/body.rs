@@ -13,6 +13,10 @@ use tokio::time::timeout;
 
 use crate::{error::ApiError, state::AppState};
 
+/// No field of ours has a longer path.
+const NAME_BYTES_MAX: usize = 128;
+const PROBLEM_CHARS_MAX: usize = 256;
+
 /// A JSON body, decoded. Unknown fields are ignored; anything else that does not fit is a 400.
 pub(crate) struct WireJson<T>(pub(crate) T);
 
@@ -91,18 +95,68 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        let problem = misfit(&error.into_inner());
-        if path == "." {
+        let problem = shown(&misfit(&error.into_inner()));
+        if is_name(&path) {
+            ApiError::invalid(&path, problem)
+        } else {
             ApiError::new(
                 ErrorCode::InvalidParams,
                 format!("the body is not a JSON object that fits: {problem}"),
             )
-        } else {
-            ApiError::invalid(&path, problem)
         }
     })?;
     json.end().map_err(|error| {
         ApiError::new(ErrorCode::InvalidParams, format!("the body goes on after its end: {error}"))
     })?;
     Ok(value)
+}
+
+/// Whether an answer may say that this is the name of a field: a client may have made it up, and as long as it likes.
+pub(super) fn is_name(path: &str) -> bool {
+    let fits = |c: char| !c.is_control() && !c.is_whitespace();
+    path != "." && (1..=NAME_BYTES_MAX).contains(&path.len()) && path.chars().all(fits)
+}
+
+/// What is wrong, on one line and not much longer than a line: it may quote what the client sent.
+fn shown(problem: &str) -> String {
+    let line = problem.chars().map(|c| if c.is_control() { ' ' } else { c });
+    match problem.char_indices().nth(PROBLEM_CHARS_MAX) {
+        None => line.collect(),
+        Some(_) => line.take(PROBLEM_CHARS_MAX).chain(['…']).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api_types::CreateTask;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn refusal(body: &str) -> (Option<String>, String) {
+        let error = decode::<CreateTask>(body.as_bytes()).unwrap_err();
+        (error.field().map(|(field, _)| field.to_owned()), error.body().message.clone())
+    }
+
+    // H19
+    #[test]
+    fn a_name_that_is_none_is_not_repeated() {
+        assert_eq!(refusal(r#"{"prompt":1}"#).0.as_deref(), Some("prompt"));
+        let long = "x".repeat(200_000);
+        for name in ["", " ", "a\\n: b", "\\u001b[31m", long.as_str()] {
+            let (field, message) = refusal(&format!(r#"{{"{name}":{{"a" 1}}}}"#));
+            assert_eq!(field, None, "{message:?}");
+            assert!(message.starts_with("the body is not a JSON object that fits: "), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_refusal_quotes_is_cut_and_stays_on_one_line() {
+        let quoted = Value::from(format!("a\n{}", "é".repeat(100_000)));
+        for body in [format!(r#"{{"priority":{quoted}}}"#), format!(r#"{{"max_tokens":{quoted}}}"#)] {
+            let (field, message) = refusal(&body);
+            assert!(field.is_some() && message.len() < 1_024, "{message:?}");
+            assert!(!message.contains(char::is_control), "{message:?}");
+        }
+    }
 }

@@ -7,12 +7,12 @@
 
 mod answer;
 mod asked;
-mod caller;
+pub(super) mod caller;
 mod completions;
 mod members;
 mod merge;
 mod models;
-mod request;
+pub(super) mod request;
 mod words;
 
 pub(super) use merge::text_of;

@@ -377,7 +377,7 @@ impl JobLog {
                 match inner.ids.after(id, shown) {
                     Some(index) => inner.end_of(index),
                     None if shown == 0 => return Err(ResumeError::Future { last: None }),
-                    None => return Err(ResumeError::Future { last: Some(inner.ids.newest(shown - 1)) }),
+                    None => return Err(ResumeError::Future { last: Some(inner.ids.of_kept(shown - 1)) }),
                 }
             }
         };

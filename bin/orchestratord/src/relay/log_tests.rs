@@ -296,6 +296,21 @@ fn a_further_life_goes_on_at_its_own_ids_and_a_reader_finds_its_place() {
     assert_eq!((third.frames(), third.last_id()), (again.frames(), Some(1 << 21)));
 }
 
+// H06
+#[test]
+fn a_reader_of_the_future_is_refused_also_before_the_first_word_of_a_further_life() {
+    let log = kept();
+    log.append("started", b"{}");
+    log.append_tokens(&tokens(&["a"]));
+    let mut parts = Vec::new();
+    log.keep(|part| parts.push(part));
+    let again = JobLog::restored(&parts, 1 << 21).unwrap();
+    for id in [1 << 21, u32::MAX] {
+        let refused = again.open(Resume::After(id), Detail::Plain).map(|_| ());
+        assert_eq!(refused, Err(ResumeError::Future { last: Some(1) }), "{id}");
+    }
+}
+
 //= ORCH-3402 type=test
 #[test]
 fn a_log_with_a_hole_in_it_is_not_taken_for_whole() {

@@ -76,7 +76,7 @@ impl SavedTask {
 }
 
 /// What its client was told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SavedAdmission {
     pub(crate) pool: String,
     pub(crate) queue_position: u32,

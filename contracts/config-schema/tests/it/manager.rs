@@ -37,6 +37,11 @@ fn pool(keys: &str) -> String {
 }
 
 #[test]
+fn a_variable_without_a_name_is_no_setting_that_has_no_variable() {
+    assert_eq!(config("", &[("", "x")]).pools.len(), 0);
+}
+
+#[test]
 fn nothing_at_all_is_an_agent_without_pools_that_listens_on_loopback() {
     let config = config("", &[]);
     assert_eq!(config.bind_addr.to_string(), "127.0.0.1:9200");

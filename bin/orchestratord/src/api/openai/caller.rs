@@ -17,12 +17,12 @@ use crate::error::ApiError;
 
 /// What is known of a call apart from its body.
 #[derive(Debug)]
-pub(super) struct Caller {
-    pub(super) correlation_id: Arc<str>,
-    pub(super) identity: Identity,
-    pub(super) trace: Incoming,
-    pub(super) priority: Priority,
-    pub(super) session_id: Option<Uuid>,
+pub(in crate::api) struct Caller {
+    pub(in crate::api) correlation_id: Arc<str>,
+    pub(in crate::api) identity: Identity,
+    pub(in crate::api) trace: Incoming,
+    pub(in crate::api) priority: Priority,
+    pub(in crate::api) session_id: Option<Uuid>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {

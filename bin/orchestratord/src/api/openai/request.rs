@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use adapter_api::{Prompt, Relay, Route, UsageEvent, Work, WorkOrder};
+use api_types::ErrorCode;
 use config_schema::ExtraFields;
 use orchestrator_core::{JobId, NewJob, Requirements, SessionUse};
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{
-    super::from_wire::{Need, checks},
+    super::{
+        body::is_name,
+        from_wire::{Need, checks},
+    },
     asked::{ANSWERS_MAX, AskedFor},
     caller::Caller,
     members::Members,
@@ -33,7 +37,7 @@ const KNOWN: &str = "audio best_of dimensions echo encoding_format frequency_pen
 
 /// How a call is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Answering {
+pub(in crate::api) enum Answering {
     /// Event by event.
     Stream,
     /// All at once.
@@ -42,16 +46,16 @@ pub(super) enum Answering {
 
 /// What a call is read by.
 #[derive(Clone, Copy)]
-pub(super) struct Rules<'a> {
+pub(in crate::api) struct Rules<'a> {
     /// What becomes of fields that are unknown here.
-    pub(super) extras: ExtraFields,
+    pub(in crate::api) extras: ExtraFields,
     /// How engines call the models that clients name.
-    pub(super) models: &'a Models,
+    pub(in crate::api) models: &'a Models,
 }
 
 /// Checks a call and makes a task of it.
 //= ORCH-3201
-pub(super) fn read(
+pub(in crate::api) fn read(
     route: Route,
     body: &[u8],
     caller: Caller,
@@ -59,7 +63,11 @@ pub(super) fn read(
 ) -> Result<(NewTask, Answering), ApiError> {
     let members = Members::read(body)?;
     if let Some(name) = members.other_than(KNOWN).filter(|_| rules.extras == ExtraFields::Refuse) {
-        return Err(ApiError::invalid(name, "is not known here, and unknown fields are refused"));
+        let problem = "is not known here, and unknown fields are refused";
+        if is_name(name) {
+            return Err(ApiError::invalid(name, problem));
+        }
+        return Err(ApiError::new(ErrorCode::InvalidParams, format!("the body has a field that {problem}")));
     }
     let model: String = members.required("model", "a text")?;
     check_numbers(&members)?;
