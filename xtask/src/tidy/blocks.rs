@@ -13,6 +13,9 @@ use crate::commands;
 
 /// Kinds of blocks that no tool runs or reads.
 const SHOWN: &[&str] = &["text", "python", "yaml", "ini", "nginx", "gherkin"];
+/// Programs that build for minutes, or change the machine that they run on.
+const CHANGING: &[&str] =
+    &["cargo", "rustup", "apt-get", "apt", "pip", "npm", "sudo", "systemctl", "useradd"];
 /// Programs whose settings a `toml` block may hold.
 const PROGRAMS: &[&str] = &["orchestratord", "pool-managerd"];
 
@@ -38,6 +41,8 @@ fn problem(root: &Path, block: &Block) -> Option<String> {
         _ => {}
     }
     match (block.language.as_str(), &block.mark) {
+        ("sh" | "console", Mark::Absent) => changes_the_machine(&block.text)
+            .map(|program| format!("`{program}` builds or changes the machine; mark the block")),
         ("sh" | "console" | "json", _) | ("toml", Mark::NotRun(_)) => None,
         ("toml", Mark::ConfigOf(program)) if PROGRAMS.contains(&program.as_str()) => None,
         ("rust", Mark::From(file)) if holds(root, file, &block.text) => None,
@@ -52,6 +57,12 @@ fn problem(root: &Path, block: &Block) -> Option<String> {
         ("bash" | "shell", _) => Some("write `sh`, so that the block is run".to_owned()),
         (other, _) => Some(format!("nobody knows what to do with a block in `{other}`")),
     }
+}
+
+/// The first program of a session that no test may run on the machine of whoever tests.
+fn changes_the_machine(text: &str) -> Option<&'static str> {
+    let words = || text.split(|c: char| c.is_whitespace() || "();|&$".contains(c));
+    CHANGING.iter().copied().find(|program| words().any(|word| word == *program))
 }
 
 /// Whether the lines stand in the file one below the other; how far they are indented does not matter.
@@ -102,6 +113,15 @@ mod tests {
         {
             assert_eq!(found(content).len(), 1, "{content}");
         }
+    }
+
+    #[test]
+    fn session_that_changes_the_machine_needs_a_mark() {
+        for line in ["apt-get install x", "x && (sudo y)", "$ cargo build"] {
+            assert_eq!(found(&format!("```sh\n{line}\n```\n")).len(), 1, "{line}");
+        }
+        assert_eq!(found("```sh\ncurl localhost/cargo.html\n```\n"), Vec::<String>::new());
+        assert_eq!(found("<!-- not run: needs time -->\n```sh\ncargo build\n```\n"), Vec::<String>::new());
     }
 
     #[test]
