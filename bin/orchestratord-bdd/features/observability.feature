@@ -224,7 +224,7 @@ Feature: Observability
   Scenario: A record is one line, whatever a node calls things
     Given a node gpu1 with pool p
     And node gpu1 reports
-      | engine_version | "b1\nnot a record\u001b[31m" |
+      | engine_version | "b1\\nnot a record\\u001b[31m" |
     And a server
     When node gpu1 registers
     And node gpu1 sends a heartbeat

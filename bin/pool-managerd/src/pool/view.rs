@@ -31,21 +31,19 @@ impl Pool {
         }
     }
 
-    /// Says what is wrong, once.
+    /// Says that it became ready, or what is wrong, once.
     fn say(&mut self, status: &PoolStatus) {
-        let error = status.report.last_error.clone();
-        if self.said != error {
-            match &error {
-                Some(error) => {
-                    warn!(pool_id = %self.id, state = self.machine.phase(), error, "the pool is not ready");
-                }
-                None if self.machine.is_ready() => {
-                    narrate!(Narration::engine(EngineMoment::Ready), pool_id = %self.id, "the pool is ready");
-                }
-                None => {}
-            }
-            self.said = error;
+        if status.report.ready && !self.view.borrow().report.ready {
+            narrate!(Narration::engine(EngineMoment::Ready), pool_id = %self.id, "the pool is ready");
         }
+        let error = &status.report.last_error;
+        if self.said == *error {
+            return;
+        }
+        if let Some(error) = error {
+            warn!(pool_id = %self.id, state = self.machine.phase(), error, "the pool is not ready");
+        }
+        self.said.clone_from(error);
     }
 
     fn status(&self) -> PoolStatus {
