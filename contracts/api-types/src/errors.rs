@@ -146,8 +146,24 @@ pub struct ErrorBody {
 pub fn misfit(error: &serde_json::Error) -> String {
     let said = error.to_string();
     match said.rsplit_once(", expected ") {
-        Some((_, wanted)) if error.is_data() => format!("must be {wanted}"),
+        Some((_, wanted)) if error.is_data() => {
+            let wanted = wanted.split_once(" at line ").map_or(wanted, |(wanted, _)| wanted);
+            format!("must be {}", in_json(wanted))
+        }
         _ => said,
+    }
+}
+
+/// What serde calls a shape in Rust's words, in those of JSON.
+fn in_json(wanted: &str) -> &str {
+    match wanted {
+        "u8" | "u16" | "u32" | "u64" | "usize" | "i32" | "i64" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        other if other.starts_with("struct ") => "an object",
+        other => other,
     }
 }
 
@@ -176,9 +192,10 @@ mod tests {
         ] {
             assert!(!told(text).contains("secret"), "{text}: {}", told(text));
         }
-        assert!(told(r#"{"count": "secret"}"#).starts_with("must be u32 at line 1"));
+        assert_eq!(told(r#"{"count": "secret"}"#), "must be a whole number");
+        assert_eq!(told(r#""secret""#), "must be an object");
         assert!(told("{}").starts_with("missing field `count`"));
-        assert!(told(r#"{"count": 1.5}"#).starts_with("must be u32"));
+        assert_eq!(told(r#"{"count": 1.5}"#), "must be a whole number");
     }
 
     #[test]

@@ -61,7 +61,7 @@ async fn a_wrong_request_is_told_what_is_wrong_with_it() {
         ("drain", json!({}), "missing field `deadline_ms`"),
         ("drain", json!({"deadline_ms": u64::MAX}), "deadline_ms: must be from 0 to"),
         ("reload", json!({"new_model_ref": ""}), "new_model_ref: must be 1 to"),
-        ("purge", json!({"purge_models": 1}), "purge_models: must be a sequence"),
+        ("purge", json!({"purge_models": 1}), "purge_models: must be a list"),
     ] {
         let (code, answer) = node.door.post(what, &body).await;
         assert_eq!((code, &answer["code"]), (StatusCode::BAD_REQUEST, &json!("INVALID_PARAMS")), "{answer}");
