@@ -5,8 +5,8 @@
 use anyhow::{Result, bail};
 
 use crate::{
-    arch, bench, chaos, dev_loop, fuzz, live, quickstart, regen_openapi, regen_schema, schemathesis, setup,
-    simulate, tidy, verdict::Verdict,
+    arch, bench, chaos, dev_loop, fuzz, live, quickstart, regen, schemathesis, setup, simulate, tidy,
+    verdict::Verdict,
 };
 
 struct Command {
@@ -34,12 +34,12 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "regen-openapi",
         summary: "write contracts/openapi/*.yaml from the server's code [--check: only tell whether they are current]",
-        run: regen_openapi::run,
+        run: regen::openapi,
     },
     Command {
         name: "regen-schema",
         summary: "write contracts/config/*.schema.json and docs/CONFIGURATION.md from the settings [--check: as above]",
-        run: regen_schema::run,
+        run: regen::schema,
     },
     Command {
         name: "setup",

@@ -7,9 +7,7 @@ use std::io::Write;
 
 use anyhow::Result;
 
-use crate::{
-    arch, commands, regen_openapi, regen_schema, schemathesis, setup, tidy, verdict::Verdict, workspace,
-};
+use crate::{arch, commands, regen, schemathesis, setup, tidy, verdict::Verdict, workspace};
 
 /// How one step ended; an error means that it failed and says why.
 enum Ended {
@@ -36,8 +34,8 @@ const STEPS: &[Step] = &[
     Step { name: "tidy", run: || tidy::run(&[]).map(Ended::from) },
     Step { name: "requirements", run: || check("tools-spec-extract") },
     Step { name: "map", run: || check("tools-readme-index") },
-    Step { name: "openapi", run: || regen_openapi::check().map(Ended::from) },
-    Step { name: "schema", run: || regen_schema::check().map(Ended::from) },
+    Step { name: "openapi", run: || regen::openapi(&regen::checking()).map(Ended::from) },
+    Step { name: "schema", run: || regen::schema(&regen::checking()).map(Ended::from) },
     Step { name: "deny", run: deny },
     Step { name: "setup", run: engine },
     Step { name: "tests", run: tests },
