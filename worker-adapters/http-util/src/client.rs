@@ -4,17 +4,16 @@ use std::{fmt, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use adapter_api::AdapterError;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header, response};
-use http_body_util::Full;
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 use url::Url;
 
 use crate::{
+    answer::{Answer, Media},
     redact::{excerpt, without},
     stream::{Dialect, EventStream},
-    transport::{IdleLines, Line, TransportError},
+    transport::{IdleLines, Line, More, TransportError},
     whole::{WholeReader, WholeStream},
 };
 
@@ -49,13 +48,6 @@ pub enum StreamRefused {
         /// What came with it, cut at 64 KiB.
         body: Bytes,
     },
-}
-
-/// An answer whose head has come.
-struct Exchange {
-    line: Line,
-    head: response::Parts,
-    body: Incoming,
 }
 
 /// One engine's address, its credential, and the connections to it.
@@ -156,6 +148,8 @@ impl EngineHttp {
         mut request: reqwest::RequestBuilder,
         limit: usize,
     ) -> Result<(StatusCode, Option<Duration>, Bytes), AdapterError> {
+        // Asked every few seconds, which is often enough for this, too.
+        self.idle.sweep();
         if let Some(key) = &self.key {
             request = request.header(header::AUTHORIZATION, key.clone());
         }
@@ -180,11 +174,11 @@ impl EngineHttp {
         headers: &[(HeaderName, HeaderValue)],
         dialect: D,
     ) -> Result<EventStream<D>, StreamRefused> {
-        let Exchange { line, head, body } = self.exchange(path, body, headers, "text/event-stream").await?;
-        if !head.status.is_success() || !is_media(&head.headers, "text/event-stream") {
-            return Err(self.refused(line, &head, body).await);
+        let (line, answer) = self.exchange(path, body, headers, Media::EventStream).await?;
+        if !answer.is_success() || answer.media != Media::EventStream {
+            return Err(self.refused(line, &answer).await);
         }
-        Ok(EventStream::new(line, body, Arc::clone(&self.idle), dialect, self.timeouts.silence))
+        Ok(EventStream::new(line, Arc::clone(&self.idle), dialect, self.timeouts.silence))
     }
 
     /// Posts `body` to `path` and reads the JSON answer as a stream of one piece, which `read` makes.
@@ -195,68 +189,75 @@ impl EngineHttp {
         headers: &[(HeaderName, HeaderValue)],
         read: R,
     ) -> Result<WholeStream<R>, StreamRefused> {
-        let Exchange { line, head, body } = self.exchange(path, body, headers, "application/json").await?;
-        if !head.status.is_success() || !is_media(&head.headers, "application/json") {
-            return Err(self.refused(line, &head, body).await);
+        let (line, answer) = self.exchange(path, body, headers, Media::Json).await?;
+        if !answer.is_success() || answer.media != Media::Json {
+            return Err(self.refused(line, &answer).await);
         }
-        Ok(WholeStream::new(line, body, Arc::clone(&self.idle), read, self.timeouts.silence))
+        Ok(WholeStream::new(line, Arc::clone(&self.idle), read, self.timeouts.silence))
     }
 
+    /// Sends a request; what comes back has its body still to come.
     async fn exchange(
         &self,
         path: &str,
         body: Bytes,
         headers: &[(HeaderName, HeaderValue)],
-        accept: &'static str,
-    ) -> Result<Exchange, StreamRefused> {
-        let request = || self.post(path, body.clone(), headers, accept);
+        accept: Media,
+    ) -> Result<(Line, Answer), StreamRefused> {
+        let head = self.head(path, body.len(), headers, accept);
         let lost = |_broken| StreamRefused::Adapter(AdapterError::Lost);
         // An engine may close a connection just when it is used again (llama.cpp does so after every
         // stream). Not a byte of an answer came then, so the same request goes out on a fresh one; an
         // engine that really died refuses that.
-        let reused = match self.idle.take().await {
-            Some(mut line) => line.send(request()?).await.ok().map(|response| (line, response)),
-            None => None,
+        let mut reused = self.idle.take();
+        let answered = match &mut reused {
+            Some(line) => line.send(&head, &body).await,
+            None => Err(TransportError::Unanswered),
         };
-        let (line, response) = match reused {
-            Some(answered) => answered,
-            None => {
+        let (line, answer) = match (reused, answered) {
+            (Some(line), Ok(answer)) => (line, answer),
+            (_, Err(TransportError::Unanswered)) => {
                 let mut line = self.connect().await?;
-                let response = line.send(request()?).await.map_err(lost)?;
-                (line, response)
+                let answer = line.send(&head, &body).await.map_err(lost)?;
+                (line, answer)
             }
+            _ => return Err(StreamRefused::Adapter(AdapterError::Lost)),
         };
-        let (head, body) = response.into_parts();
-        if head.status.is_redirection() {
+        if answer.is_redirect() {
             return Err(protocol("it answered with a redirect"));
         }
-        if head.headers.contains_key(header::CONTENT_ENCODING) {
+        if answer.compressed {
             return Err(protocol("it compressed an answer that was asked for plain"));
         }
-        Ok(Exchange { line, head, body })
+        Ok((line, answer))
     }
 
-    fn post(
+    /// The head of a request whose body has so many bytes.
+    fn head(
         &self,
         path: &str,
-        body: Bytes,
+        length: usize,
         headers: &[(HeaderName, HeaderValue)],
-        accept: &'static str,
-    ) -> Result<Request<Full<Bytes>>, StreamRefused> {
-        let address = self.address(path);
-        let target = &address[url::Position::BeforePath..];
-        let host = &address[url::Position::BeforeHost..url::Position::AfterPort];
-        let mut request = Request::post(target)
-            .header(header::HOST, host)
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(header::ACCEPT, accept);
-        if let Some(key) = &self.key {
-            request = request.header(header::AUTHORIZATION, key);
+        accept: Media,
+    ) -> Vec<u8> {
+        let own = [
+            (header::CONTENT_TYPE, b"application/json".as_slice()),
+            (header::ACCEPT, accept.name().as_bytes()),
+            (header::HOST, self.host().as_bytes()),
+        ];
+        let key = self.key.as_ref().map(|key| (header::AUTHORIZATION, key.as_bytes()));
+        let given = headers.iter().map(|(name, value)| (name.clone(), value.as_bytes()));
+        let mut head = Vec::with_capacity(512);
+        for part in ["POST ", self.prefix(), path, " HTTP/1.1\r\n"] {
+            head.extend_from_slice(part.as_bytes());
         }
-        for (name, value) in headers {
-            request = request.header(name, value);
+        for (name, value) in own.into_iter().chain(key).chain(given) {
+            for part in [name.as_str().as_bytes(), b": ", value, b"\r\n"] {
+                head.extend_from_slice(part);
+            }
         }
-        request.body(Full::new(body)).map_err(|_invalid| protocol("its address cannot be asked for"))
+        head.extend_from_slice(format!("content-length: {length}\r\n\r\n").as_bytes());
+        head
     }
 
     async fn connect(&self) -> Result<Line, StreamRefused> {
@@ -268,10 +269,9 @@ impl EngineHttp {
     }
 
     /// What the engine said instead of what was asked for.
-    async fn refused(&self, line: Line, head: &response::Parts, body: Incoming) -> StreamRefused {
-        let (status, retry_after) = (head.status.as_u16(), retry_after(&head.headers));
-        let body = self.without_key(read_refusal(line, body).await);
-        StreamRefused::Status { status, retry_after, body }
+    async fn refused(&self, line: Line, answer: &Answer) -> StreamRefused {
+        let Answer { status, retry_after, .. } = *answer;
+        StreamRefused::Status { status, retry_after, body: self.without_key(read_refusal(line).await) }
     }
 
     fn not_answered(&self, path: &str, status: StatusCode, body: Bytes) -> AdapterError {
@@ -286,9 +286,19 @@ impl EngineHttp {
         key.map_or(said.clone(), |key| without(key, said))
     }
 
+    /// Host and port, as a request names them.
+    fn host(&self) -> &str {
+        &self.base[url::Position::BeforeHost..url::Position::AfterPort]
+    }
+
+    /// What stands before every path.
+    fn prefix(&self) -> &str {
+        self.base.path().trim_end_matches('/')
+    }
+
     fn address(&self, path: &str) -> Url {
         let mut address = self.base.clone();
-        let prefix = self.base.path().trim_end_matches('/');
+        let prefix = self.prefix();
         let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         address.set_path(&format!("{prefix}{path}"));
         address.set_query(query);
@@ -312,27 +322,18 @@ fn unreachable(error: &reqwest::Error) -> AdapterError {
     AdapterError::Unreachable { reason: reason.to_owned() }
 }
 
-fn is_media(headers: &HeaderMap, wanted: &str) -> bool {
-    headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .is_some_and(|media| media.trim().eq_ignore_ascii_case(wanted))
-}
-
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
 }
 
 /// Reads what came with a refusal, as far as it comes; the connection is not used again.
-async fn read_refusal(mut line: Line, mut body: Incoming) -> Bytes {
+async fn read_refusal(mut line: Line) -> Bytes {
     let mut read = Vec::new();
     let all = poll_fn(|cx| {
-        while let Poll::Ready(data) = line.poll_data(&mut body, cx) {
-            match data {
-                Some(Ok(data)) if read.len() < REFUSAL_BYTES_MAX => read.extend_from_slice(&data),
-                _ => return Poll::Ready(()),
+        while let Poll::Ready(more) = line.poll_data(cx, |data| read.extend_from_slice(data)) {
+            if !matches!(more, Ok(More::Comes)) || read.len() >= REFUSAL_BYTES_MAX {
+                return Poll::Ready(());
             }
         }
         Poll::Pending

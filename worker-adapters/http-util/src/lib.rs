@@ -8,6 +8,8 @@
 //! endless bodies are refused, and what is quoted in a message is cut and cleaned first.
 #![warn(missing_docs)]
 
+mod answer;
+mod body;
 mod client;
 mod headers;
 mod hold_back;

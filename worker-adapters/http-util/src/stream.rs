@@ -7,13 +7,11 @@ use std::{
 };
 
 use adapter_api::{AdapterError, Finish, LazyTimer, Progress, SilencePhase, TokenBatch, TokenStream};
-use bytes::Bytes;
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::{
     sse::{LineTooLong, SseDecoder},
-    transport::{IdleLines, Line, TransportError},
+    transport::{IdleLines, Line, More},
     utf8::Utf8Joiner,
 };
 
@@ -56,7 +54,6 @@ impl<'a> TextSink<'a> {
 /// Tokens of one engine stream.
 pub struct EventStream<D> {
     line: Option<Line>,
-    body: Incoming,
     idle: Arc<IdleLines>,
     dialect: D,
     decoder: SseDecoder,
@@ -67,16 +64,9 @@ pub struct EventStream<D> {
 }
 
 impl<D: Dialect> EventStream<D> {
-    pub(crate) fn new(
-        line: Line,
-        body: Incoming,
-        idle: Arc<IdleLines>,
-        dialect: D,
-        silence: Duration,
-    ) -> Self {
+    pub(crate) fn new(line: Line, idle: Arc<IdleLines>, dialect: D, silence: Duration) -> Self {
         Self {
             line: Some(line),
-            body,
             idle,
             dialect,
             decoder: SseDecoder::default(),
@@ -87,43 +77,49 @@ impl<D: Dialect> EventStream<D> {
         }
     }
 
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, TransportError>>> {
-        match &mut self.line {
-            Some(line) => line.poll_data(&mut self.body, cx),
-            None => Poll::Ready(None),
-        }
-    }
-
-    /// Decodes one chunk. What follows the last event is dropped: the first end wins.
-    fn take(&mut self, chunk: &[u8], batch: &mut TokenBatch) -> Result<(), AdapterError> {
-        let Self { decoder, dialect, joiner, finish, .. } = self;
-        let decoded = decoder.push(chunk, |data| {
-            if finish.is_none() {
-                *finish = dialect.event(data, &mut TextSink { batch, joiner }).map_err(Cut::Dialect)?;
+    /// Reads once and decodes what came. What follows the last event is dropped: the first end wins.
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        batch: &mut TokenBatch,
+    ) -> Poll<Result<More, AdapterError>> {
+        let Self { line, decoder, dialect, joiner, finish, .. } = self;
+        let Some(line) = line else { return Poll::Ready(Ok(More::Ended)) };
+        let mut decoded = Ok(());
+        let mut decode = |chunk: &[u8]| {
+            decoder.push(chunk, |data| {
+                if finish.is_none() {
+                    *finish = dialect.event(data, &mut TextSink { batch, joiner }).map_err(Cut::Dialect)?;
+                }
+                Ok(())
+            })
+        };
+        let more = ready!(line.poll_data(cx, |chunk| {
+            if decoded.is_ok() {
+                decoded = decode(chunk);
             }
-            Ok(())
-        });
-        match decoded {
+        }));
+        Poll::Ready(match decoded {
             Err(Cut::Dialect(error)) => Err(error),
             Err(Cut::TooLong(error)) if finish.is_none() => {
                 Err(AdapterError::Protocol { what: error.to_string() })
             }
-            _ => Ok(()),
-        }
+            _ => more.map_err(|_broken| AdapterError::Lost),
+        })
     }
 
     /// Waits for the answer's own end, so that the connection can serve again, but not for long.
-    fn poll_trailer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_trailer(&mut self, cx: &mut Context<'_>, batch: &mut TokenBatch) -> Poll<()> {
         loop {
-            match self.poll_data(cx) {
-                Poll::Ready(Some(Ok(_))) => {}
-                Poll::Ready(None) => {
+            match self.poll_read(cx, batch) {
+                Poll::Ready(Ok(More::Comes)) => {}
+                Poll::Ready(Ok(More::Ended)) => {
                     if let Some(line) = self.line.take() {
-                        self.idle.keep(line, cx);
+                        self.idle.keep(line);
                     }
                     return Poll::Ready(());
                 }
-                Poll::Ready(Some(Err(_))) => break,
+                Poll::Ready(Err(_)) => break,
                 Poll::Pending => {
                     ready!(self.timer.poll_passed(cx));
                     break;
@@ -140,7 +136,7 @@ impl<D: Dialect> EventStream<D> {
         cx: &mut Context<'_>,
         batch: &mut TokenBatch,
     ) -> Poll<Result<Progress, AdapterError>> {
-        if self.poll_trailer(cx).is_pending() {
+        if self.poll_trailer(cx, batch).is_pending() {
             // The last tokens need not wait for the connection.
             return if batch.is_empty() { Poll::Pending } else { Poll::Ready(Ok(Progress::More)) };
         }
@@ -170,12 +166,14 @@ impl<D: Dialect> TokenStream for EventStream<D> {
     ) -> Poll<Result<Progress, AdapterError>> {
         let mut heard = false;
         while self.finish.is_none() {
-            match self.poll_data(cx) {
-                Poll::Ready(Some(Ok(chunk))) => {
+            match self.poll_read(cx, batch) {
+                Poll::Ready(Ok(more)) => {
                     heard = true;
-                    self.take(&chunk, batch)?;
                     if self.finish.is_some() {
                         self.timer.set(Instant::now() + TRAILER_TIME_MAX);
+                    } else if more == More::Ended {
+                        // No end marker came: a clean end of the bytes is a loss all the same.
+                        return Poll::Ready(Err(AdapterError::Lost));
                     }
                     if batch.text_len() >= BATCH_BYTES_MAX || batch.len() >= BATCH_PIECES_MAX {
                         // An engine that always fills the batch is not silent either.
@@ -185,8 +183,7 @@ impl<D: Dialect> TokenStream for EventStream<D> {
                         return Poll::Ready(Ok(Progress::More));
                     }
                 }
-                // No end marker came: a clean end of the bytes is a loss all the same.
-                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Err(AdapterError::Lost)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
                     if heard {
                         self.timer.set(Instant::now() + self.silence);

@@ -1,38 +1,44 @@
 //! One connection to an engine, driven by the task that reads from it.
 //!
-//! A pooled client runs each connection as a task of its own and hands every chunk over to the reader:
-//! two task switches per token. Here hyper's connection is polled in place, so that all that one read
-//! of the socket brought is decoded in one go. Dropping the connection closes the socket, which is how
-//! an engine learns of a cancel.
+//! A pooled client runs each connection as a task of its own and hands every chunk over to the reader: two task
+//! switches, a channel and a buffer per token. Here the reading task reads the socket into a buffer that all
+//! streams of its thread share, and what it finds is decoded in place: an idle stream holds no buffer, and a
+//! token is copied once, into the batch that goes to its readers. Dropping the connection closes the socket,
+//! which is how an engine learns of a cancel.
 
 use std::{
-    future::{Future, poll_fn},
-    io,
-    pin::{Pin, pin},
-    task::{Context, Poll},
+    cell::RefCell,
+    future::poll_fn,
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
-use http_body_util::Full;
-use hyper::{
-    body::Incoming,
-    client::conn::http1::{Builder, Connection, SendRequest},
-};
-use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     time::{Instant, timeout},
+};
+
+use crate::{
+    answer::{Answer, Head, read_head},
+    body::BodyDecoder,
 };
 
 /// Engines close an idle connection after 5 s (llama.cpp) or later; we let go before they do.
 const IDLE_MAX: Duration = Duration::from_secs(4);
 /// More idle connections to one engine than it could ever have slots would be waste.
 const IDLE_CONNECTIONS_MAX: usize = 1_024;
+/// What is read at once. At a few hundred bytes a token it is more than a stream is ever behind.
+const READ_BYTES: usize = 16 * 1024;
+
+thread_local! {
+    /// What a read brings is decoded before the next one, so one buffer serves all streams of a thread.
+    static READ_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
+}
 
 /// A failure below HTTP's status line.
 #[derive(Debug, Error)]
@@ -41,15 +47,29 @@ pub(crate) enum TransportError {
     ConnectTimeout(Duration),
     #[error("no connection: {0}")]
     Connect(io::ErrorKind),
+    /// Not a byte of an answer came.
+    #[error("the connection ended without an answer")]
+    Unanswered,
     #[error("the connection broke")]
     Broken,
 }
 
-/// One HTTP/1.1 connection and the machine that moves its bytes.
+/// Whether more of a body is to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum More {
+    Comes,
+    /// The body is through, at its proper end.
+    Ended,
+}
+
+/// One HTTP/1.1 connection.
 pub(crate) struct Line {
-    sender: SendRequest<Full<Bytes>>,
-    driver: Pin<Box<Connection<TokioIo<TcpStream>, Full<Bytes>>>>,
-    closed: bool,
+    socket: TcpStream,
+    /// What came behind the head of an answer, with the head.
+    early: Vec<u8>,
+    body: BodyDecoder,
+    /// Whether another request may follow the body.
+    stays: bool,
 }
 
 impl Line {
@@ -60,64 +80,111 @@ impl Line {
             .map_err(|_elapsed| TransportError::ConnectTimeout(within))?
             .map_err(|error| TransportError::Connect(error.kind()))?;
         socket.set_nodelay(true).map_err(|error| TransportError::Connect(error.kind()))?;
-        let (sender, driver) = Builder::new()
-            .handshake(TokioIo::new(socket))
-            .await
-            .map_err(|_handshake| TransportError::Broken)?;
-        Ok(Self { sender, driver: Box::pin(driver), closed: false })
+        Ok(Self { socket, early: Vec::new(), body: BodyDecoder::Ended, stays: true })
     }
 
-    /// Sends a request and waits for the head of its answer.
-    pub(crate) async fn send(
-        &mut self,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, TransportError> {
-        let Self { sender, driver, closed } = self;
-        let mut answer = pin!(sender.send_request(request));
+    /// Sends a request, a head and a body, and waits for the head of its answer. An engine may answer before
+    /// it has read everything; the rest is not sent then.
+    pub(crate) async fn send(&mut self, head: &[u8], body: &[u8]) -> Result<Answer, TransportError> {
+        let (mut sent, mut came) = (0, Vec::new());
         poll_fn(|cx| {
-            if let Poll::Ready(result) = answer.as_mut().poll(cx) {
-                return Poll::Ready(result);
+            if self.stays && matches!(self.poll_write(cx, head, body, &mut sent), Poll::Ready(Err(_))) {
+                // It may have said why before it closed.
+                self.stays = false;
             }
-            if !*closed && driver.as_mut().poll(cx).is_ready() {
-                *closed = true;
-            }
-            answer.as_mut().poll(cx)
+            let head_of_answer = ready!(self.poll_head(cx, &mut came))?;
+            self.stays &= head_of_answer.stays && sent == head.len() + body.len();
+            self.body = head_of_answer.body;
+            Poll::Ready(Ok(head_of_answer.answer))
         })
         .await
-        .map_err(|_hyper| TransportError::Broken)
     }
 
-    /// The next bytes of `body`, `None` at its proper end.
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &[u8],
+        body: &[u8],
+        sent: &mut usize,
+    ) -> Poll<io::Result<()>> {
+        while *sent < head.len() + body.len() {
+            let head_left = head.get(*sent..).unwrap_or_default();
+            let body_left = body.get(sent.saturating_sub(head.len())..).unwrap_or_default();
+            let both = [IoSlice::new(head_left), IoSlice::new(body_left)];
+            let socket = Pin::new(&mut self.socket);
+            match ready!(socket.poll_write_vectored(cx, &both))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => *sent += written,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>, came: &mut Vec<u8>) -> Poll<Result<Head, TransportError>> {
+        loop {
+            let read = ready!(self.poll_read(cx, |bytes| came.extend_from_slice(bytes)));
+            let unanswered = came.is_empty();
+            match read {
+                Ok(0) | Err(_) if unanswered => return Poll::Ready(Err(TransportError::Unanswered)),
+                Ok(0) | Err(_) => return Poll::Ready(Err(TransportError::Broken)),
+                Ok(_) => {}
+            }
+            if let Some(head) = read_head(came)? {
+                came.drain(..head.length);
+                self.early = std::mem::take(came);
+                return Poll::Ready(Ok(head));
+            }
+        }
+    }
+
+    /// Reads once, and gives what came to `take` before the next one reads; 0 is the end.
+    fn poll_read(&mut self, cx: &mut Context<'_>, take: impl FnOnce(&[u8])) -> Poll<io::Result<usize>> {
+        READ_BUFFER.with_borrow_mut(|buffer| {
+            let mut buffer = ReadBuf::new(buffer);
+            ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer))?;
+            take(buffer.filled());
+            Poll::Ready(Ok(buffer.filled().len()))
+        })
+    }
+
+    /// Reads once and hands what is body of it to `sink`. `sink` must not read from a line itself.
     pub(crate) fn poll_data(
         &mut self,
-        body: &mut Incoming,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, TransportError>>> {
-        loop {
-            let mut frame = Pin::new(&mut *body).poll_frame(cx);
-            if frame.is_pending() && !self.closed {
-                self.closed = self.driver.as_mut().poll(cx).is_ready();
-                frame = Pin::new(&mut *body).poll_frame(cx);
-            }
-            return match frame {
-                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) => Poll::Ready(Some(Ok(data))),
-                    Err(_trailers) => continue,
-                },
-                Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(TransportError::Broken))),
-                Poll::Ready(None) => Poll::Ready(None),
-                Poll::Pending if self.closed => Poll::Ready(Some(Err(TransportError::Broken))),
-                Poll::Pending => Poll::Pending,
-            };
+        mut sink: impl FnMut(&[u8]),
+    ) -> Poll<Result<More, TransportError>> {
+        if self.body.is_ended() {
+            return Poll::Ready(Ok(More::Ended));
         }
+        let (mut body, mut stays) = (self.body, self.stays);
+        let mut decode = |bytes: &[u8]| {
+            let behind = body.push(bytes, &mut sink)?;
+            // Nothing was asked for that this could answer.
+            stays &= behind.is_empty();
+            Ok(())
+        };
+        let decoded = if self.early.is_empty() {
+            let mut decoded = Ok(());
+            match ready!(self.poll_read(cx, |bytes| decoded = decode(bytes))) {
+                Ok(0) if body == BodyDecoder::UntilClose => {
+                    body = BodyDecoder::Ended;
+                    decoded
+                }
+                Ok(0) | Err(_) => Err(TransportError::Broken),
+                Ok(_) => decoded,
+            }
+        } else {
+            decode(&std::mem::take(&mut self.early))
+        };
+        (self.body, self.stays) = (body, stays);
+        Poll::Ready(decoded.map(|()| if body.is_ended() { More::Ended } else { More::Comes }))
     }
 
-    /// Whether another request may be sent. Notices a close by the peer.
-    fn poll_usable(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.closed {
-            self.closed = self.driver.as_mut().poll(cx).is_ready();
-        }
-        !self.closed && self.sender.is_ready()
+    /// Whether another request may be sent. Notices a close by the peer, and bytes that nobody asked for.
+    fn is_usable(&self) -> bool {
+        let waits =
+            |result: io::Result<usize>| result.is_err_and(|it| it.kind() == io::ErrorKind::WouldBlock);
+        self.stays && self.body.is_ended() && self.early.is_empty() && waits(self.socket.try_read(&mut [0]))
     }
 }
 
@@ -129,27 +196,40 @@ pub(crate) struct IdleLines {
 
 impl IdleLines {
     /// The connection that was used last and is still good, if there is one.
-    pub(crate) async fn take(&self) -> Option<Line> {
+    pub(crate) fn take(&self) -> Option<Line> {
         loop {
-            let (since, mut line) = self.lines.lock().pop()?;
+            let (since, line) = self.lines.lock().pop()?;
             if since.elapsed() > IDLE_MAX {
                 // The others have waited longer still.
                 self.lines.lock().clear();
                 return None;
             }
-            if poll_fn(|cx| Poll::Ready(line.poll_usable(cx))).await {
+            if line.is_usable() {
                 return Some(line);
             }
         }
     }
 
     /// Keeps a connection whose last answer was read to its end.
-    pub(crate) fn keep(&self, mut line: Line, cx: &mut Context<'_>) {
-        if line.poll_usable(cx) {
+    pub(crate) fn keep(&self, line: Line) {
+        if line.is_usable() {
             let mut lines = self.lines.lock();
             if lines.len() < IDLE_CONNECTIONS_MAX {
                 lines.push((Instant::now(), line));
             }
         }
+    }
+
+    /// Closes those that have waited too long. Called now and then, so that none stays open for want of a
+    /// next request.
+    pub(crate) fn sweep(&self) {
+        let now = Instant::now();
+        let old = {
+            let mut lines = self.lines.lock();
+            // The older ones come first.
+            let fresh = lines.partition_point(|(since, _)| now.duration_since(*since) > IDLE_MAX);
+            lines.drain(..fresh).collect::<Vec<_>>()
+        };
+        drop(old);
     }
 }

@@ -10,10 +10,9 @@ use std::{
 };
 
 use adapter_api::{AdapterError, Finish, LazyTimer, Progress, SilencePhase, TokenBatch, TokenStream};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use crate::transport::{IdleLines, Line};
+use crate::transport::{IdleLines, Line, More};
 
 /// The most that is read of one answer: a thousand vectors of a few thousand numbers.
 const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -27,7 +26,6 @@ pub trait WholeReader: Send + Unpin + 'static {
 /// The stream of one piece.
 pub struct WholeStream<R> {
     line: Option<Line>,
-    body: Incoming,
     idle: Arc<IdleLines>,
     reader: R,
     document: Vec<u8>,
@@ -36,15 +34,9 @@ pub struct WholeStream<R> {
 }
 
 impl<R: WholeReader> WholeStream<R> {
-    pub(crate) fn new(
-        line: Line,
-        body: Incoming,
-        idle: Arc<IdleLines>,
-        reader: R,
-        silence: Duration,
-    ) -> Self {
+    pub(crate) fn new(line: Line, idle: Arc<IdleLines>, reader: R, silence: Duration) -> Self {
         let timer = LazyTimer::new(silence);
-        Self { line: Some(line), body, idle, reader, document: Vec::new(), silence, timer }
+        Self { line: Some(line), idle, reader, document: Vec::new(), silence, timer }
     }
 }
 
@@ -55,21 +47,20 @@ impl<R: WholeReader> TokenStream for WholeStream<R> {
         batch: &mut TokenBatch,
     ) -> Poll<Result<Progress, AdapterError>> {
         while let Some(line) = &mut self.line {
-            match line.poll_data(&mut self.body, cx) {
-                Poll::Ready(Some(Ok(data))) => {
-                    if self.document.len() + data.len() > ANSWER_BYTES_MAX {
-                        let what = format!("its answer is larger than {} MiB", ANSWER_BYTES_MAX >> 20);
-                        return Poll::Ready(Err(AdapterError::Protocol { what }));
-                    }
-                    self.document.extend_from_slice(&data);
-                    self.timer.set(Instant::now() + self.silence);
-                }
-                Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(AdapterError::Lost)),
-                Poll::Ready(None) => {
+            let document = &mut self.document;
+            let more = line.poll_data(cx, |data| document.extend_from_slice(data));
+            if self.document.len() > ANSWER_BYTES_MAX {
+                let what = format!("its answer is larger than {} MiB", ANSWER_BYTES_MAX >> 20);
+                return Poll::Ready(Err(AdapterError::Protocol { what }));
+            }
+            match more {
+                Poll::Ready(Ok(More::Comes)) => self.timer.set(Instant::now() + self.silence),
+                Poll::Ready(Ok(More::Ended)) => {
                     if let Some(line) = self.line.take() {
-                        self.idle.keep(line, cx);
+                        self.idle.keep(line);
                     }
                 }
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(AdapterError::Lost)),
                 Poll::Pending => {
                     if self.timer.poll_passed(cx).is_pending() {
                         return Poll::Pending;

@@ -1,6 +1,7 @@
 //! Tests of the stream: ends, silence, and what a full batch may hide.
 
 use adapter_api::next;
+use bytes::Bytes;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,

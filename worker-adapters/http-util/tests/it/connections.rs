@@ -3,11 +3,16 @@
 use std::time::Duration;
 
 use adapter_api::{AdapterError, TokenBatch, next};
+use bytes::Bytes;
 use http_util::StreamRefused;
 use mock::wire::{Act, ScriptedEngine, stream_head};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    time::{sleep, timeout},
+};
 
-use crate::{NO_SILENCE, client, good, listen, open, soon, text};
+use crate::{NO_SILENCE, Plain, client, good, listen, open, soon, text};
 
 #[tokio::test]
 async fn two_streams_after_each_other_share_a_connection() {
@@ -130,4 +135,54 @@ async fn dropping_a_stream_whose_engine_has_not_answered_closes_its_connection_t
     assert!(opening.is_err(), "the engine answers nothing");
     assert_eq!(engine.seen().len(), 1);
     soon(Duration::from_secs(1), "the engine learns of the drop", || engine.gone() == 1).await;
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_breaks_within_an_answer_is_not_tried_again() {
+    let engine = ScriptedEngine::start(1).await.unwrap();
+    let http = client(&engine.url(), NO_SILENCE);
+    engine.push(good(&[text("one")]));
+    engine.push(vec![
+        Act::Send(b"HTTP/1.1 200 OK\r\n".to_vec()),
+        Act::Pause(Duration::from_millis(50)),
+        Act::Reset,
+    ]);
+    assert_eq!(listen(&mut open(&http).await.unwrap()).await.0, "one");
+    let Err(refused) = open(&http).await else { panic!("the answer broke off") };
+    assert!(matches!(refused, StreamRefused::Adapter(AdapterError::Lost)), "{refused:?}");
+    assert_eq!(engine.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn an_engine_that_refuses_a_request_before_it_has_read_it_is_heard() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let http = client(&format!("http://{}", listener.local_addr().unwrap()), NO_SILENCE);
+    let engine = async {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        socket.read_exact(&mut [0; 64]).await.unwrap();
+        let refusal = b"HTTP/1.1 413 Too Large\r\ncontent-length: 3\r\n\r\nbig";
+        socket.write_all(refusal).await.unwrap();
+        // More than the network holds is still to come; nobody reads it.
+        socket
+    };
+    let large = Bytes::from(vec![b' '; 64 * 1024 * 1024]);
+    let asked = http.stream("/completion", large, &[], Plain);
+    let (socket, answer) =
+        timeout(Duration::from_secs(20), async { tokio::join!(engine, asked) }).await.unwrap();
+    let Err(StreamRefused::Status { status, body, .. }) = answer else { panic!("it was refused") };
+    assert_eq!((status, body.as_ref()), (413, b"big".as_slice()));
+    drop(socket);
+}
+
+#[tokio::test]
+async fn kept_connections_are_closed_after_a_while_though_no_stream_comes() {
+    let engine = ScriptedEngine::start(1).await.unwrap();
+    let http = client(&engine.url(), NO_SILENCE);
+    engine.push([good(&[text("one")]), vec![Act::UntilGone]].concat());
+    listen(&mut open(&http).await.unwrap()).await.1.unwrap();
+    http.status("/health").await.unwrap();
+    assert_eq!(engine.gone(), 0, "it may serve again");
+    sleep(Duration::from_millis(4_100)).await;
+    http.status("/health").await.unwrap();
+    soon(Duration::from_secs(1), "the engine learns that it is closed", || engine.gone() == 1).await;
 }
