@@ -78,7 +78,7 @@ impl App {
         let strategy = config.placement.as_str();
         let traces = exports.tracer().map(|tracer| Traces { tracer, clock, strategy });
         let jobs = Arc::new(Jobs::new(settings::retention(config)));
-        let scheduler = SchedulerHandle::new();
+        let scheduler = SchedulerHandle::default();
         let models = settings::models(config, &keeper, &metrics).await.context(StartRefused)?;
         let shared = Shared {
             clock,

@@ -18,6 +18,7 @@ mod relay;
 mod services;
 mod settings;
 mod state;
+mod sync;
 
 pub use api::{Document, RouteFacts, openapi, openapi_of_all, route_table};
 pub use app::{App, StartRefused};

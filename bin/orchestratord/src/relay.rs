@@ -12,7 +12,6 @@ mod ids;
 mod interleavings;
 mod log;
 mod stored;
-mod sync;
 
 pub(crate) use body::{EventBody, first_bytes};
 pub(crate) use ids::IDS_PER_LIFE;

@@ -2,11 +2,11 @@
 
 mod admission;
 mod artifacts;
+mod command;
 mod dispatch;
 mod events;
 mod fleet;
 mod handle;
-mod inbox;
 mod job;
 mod jobs;
 mod journal;
@@ -24,15 +24,16 @@ mod saved;
 mod scheduler;
 mod sessions;
 mod traces;
+mod turns;
 mod view;
 
 pub(crate) use admission::{Admission, AdmissionError, Admitted, IdFrom, NewTask};
 pub(crate) use artifacts::{Artifacts, Brought, CannotStore, Prompts, Transcripts};
+pub(crate) use command::Refused;
 pub(crate) use dispatch::Dispatcher;
 pub(crate) use events::{millis, no_answer, on_time_probability, units};
 pub(crate) use fleet::Fleet;
 pub(crate) use handle::SchedulerHandle;
-pub(crate) use inbox::Refused;
 pub(crate) use job::{
     Durability, JobEntry, JobFacts, JobStatus, OnDisconnect, OnEngineLoss, OnTheWay, Surface,
 };

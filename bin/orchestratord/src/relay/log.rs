@@ -25,8 +25,8 @@ use super::{
     frame::{decode_last, decode_text, push_data, push_event, push_token},
     ids::Ids,
     stored::{self, Hole, Kind, Part},
-    sync::{AtomicU64, Mutex, Ordering},
 };
+use crate::sync::{AtomicU64, Mutex, Ordering};
 
 /// The most that a reader takes at once, so that one that is far behind does not hold much.
 const READ_BYTES_MAX: usize = 64 * 1024;

@@ -6,8 +6,8 @@ use orchestrator_core::{Admission as Granted, Budget, Claimant, JobId, NewJob, R
 use tokio::sync::oneshot;
 
 use super::{
+    command::{Answer, Submission},
     handle::SchedulerHandle,
-    inbox::{Answer, Submission},
     job::{JobEntry, OnTheWay},
     jobs::Jobs,
     keeper::Keeper,

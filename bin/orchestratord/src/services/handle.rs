@@ -7,33 +7,65 @@ use orchestrator_core::{
     Event, JobId, LeaseId, Operation, Outcome, PoolId, PoolSummary, Recovered, ReplicaId, SessionId,
     SessionRecord, SessionView, Spent, Timestamp, Why,
 };
-use tokio::sync::oneshot;
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, oneshot},
+};
 
 use super::{
-    inbox::{Begun, Command, Inbox, Refused, Scope, Silence, Submission},
+    command::{Begun, Command, Refused, Scope, Silence, Submission},
     job::JobEntry,
+    scheduler::Owner,
+    turns::Turns,
 };
 use crate::metrics::CanceledBy;
 
 /// A cheap way to reach the scheduler.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct SchedulerHandle {
-    inbox: Arc<Inbox>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    turns: Turns<Owner>,
+    /// Has a task run what waits.
+    alarm: Notify,
 }
 
 impl SchedulerHandle {
-    pub(crate) fn new() -> Self {
-        Self { inbox: Arc::default() }
+    /// Who runs the scheduler, for the scheduler alone.
+    pub(super) fn turns(&self) -> &Turns<Owner> {
+        &self.shared.turns
     }
 
-    /// The other end, for the scheduler alone.
-    pub(super) fn inbox(&self) -> Arc<Inbox> {
-        Arc::clone(&self.inbox)
+    /// Waits until something waits that nobody runs.
+    pub(super) async fn alarmed(&self) {
+        self.shared.alarm.notified().await;
+    }
+
+    /// Has the scheduler's own task look.
+    pub(super) fn alarm(&self) {
+        self.shared.alarm.notify_one();
+    }
+
+    /// Runs what waits at once. The caller holds no lock that the scheduler might need.
+    fn run(&self) {
+        // Attempts are spawned where they are decided on, so there must be a runtime.
+        if Handle::try_current().is_ok() { self.turns().run() } else { self.alarm() }
+    }
+
+    /// Leaves a command for the scheduler's own task: the caller may hold anything.
+    fn leave(&self, command: Command) {
+        self.turns().tell(command);
+        self.alarm();
     }
 
     /// Asks for a job to be taken in.
     pub(crate) fn submit(&self, submission: Box<Submission>) -> Result<(), Refused> {
-        self.inbox.ask(Command::Submit(submission))
+        self.turns().ask(Command::Submit(submission))?;
+        self.run();
+        Ok(())
     }
 
     /// Takes a job back. When this returns, its log holds its terminal event.
@@ -43,27 +75,27 @@ impl SchedulerHandle {
 
     /// Gives up a job whose client was told that it did not come in.
     pub(crate) fn abandon(&self, entry: Arc<JobEntry>) {
-        self.inbox.tell_of_job(Command::Abandon(entry));
+        self.leave(Command::Abandon(entry));
     }
 
     /// A job of an earlier process comes back.
     pub(super) fn recover(&self, recovered: Box<Recovered>) {
-        self.inbox.tell_of_job(Command::Recover(recovered));
+        self.leave(Command::Recover(recovered));
     }
 
     /// A session of an earlier process comes back.
     pub(super) fn recover_session(&self, record: SessionRecord) {
-        self.inbox.tell_of_job(Command::RecoverSession(Box::new(record)));
+        self.leave(Command::RecoverSession(Box::new(record)));
     }
 
     /// Gives up in the store the sessions that are forgotten.
     pub(crate) fn sweep_sessions(&self) {
-        self.inbox.tell_of_job(Command::SweepSessions);
+        self.leave(Command::SweepSessions);
     }
 
     /// A job of an earlier process is over.
     pub(super) fn lost(&self, entry: Arc<JobEntry>) {
-        self.inbox.tell_of_job(Command::Lost(entry));
+        self.leave(Command::Lost(entry));
     }
 
     /// All pools as they are now.
@@ -112,23 +144,25 @@ impl SchedulerHandle {
 
     /// The node of these replicas is not heard of.
     pub(super) fn node_is_silent(&self, replicas: Vec<(PoolId, ReplicaId)>, silence: Silence) {
-        self.inbox.tell_of_job(Command::NodeIsSilent(replicas, silence));
+        self.leave(Command::NodeIsSilent(replicas, silence));
     }
 
     /// Tells what happened.
     pub(crate) fn tell(&self, event: Event) {
-        self.inbox.tell(event);
+        self.leave(Command::Tell(Box::new(event)));
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Refused> {
         let (reply, answer) = oneshot::channel();
-        self.inbox.ask(command(reply))?;
+        self.turns().ask(command(reply))?;
+        self.run();
         answer.await.map_err(|_gone| Refused)
     }
 }
 
 impl SlotReturn for SchedulerHandle {
     fn attempt_ended(&self, lease: LeaseId, outcome: Outcome, spent: Spent) {
-        self.inbox.attempt_ended(lease, outcome, spent);
+        self.turns().tell(Command::AttemptEnded(lease, outcome, spent));
+        self.run();
     }
 }

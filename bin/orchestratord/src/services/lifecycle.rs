@@ -28,8 +28,8 @@ use tracing::warn;
 
 use self::{hands::Hand, kept::SavedPool};
 use super::{
+    command::Refused,
     handle::SchedulerHandle,
-    inbox::Refused,
     keeper::Keeper,
     models::{Models, Unfit},
     nodes::Nodes,

@@ -24,7 +24,7 @@ use tracing::{error, info, warn};
 
 use self::told::{Replica, Replicas};
 use super::{
-    events::millis, handle::SchedulerHandle, inbox::Silence, keeper::Keeper, models::Models, pools::Pools,
+    command::Silence, events::millis, handle::SchedulerHandle, keeper::Keeper, models::Models, pools::Pools,
 };
 use crate::{clock::Clock, metrics::Metrics};
 

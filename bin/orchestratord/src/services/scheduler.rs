@@ -1,9 +1,10 @@
 //! The one owner of the scheduler's state: events in, effects out.
 //!
-//! A single task holds the pure core. Everyone else holds a [`SchedulerHandle`] and sends commands to
-//! its inbox; no lock stands around a decision, and a run could be repeated from its list of events.
-//! If this task ever ends by itself, the process ends too: a half-dead control plane is worse than a
-//! restart.
+//! It holds the pure core. Everyone else holds a [`SchedulerHandle`] and brings commands, which [`Turns`] hands
+//! to it one after the other, so a run could be repeated from its list of events. If it ever panics, the process
+//! ends: a half-dead control plane is worse than a restart.
+//!
+//! [`Turns`]: super::turns::Turns
 
 mod upkeep;
 
@@ -27,16 +28,16 @@ use tokio_util::task::TaskTracker;
 use self::upkeep::Upkeep;
 use super::{
     artifacts::Artifacts,
+    command::{Answer, Command, Submission},
     dispatch::Dispatcher,
     events,
     handle::SchedulerHandle,
-    inbox::{Answer, Command, Submission},
     job::{JobEntry, JobStatus},
     jobs::Jobs,
     keeper::Keeper,
     narrate,
     pools::Pools,
-    sessions,
+    sessions, turns,
 };
 use crate::{
     clock::Clock,
@@ -58,25 +59,47 @@ pub(crate) struct SchedulerParts {
     pub(crate) artifacts: Arc<Artifacts>,
 }
 
-/// Runs until the process ends.
+/// Does what is due by time, and what was left for it, until the process ends.
 pub(crate) async fn run(parts: SchedulerParts) {
-    let inbox = parts.handle.inbox();
-    let (running, effects, sessions) = (HashMap::new(), Vec::new(), HashSet::new());
-    let mut owner = Owner { parts, running, effects, sessions, upkeep: Upkeep::default() };
-    let mut commands = Vec::new();
-    loop {
-        let due = owner.parts.core.next_due().map(|at| owner.parts.clock.instant(at));
+    let (handle, clock) = (parts.handle.clone(), parts.clock);
+    let seated = Seated::new(parts);
+    // Without an owner there is nothing to run for: it has panicked.
+    while let Some(due) = handle.turns().look(Owner::wake_for) {
+        let due = due.map(|at| clock.instant(at));
         tokio::select! {
-            biased;
-            () = inbox.take(&mut commands) => {}
+            () = handle.alarmed() => {}
             () = sleep_until(due.unwrap_or_else(far_future)), if due.is_some() => {
-                commands.push(Command::Tell(Box::new(Event::Tick)));
+                handle.turns().tell(Command::Tell(Box::new(Event::Tick)));
             }
         }
-        for command in commands.drain(..) {
-            owner.handle(command);
-        }
-        owner.observe();
+        handle.turns().run();
+    }
+    drop(seated);
+}
+
+/// An owner that goes when its task does: it holds what holds it.
+struct Seated(SchedulerHandle);
+
+impl Seated {
+    fn new(parts: SchedulerParts) -> Self {
+        let handle = parts.handle.clone();
+        let (running, effects, sessions) = (HashMap::new(), Vec::new(), HashSet::new());
+        handle.turns().seat(Owner {
+            parts,
+            running,
+            effects,
+            sessions,
+            upkeep: Upkeep::default(),
+            wakes: None,
+        });
+        handle.turns().run();
+        Self(handle)
+    }
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        self.0.turns().dismiss();
     }
 }
 
@@ -84,7 +107,7 @@ fn far_future() -> Instant {
     Instant::now() + std::time::Duration::from_hours(24)
 }
 
-struct Owner {
+pub(super) struct Owner {
     parts: SchedulerParts,
     /// What must be stopped to stop an attempt.
     running: HashMap<LeaseId, Running>,
@@ -92,6 +115,8 @@ struct Owner {
     /// Sessions that the store has.
     sessions: HashSet<SessionId>,
     upkeep: Upkeep,
+    /// When its task wakes by itself.
+    wakes: Option<Timestamp>,
 }
 
 /// An attempt that runs.
@@ -105,7 +130,9 @@ struct Running {
     heard: Option<(usize, Timestamp)>,
 }
 
-impl Owner {
+impl turns::Owner for Owner {
+    type Command = Command;
+
     fn handle(&mut self, command: Command) {
         match command {
             Command::Submit(submission) => self.submit(*submission),
@@ -159,6 +186,31 @@ impl Owner {
             }
             Command::IsIdle(reply) => drop(reply.send(self.parts.core.is_idle())),
         }
+    }
+
+    /// Shows the queues as they are now, and has its task wake in time.
+    fn rest(&mut self) {
+        self.parts.metrics.queues(self.parts.core.waiting());
+        let due = self.parts.core.next_due();
+        if due.is_some_and(|due| self.wakes.is_none_or(|wakes| due < wakes)) {
+            self.wakes = due;
+            self.parts.handle.alarm();
+        }
+    }
+}
+
+impl Drop for Owner {
+    /// Its task must see that it is gone.
+    fn drop(&mut self) {
+        self.parts.handle.alarm();
+    }
+}
+
+impl Owner {
+    /// When its task should wake if nothing else happens; it will.
+    fn wake_for(&mut self) -> Option<Timestamp> {
+        self.wakes = self.parts.core.next_due();
+        self.wakes
     }
 
     fn submit(&mut self, submission: Submission) {
@@ -340,11 +392,6 @@ impl Owner {
     fn job_of(&self, id: SessionId) -> Option<Arc<JobEntry>> {
         let entry = self.parts.jobs.find(JobId::from_u128(id.as_u128()))?;
         (entry.facts.session() == id).then_some(entry)
-    }
-
-    /// Shows the queues as they are after a round.
-    fn observe(&self) {
-        self.parts.metrics.queues(self.parts.core.waiting());
     }
 }
 

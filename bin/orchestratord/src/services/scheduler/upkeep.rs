@@ -6,7 +6,7 @@ use orchestrator_core::{Event, LeaseId, Operation, OperationRefusal, PoolId, Rep
 use tokio::sync::oneshot;
 
 use super::{
-    super::inbox::{Begun, Scope, Silence},
+    super::command::{Begun, Scope, Silence},
     Owner, Running,
 };
 

@@ -1,8 +1,4 @@
-//! The way to the scheduler: bounded for those who ask, always open for those who give back.
-//!
-//! What comes from outside (submits, cancels, questions) is refused when too much of it waits. The end
-//! of an attempt is never refused: a lost one would leak a slot. It needs no bound of its own, since
-//! there is at most one for each slot that was given out.
+//! What the scheduler is asked and told.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,8 +6,7 @@ use orchestrator_core::{
     Admission, Event, JobId, LeaseId, NewJob, Operation, OperationRefusal, Outcome, PoolId, PoolSummary,
     Recovered, Rejection, ReplicaId, SessionId, SessionRecord, SessionView, Spent, Timestamp, Why,
 };
-use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use super::job::{JobEntry, OnTheWay};
 use crate::metrics::CanceledBy;
@@ -80,70 +75,3 @@ pub(crate) struct Submission {
 /// The scheduler does not take any more now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Refused;
-
-/// Commands on their way, taken all at once.
-#[derive(Default)]
-pub(crate) struct Inbox {
-    waiting: Mutex<Waiting>,
-    arrived: Notify,
-}
-
-#[derive(Default)]
-struct Waiting {
-    commands: Vec<Command>,
-    /// How many of them count against the bound.
-    asked: usize,
-}
-
-impl Inbox {
-    /// Asks something, unless too much waits already.
-    pub(crate) fn ask(&self, command: Command) -> Result<(), Refused> {
-        /// At some microseconds each, what waits is handled in a few milliseconds.
-        const ASKED_MAX: usize = 4_096;
-        {
-            let mut waiting = self.waiting.lock();
-            if waiting.asked >= ASKED_MAX {
-                return Err(Refused);
-            }
-            waiting.asked += 1;
-            waiting.commands.push(command);
-        }
-        self.arrived.notify_one();
-        Ok(())
-    }
-
-    /// Tells something that must not be lost, and of which there cannot be much.
-    pub(crate) fn tell(&self, event: Event) {
-        self.push(Command::Tell(Box::new(event)));
-    }
-
-    /// Reports the end of an attempt.
-    pub(crate) fn attempt_ended(&self, lease: LeaseId, outcome: Outcome, spent: Spent) {
-        self.push(Command::AttemptEnded(lease, outcome, spent));
-    }
-
-    /// Tells something that must not be lost, and of which there is at most one for each job or node.
-    pub(super) fn tell_of_job(&self, command: Command) {
-        self.push(command);
-    }
-
-    fn push(&self, command: Command) {
-        self.waiting.lock().commands.push(command);
-        self.arrived.notify_one();
-    }
-
-    /// Waits until there is something, and takes all of it. `into` must be empty.
-    pub(crate) async fn take(&self, into: &mut Vec<Command>) {
-        loop {
-            {
-                let mut waiting = self.waiting.lock();
-                if !waiting.commands.is_empty() {
-                    waiting.asked = 0;
-                    std::mem::swap(&mut waiting.commands, into);
-                    return;
-                }
-            }
-            self.arrived.notified().await;
-        }
-    }
-}
