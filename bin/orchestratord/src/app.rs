@@ -7,7 +7,7 @@ use std::{hash::RandomState, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use config_schema::Config;
-use http_server::Server;
+use http_server::{Server, Workers};
 use narration_core::{Narration, narrate};
 use orchestrator_core::{Event, Scheduler};
 use store_api::StoreError;
@@ -30,7 +30,7 @@ use crate::{
         SchedulerParts, Traces, run,
     },
     settings,
-    state::AppState,
+    state::{AppState, Handles},
 };
 
 /// How often ended jobs are looked through, and a shutdown looks whether it is done.
@@ -112,7 +112,7 @@ impl App {
         tracker
             .spawn(until(closing.clone(), sweep(Arc::clone(&jobs), Arc::clone(&keeper), scheduler.clone())));
         tracker.spawn(until(closing.clone(), Arc::clone(&models).work()));
-        let admission = Admission {
+        let admission = Arc::new(Admission {
             scheduler: scheduler.clone(),
             clock,
             metrics: Arc::clone(&metrics),
@@ -124,7 +124,7 @@ impl App {
             models,
             pools: Arc::clone(&built.fleet.pools),
             traces,
-        };
+        });
         let reader = Reader { keeper: &keeper, admission: &admission, clock, read: api::task_again };
         let restored = Restored::load(&reader, config.jobs.retained_max).await.context(StartRefused)?;
         // They stand in their lines before the first engine is looked at.
@@ -133,11 +133,19 @@ impl App {
         let gate = Arc::new(settings::gate_rules(config, closing)?);
         let readers = Readers { scheduler: scheduler.clone(), tracker: tracker.clone() };
         let state =
-            AppState { admission, scheduler, jobs, fleet, metrics, clock, readers, gate, keeper, artifacts };
+            Handles { admission, scheduler, jobs, fleet, metrics, clock, readers, gate, keeper, artifacts };
+        let state = AppState::new(state);
         let further = servers::further(config, &state, &connections)?;
         let server = servers::for_all(config, &state, &connections)?;
         let tasks = Tasks { scheduler: tracker.spawn(scheduling), journal, exports };
         Ok(Self { server, further, state, tracker, connections, tasks, grace: config.shutdown_grace })
+    }
+
+    /// Has these threads serve its connections.
+    #[must_use]
+    pub fn on(self, workers: &Workers) -> Self {
+        let further = self.further.into_iter().map(|(server, listener)| (server.on(workers), listener));
+        Self { server: self.server.on(workers), further: further.collect(), ..self }
     }
 
     /// Serves until `shutdown` is ready, then lets running jobs finish within the grace time.
@@ -180,8 +188,10 @@ impl App {
         for (_, task) in &accepting {
             task.abort();
         }
-        tasks.scheduler.abort();
         tasks.journal.abort();
+        tasks.scheduler.abort();
+        // Nothing is decided any more when this returns.
+        drop(tasks.scheduler.await);
         Ok(())
     }
 }

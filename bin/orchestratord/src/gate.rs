@@ -19,7 +19,7 @@ use axum::{
 use http_server::{CorrelationId, PeerCertificate, check_host};
 use orchestrator_core::Timestamp;
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::{Level, debug, enabled, warn};
 
 use crate::{
     clock::Clock,
@@ -34,7 +34,9 @@ use crate::{
 pub(crate) async fn door(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let correlation = CorrelationId::of(request.headers());
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    // Copied only where they are read.
+    let logged = enabled!(target: "orchestratord::access", Level::DEBUG);
+    let asked = logged.then(|| (request.method().clone(), request.uri().path().to_owned()));
     request.extensions_mut().insert(correlation.clone());
     if state.admission.traces.is_some() {
         request.extensions_mut().insert(ReceivedAt(state.clock.now()));
@@ -46,8 +48,10 @@ pub(crate) async fn door(State(state): State<AppState>, mut request: Request, ne
     let headers = response.headers_mut();
     headers.insert("x-correlation-id", correlation.header());
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    debug!(target: "orchestratord::access", correlation_id = %correlation, %method, path, status = response.status().as_u16(),
-        latency_ms = millis(began.elapsed()), "request answered");
+    if let Some((method, path)) = asked {
+        debug!(target: "orchestratord::access", correlation_id = %correlation, %method, path,
+            status = response.status().as_u16(), latency_ms = millis(began.elapsed()), "request answered");
+    }
     response
 }
 

@@ -22,4 +22,4 @@ mod sync;
 
 pub use api::{Document, RouteFacts, openapi, openapi_of_all, route_table};
 pub use app::{App, StartRefused};
-pub use http_server::listen;
+pub use http_server::{Workers, listen};

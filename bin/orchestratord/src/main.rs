@@ -1,17 +1,20 @@
 //! `orchestratord`: reads the configuration, starts, serves until it is told to stop.
 
-use std::{io, process::ExitCode};
+use std::{io, num::NonZeroUsize, process::ExitCode, thread::available_parallelism};
 
 use anyhow::Context;
 use command_line::{EXIT_CONFIG, say};
 use config_schema::Config;
 use orchestratord::{
-    App, StartRefused,
+    App, StartRefused, Workers,
     config::{self, ConfigError},
     listen,
     process::raise_descriptor_limit,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    runtime::Builder,
+    signal::unix::{SignalKind, signal},
+};
 use tracing::{error, info, warn};
 
 #[global_allocator]
@@ -37,11 +40,19 @@ fn main() -> ExitCode {
     }
 }
 
-#[tokio::main]
-async fn run(config: &Config) -> anyhow::Result<()> {
+/// One thread for what the server does by itself; connections, and all that is done for them, have one for each
+/// processor.
+fn run(config: &Config) -> anyhow::Result<()> {
+    let workers = Workers::start(available_parallelism().unwrap_or(NonZeroUsize::MIN))?;
+    let served = Builder::new_current_thread().enable_all().build()?.block_on(serve(config, &workers));
+    workers.stop();
+    served
+}
+
+async fn serve(config: &Config, workers: &Workers) -> anyhow::Result<()> {
     let listener =
         listen(config.bind_addr).with_context(|| format!("cannot listen on {}", config.bind_addr))?;
-    let app = App::build(config).await?;
+    let app = App::build(config).await?.on(workers);
     if config.mock_by_default {
         warn!("no pool is configured: the in-process mock serves the model `mock` as pool `default`");
     }

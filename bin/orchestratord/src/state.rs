@@ -1,6 +1,6 @@
 //! What handlers can reach: a few cheap handles, and each handler names the one that it uses.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use auth_min::{Authorities, LoopbackPolicy};
 use axum::extract::FromRef;
@@ -14,10 +14,27 @@ use crate::{
     services::{Admission, Artifacts, Fleet, Jobs, Keeper, Models, Readers, SchedulerHandle},
 };
 
-/// The handles.
+/// The handles, shared: each layer and each handler of a request takes a copy.
 #[derive(Clone)]
-pub(crate) struct AppState {
-    pub(crate) admission: Admission,
+pub(crate) struct AppState(Arc<Handles>);
+
+impl AppState {
+    pub(crate) fn new(handles: Handles) -> Self {
+        Self(Arc::new(handles))
+    }
+}
+
+impl Deref for AppState {
+    type Target = Handles;
+
+    fn deref(&self) -> &Handles {
+        &self.0
+    }
+}
+
+/// What there is to reach.
+pub(crate) struct Handles {
+    pub(crate) admission: Arc<Admission>,
     pub(crate) scheduler: SchedulerHandle,
     pub(crate) jobs: Arc<Jobs>,
     pub(crate) fleet: Fleet,
@@ -33,14 +50,14 @@ macro_rules! handle {
     ($($field:ident: $handle:ty,)+) => {
         $(impl FromRef<AppState> for $handle {
             fn from_ref(state: &AppState) -> Self {
-                AppState::clone(state).$field
+                state.$field.clone()
             }
         })+
     };
 }
 
 handle! {
-    admission: Admission,
+    admission: Arc<Admission>,
     scheduler: SchedulerHandle,
     jobs: Arc<Jobs>,
     fleet: Fleet,

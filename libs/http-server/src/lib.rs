@@ -13,9 +13,11 @@ mod correlation;
 mod host;
 mod server;
 mod tls;
+mod workers;
 
 pub use certificate::PeerCertificate;
 pub use correlation::CorrelationId;
 pub use host::{BadHost, check_host};
 pub use server::{Limits, Server, listen};
 pub use tls::{Renewal, Tls, TlsError, TlsFiles};
+pub use workers::Workers;

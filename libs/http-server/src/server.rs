@@ -22,6 +22,7 @@ use tracing::{debug, warn};
 use crate::{
     certificate::PeerCertificate,
     tls::{Tls, peer_certificate},
+    workers::{Spread, Workers},
 };
 
 /// A peer that takes nothing for so long is gone, also when it still answers the network.
@@ -62,19 +63,27 @@ pub struct Server {
     tracker: TaskTracker,
     closing: CancellationToken,
     tls: Option<Arc<Tls>>,
+    /// Where connections are served, if not where they are accepted.
+    elsewhere: Option<Spread>,
 }
 
 impl Server {
     /// A server of `router`. Its connections run on `tracker`; `closing` stops accepting, and lets each
     /// connection end after its answer.
     pub fn new(router: Router, limits: Limits, tracker: TaskTracker, closing: CancellationToken) -> Self {
-        Self { router, limits, tracker, closing, tls: None }
+        Self { router, limits, tracker, closing, tls: None, elsewhere: None }
     }
 
     /// Has it speak TLS, and nothing else.
     #[must_use]
     pub fn with_tls(self, tls: Tls) -> Self {
         Self { tls: Some(Arc::new(tls)), ..self }
+    }
+
+    /// Has these threads serve its connections. They must not stop before it has.
+    #[must_use]
+    pub fn on(self, workers: &Workers) -> Self {
+        Self { elsewhere: Some(workers.share()), ..self }
     }
 
     /// What stops it.
@@ -97,9 +106,7 @@ impl Server {
                 () = self.closing.cancelled() => return,
             };
             match accepted {
-                Ok((socket, peer)) => {
-                    self.tracker.spawn(self.serve(socket, peer, slot));
-                }
+                Ok((socket, peer)) => self.begin(socket, peer, slot),
                 Err(error) => {
                     // Out of descriptors, most likely: the next try needs a moment.
                     warn!(target: "http_server::server", %error, "accept failed");
@@ -118,35 +125,54 @@ impl Server {
         Talk { router: self.router.clone(), limits: self.limits, closing: self.closing.clone() }
     }
 
-    /// One connection, to its end.
-    fn serve(
-        &self,
-        socket: TcpStream,
-        peer: SocketAddr,
-        slot: OwnedSemaphorePermit,
-    ) -> impl Future<Output = ()> + use<> {
-        let talk = self.talk();
-        let tls = self.tls.clone();
-        async move {
-            if let Err(error) = tune(&socket) {
-                debug!(target: "http_server::server", %error, "a connection could not be tuned");
-            }
-            match tls {
-                None => talk.over(socket, Peer { addr: peer, certificate: None }).await,
-                Some(tls) => match talk.closing.run_until_cancelled(tls.accept(socket)).await {
-                    Some(Ok(stream)) => {
-                        let certificate = peer_certificate(&stream);
-                        talk.over(stream, Peer { addr: peer, certificate }).await;
-                    }
-                    Some(Err(error)) => {
-                        debug!(target: "http_server::server", %error, "a handshake failed");
-                    }
-                    None => {}
-                },
-            }
-            drop(slot);
+    /// Has a connection served.
+    fn begin(&self, socket: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit) {
+        let Some(place) = self.elsewhere.as_ref().and_then(Spread::place) else {
+            self.tracker.spawn(serve(self.talk(), self.tls.clone(), socket, peer, slot));
+            return;
+        };
+        let (talk, tls) = (self.talk(), self.tls.clone());
+        match socket.into_std() {
+            Ok(socket) => place.spawn(&self.tracker, async move {
+                match TcpStream::from_std(socket) {
+                    Ok(socket) => serve(talk, tls, socket, peer, slot).await,
+                    Err(error) => lost(&error),
+                }
+            }),
+            Err(error) => lost(&error),
         }
     }
+}
+
+fn lost(error: &io::Error) {
+    warn!(target: "http_server::server", %error, "a connection could not be handed over");
+}
+
+/// One connection, to its end.
+async fn serve(
+    talk: Talk,
+    tls: Option<Arc<Tls>>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    slot: OwnedSemaphorePermit,
+) {
+    if let Err(error) = tune(&socket) {
+        debug!(target: "http_server::server", %error, "a connection could not be tuned");
+    }
+    match tls {
+        None => talk.over(socket, Peer { addr: peer, certificate: None }).await,
+        Some(tls) => match talk.closing.run_until_cancelled(tls.accept(socket)).await {
+            Some(Ok(stream)) => {
+                let certificate = peer_certificate(&stream);
+                talk.over(stream, Peer { addr: peer, certificate }).await;
+            }
+            Some(Err(error)) => {
+                debug!(target: "http_server::server", %error, "a handshake failed");
+            }
+            None => {}
+        },
+    }
+    drop(slot);
 }
 
 /// Who is at the other end.

@@ -11,6 +11,7 @@ use std::{
     future::poll_fn,
     io::{self, IoSlice},
     pin::Pin,
+    sync::atomic::{AtomicUsize, Ordering},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -30,7 +31,7 @@ use crate::{
 
 /// Engines close an idle connection after 5 s (llama.cpp) or later; we let go before they do.
 const IDLE_MAX: Duration = Duration::from_secs(4);
-/// More idle connections to one engine than it could ever have slots would be waste.
+/// More idle connections of a thread to one engine than it could ever have slots would be waste.
 const IDLE_CONNECTIONS_MAX: usize = 1_024;
 /// What is read at once. At a few hundred bytes a token it is more than a stream is ever behind.
 const READ_BYTES: usize = 16 * 1024;
@@ -188,20 +189,38 @@ impl Line {
     }
 }
 
-/// Connections that wait for their next request.
-#[derive(Default)]
+/// Connections that wait for their next request, each beside those of its thread: what a socket has to tell
+/// comes by the thread that opened it, and would have to be passed on to any other.
 pub(crate) struct IdleLines {
-    lines: Mutex<Vec<(Instant, Line)>>,
+    lanes: [Mutex<Lane>; LANES],
+}
+
+/// The oldest come first.
+type Lane = Vec<(Instant, Line)>;
+
+/// Threads beyond these share.
+const LANES: usize = 64;
+
+thread_local! {
+    static LANE: usize = NEXT_LANE.fetch_add(1, Ordering::Relaxed) % LANES;
+}
+
+static NEXT_LANE: AtomicUsize = AtomicUsize::new(0);
+
+impl Default for IdleLines {
+    fn default() -> Self {
+        Self { lanes: std::array::from_fn(|_| Mutex::default()) }
+    }
 }
 
 impl IdleLines {
     /// The connection that was used last and is still good, if there is one.
     pub(crate) fn take(&self) -> Option<Line> {
         loop {
-            let (since, line) = self.lines.lock().pop()?;
+            let (since, line) = self.lane()?.lock().pop()?;
             if since.elapsed() > IDLE_MAX {
                 // The others have waited longer still.
-                self.lines.lock().clear();
+                self.lane()?.lock().clear();
                 return None;
             }
             if line.is_usable() {
@@ -212,10 +231,10 @@ impl IdleLines {
 
     /// Keeps a connection whose last answer was read to its end.
     pub(crate) fn keep(&self, line: Line) {
-        if line.is_usable() {
-            let mut lines = self.lines.lock();
-            if lines.len() < IDLE_CONNECTIONS_MAX {
-                lines.push((Instant::now(), line));
+        if let Some(kept) = self.lane().filter(|_| line.is_usable()) {
+            let mut kept = kept.lock();
+            if kept.len() < IDLE_CONNECTIONS_MAX {
+                kept.push((Instant::now(), line));
             }
         }
     }
@@ -224,12 +243,18 @@ impl IdleLines {
     /// next request.
     pub(crate) fn sweep(&self) {
         let now = Instant::now();
-        let old = {
-            let mut lines = self.lines.lock();
-            // The older ones come first.
-            let fresh = lines.partition_point(|(since, _)| now.duration_since(*since) > IDLE_MAX);
-            lines.drain(..fresh).collect::<Vec<_>>()
-        };
-        drop(old);
+        for lane in &self.lanes {
+            let old: Lane = {
+                let mut lane = lane.lock();
+                let fresh = lane.partition_point(|(since, _)| now.duration_since(*since) > IDLE_MAX);
+                lane.drain(..fresh).collect()
+            };
+            // Closed when the lock is free.
+            drop(old);
+        }
+    }
+
+    fn lane(&self) -> Option<&Mutex<Lane>> {
+        self.lanes.get(LANE.with(|lane| *lane))
     }
 }

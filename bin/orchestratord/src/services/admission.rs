@@ -69,7 +69,6 @@ pub(crate) enum AdmissionError {
 }
 
 /// The desk's way to the queue.
-#[derive(Clone)]
 pub(crate) struct Admission {
     pub(crate) scheduler: SchedulerHandle,
     pub(crate) clock: Clock,

@@ -1,5 +1,7 @@
 //! `POST /v2/tasks`: a task comes in.
 
+use std::sync::Arc;
+
 use api_types::{Admission as WireAdmission, CreateTask, ErrorCode};
 use axum::{
     Json,
@@ -36,7 +38,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
 
 /// 202 for a task that came in, 200 for one that came before.
 pub(crate) async fn task_create(
-    State(admission): State<Admission>,
+    State(admission): State<Arc<Admission>>,
     asked: Asked,
     WireJson(wire): WireJson<CreateTask>,
 ) -> Result<Answer, ApiError> {

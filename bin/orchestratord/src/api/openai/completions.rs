@@ -26,15 +26,18 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What a call needs.
 pub(super) struct Desk {
-    admission: Admission,
+    admission: Arc<Admission>,
     readers: Readers,
     gate: Arc<GateRules>,
 }
 
 impl FromRef<AppState> for Desk {
     fn from_ref(state: &AppState) -> Self {
-        let AppState { admission, readers, gate, .. } = state.clone();
-        Self { admission, readers, gate }
+        Self {
+            admission: Arc::clone(&state.admission),
+            readers: state.readers.clone(),
+            gate: Arc::clone(&state.gate),
+        }
     }
 }
 
