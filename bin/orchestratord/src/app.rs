@@ -135,8 +135,7 @@ impl App {
         let state =
             Handles { admission, scheduler, jobs, fleet, metrics, clock, readers, gate, keeper, artifacts };
         let state = AppState::new(state);
-        let further = servers::further(config, &state, &connections)?;
-        let server = servers::for_all(config, &state, &connections)?;
+        let (server, further) = servers::all(config, &state, &connections)?;
         let tasks = Tasks { scheduler: tracker.spawn(scheduling), journal, exports };
         Ok(Self { server, further, state, tracker, connections, tasks, grace: config.shutdown_grace })
     }

@@ -13,15 +13,16 @@ use tracing::info;
 use super::StartRefused;
 use crate::{api, settings, state::AppState};
 
-/// What listens beside the address for all.
-pub(super) fn further(
+/// What answers at the address for all, and what listens beside it.
+pub(super) fn all(
     config: &Config,
     state: &AppState,
     connections: &TaskTracker,
-) -> anyhow::Result<Vec<(Server, TcpListener)>> {
+) -> anyhow::Result<(Server, Vec<(Server, TcpListener)>)> {
     let for_nodes = for_nodes(config, state, connections)?;
     let for_metrics = for_metrics(config, state, connections)?;
-    Ok(for_nodes.into_iter().chain(for_metrics).collect())
+    let further = for_nodes.into_iter().chain(for_metrics).collect();
+    Ok((for_all(config, state, connections)?, further))
 }
 
 /// Nothing but the metrics, with connections that users cannot take. Where the server listens on loopback, so does this.
@@ -53,11 +54,7 @@ fn for_nodes(
 }
 
 /// All routes.
-pub(super) fn for_all(
-    config: &Config,
-    state: &AppState,
-    connections: &TaskTracker,
-) -> anyhow::Result<Server> {
+fn for_all(config: &Config, state: &AppState, connections: &TaskTracker) -> anyhow::Result<Server> {
     serve(api::router(state.clone()), config, connections)
 }
 

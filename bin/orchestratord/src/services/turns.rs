@@ -159,7 +159,7 @@ mod tests {
     }
 
     fn seen(turns: &Turns<Book>) -> Vec<u32> {
-        turns.look(|book| book.seen.clone()).expect("the owner is there")
+        turns.look(|book| book.seen.clone()).unwrap_or_default()
     }
 
     #[test]
