@@ -12,6 +12,7 @@ use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpSocket, TcpStream},
+    runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::sleep,
 };
@@ -22,7 +23,7 @@ use tracing::{debug, warn};
 use crate::{
     certificate::PeerCertificate,
     tls::{Tls, peer_certificate},
-    workers::{Spread, Workers},
+    workers::{Place, Spread, Workers},
 };
 
 /// A peer that takes nothing for so long is gone, also when it still answers the network.
@@ -127,52 +128,52 @@ impl Server {
 
     /// Has a connection served.
     fn begin(&self, socket: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit) {
-        let Some(place) = self.elsewhere.as_ref().and_then(Spread::place) else {
-            self.tracker.spawn(serve(self.talk(), self.tls.clone(), socket, peer, slot));
-            return;
-        };
-        let (talk, tls) = (self.talk(), self.tls.clone());
+        let place = self.elsewhere.as_ref().and_then(Spread::place);
+        let runtime = place.as_ref().map_or_else(Handle::current, |place| place.runtime().clone());
+        // A socket tells what comes to the runtime on which it was opened.
         match socket.into_std() {
-            Ok(socket) => place.spawn(&self.tracker, async move {
-                match TcpStream::from_std(socket) {
-                    Ok(socket) => serve(talk, tls, socket, peer, slot).await,
-                    Err(error) => lost(&error),
-                }
-            }),
+            Ok(socket) => {
+                let served = serve(self.talk(), self.tls.clone(), socket, peer, Held(slot, place));
+                self.tracker.spawn_on(served, &runtime);
+            }
             Err(error) => lost(&error),
         }
     }
 }
 
+/// What a connection holds as long as it is open.
+#[expect(dead_code, reason = "it is held, and dropped")]
+struct Held(OwnedSemaphorePermit, Option<Place>);
+
 fn lost(error: &io::Error) {
     warn!(target: "http_server::server", %error, "a connection could not be handed over");
 }
 
-/// One connection, to its end.
-async fn serve(
-    talk: Talk,
-    tls: Option<Arc<Tls>>,
-    socket: TcpStream,
-    peer: SocketAddr,
-    slot: OwnedSemaphorePermit,
-) {
+/// One connection, to its end. There may be ten thousand of them, so what only few need is in a box.
+async fn serve(talk: Talk, tls: Option<Arc<Tls>>, socket: std::net::TcpStream, peer: SocketAddr, held: Held) {
+    let socket = match TcpStream::from_std(socket) {
+        Ok(socket) => socket,
+        Err(error) => return lost(&error),
+    };
     if let Err(error) = tune(&socket) {
         debug!(target: "http_server::server", %error, "a connection could not be tuned");
     }
     match tls {
         None => talk.over(socket, Peer { addr: peer, certificate: None }).await,
-        Some(tls) => match talk.closing.run_until_cancelled(tls.accept(socket)).await {
-            Some(Ok(stream)) => {
-                let certificate = peer_certificate(&stream);
-                talk.over(stream, Peer { addr: peer, certificate }).await;
-            }
-            Some(Err(error)) => {
-                debug!(target: "http_server::server", %error, "a handshake failed");
-            }
-            None => {}
-        },
+        Some(tls) => Box::pin(serve_tls(talk, tls, socket, peer)).await,
     }
-    drop(slot);
+    drop(held);
+}
+
+async fn serve_tls(talk: Talk, tls: Arc<Tls>, socket: TcpStream, peer: SocketAddr) {
+    match talk.closing.run_until_cancelled(tls.accept(socket)).await {
+        Some(Ok(stream)) => {
+            let certificate = peer_certificate(&stream);
+            talk.over(stream, Peer { addr: peer, certificate }).await;
+        }
+        Some(Err(error)) => debug!(target: "http_server::server", %error, "a handshake failed"),
+        None => {}
+    }
 }
 
 /// Who is at the other end.

@@ -15,7 +15,7 @@ use std::{
 };
 
 use tokio::runtime::{Builder, Handle};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 /// Threads of each runtime for what blocks, such as a look at the disk. The usual 512 is for a runtime that is alone.
@@ -24,7 +24,7 @@ const BLOCKING_MAX: usize = 64;
 /// The threads. They end with [`Workers::stop`].
 #[derive(Debug)]
 pub struct Workers {
-    all: Arc<[Worker]>,
+    all: Arc<[Arc<Worker>]>,
     threads: Vec<JoinHandle<()>>,
     stop: CancellationToken,
 }
@@ -46,7 +46,8 @@ impl Workers {
         for index in 0..count.get() {
             let runtime =
                 Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_MAX).build()?;
-            all.push(Worker { runtime: runtime.handle().clone(), connections: AtomicUsize::new(0) });
+            let (handle, connections) = (runtime.handle().clone(), AtomicUsize::new(0));
+            all.push(Arc::new(Worker { runtime: handle, connections }));
             let stopped = stop.clone().cancelled_owned();
             let thread = thread::Builder::new().name(format!("connections-{index}"));
             threads.push(thread.spawn(move || runtime.block_on(stopped))?);
@@ -72,15 +73,15 @@ impl Workers {
 /// Spreads connections over the threads.
 #[derive(Debug, Clone)]
 pub(crate) struct Spread {
-    all: Arc<[Worker]>,
+    all: Arc<[Arc<Worker>]>,
 }
 
 impl Spread {
     /// A place on the thread that has the fewest connections.
     pub(crate) fn place(&self) -> Option<Place> {
-        let fewest = (0..self.all.len()).min_by_key(|&at| self.all.get(at).map(Worker::load))?;
-        self.all.get(fewest)?.connections.fetch_add(1, Ordering::Relaxed);
-        Some(Place { all: Arc::clone(&self.all), at: fewest })
+        let worker = self.all.iter().min_by_key(|worker| worker.load())?;
+        worker.connections.fetch_add(1, Ordering::Relaxed);
+        Some(Place { worker: Arc::clone(worker) })
     }
 }
 
@@ -93,84 +94,58 @@ impl Worker {
 /// One connection's place on its thread; dropped with it.
 #[derive(Debug)]
 pub(crate) struct Place {
-    all: Arc<[Worker]>,
-    at: usize,
+    worker: Arc<Worker>,
 }
 
 impl Place {
-    /// Runs a connection there, known to `tracker`.
-    pub(crate) fn spawn(self, tracker: &TaskTracker, connection: impl Future<Output = ()> + Send + 'static) {
-        let Some(runtime) = self.all.get(self.at).map(|worker| worker.runtime.clone()) else { return };
-        tracker.spawn_on(
-            async move {
-                connection.await;
-                drop(self);
-            },
-            &runtime,
-        );
+    /// Where the connection is to run.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.worker.runtime
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(worker) = self.all.get(self.at) {
-            worker.connections.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.worker.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio_util::task::TaskTracker;
+
     use super::*;
 
-    fn two() -> Workers {
-        Workers::start(NonZeroUsize::new(2).unwrap()).unwrap()
+    fn two() -> io::Result<Workers> {
+        Workers::start(NonZeroUsize::MIN.saturating_add(1))
     }
 
     #[test]
     fn each_connection_goes_where_the_fewest_are() {
-        let workers = two();
+        let workers = two().unwrap();
         let spread = workers.share();
+        let at = |place: &Place| workers.all.iter().position(|it| Arc::ptr_eq(it, &place.worker)).unwrap();
         let mut places: Vec<_> = (0..4).map(|_| spread.place().unwrap()).collect();
-        let at = |places: &[Place]| places.iter().map(|place| place.at).collect::<Vec<_>>();
-        assert_eq!(at(&places), [0, 1, 0, 1]);
-        places.retain(|place| place.at == 0);
+        assert_eq!(places.iter().map(at).collect::<Vec<_>>(), [0, 1, 0, 1]);
+        places.retain(|place| at(place) == 0);
         places.extend([spread.place().unwrap(), spread.place().unwrap()]);
-        assert_eq!(at(&places), [0, 0, 1, 1]);
-        workers.stop();
-    }
-
-    #[test]
-    fn a_connection_runs_on_its_thread_and_gives_its_place_back() {
-        let workers = two();
-        let (tracker, spread) = (TaskTracker::new(), workers.share());
-        let (tell, told) = std::sync::mpsc::channel();
-        for _ in 0..4 {
-            let tell = tell.clone();
-            spread.place().unwrap().spawn(&tracker, async move {
-                tell.send(thread::current().name().map(str::to_owned)).unwrap();
-            });
-        }
-        let mut names: Vec<_> = told.iter().take(4).flatten().collect();
-        names.sort();
-        assert_eq!(names.len(), 4);
-        assert!(names.iter().all(|name| name.starts_with("connections-")), "{names:?}");
-        tracker.close();
-        Builder::new_current_thread().build().unwrap().block_on(tracker.wait());
+        assert_eq!(places.iter().map(at).collect::<Vec<_>>(), [0, 0, 1, 1]);
+        drop(places);
         assert!(workers.all.iter().all(|worker| worker.load() == 0));
         workers.stop();
     }
 
     #[test]
     fn what_still_runs_when_they_stop_is_dropped() {
-        let workers = two();
-        let (tracker, dropped) = (TaskTracker::new(), Arc::new(()));
-        let held = Arc::clone(&dropped);
-        workers.share().place().unwrap().spawn(&tracker, async move {
+        let workers = two().unwrap();
+        let (tracker, alive) = (TaskTracker::new(), Arc::new(()));
+        let (held, place) = (Arc::clone(&alive), workers.share().place().unwrap());
+        let runs_for_ever = async move {
             std::future::pending::<()>().await;
             drop(held);
-        });
+        };
+        tracker.spawn_on(runs_for_ever, place.runtime());
         workers.stop();
-        assert_eq!(Arc::strong_count(&dropped), 1);
+        assert_eq!(Arc::strong_count(&alive), 1);
     }
 }

@@ -3,3 +3,4 @@
 
 mod authority;
 mod tls;
+mod workers;
