@@ -54,3 +54,39 @@ fn what_an_attempt_still_needs_is_what_the_longer_measurements_say() {
         assert!((told.variance - variance).abs() < 1e-9, "{elapsed:?}: {told:?} {walked:?}");
     }
 }
+
+/// Times of five shapes, the last of which changes now and then.
+fn drawn(shape: u32, turn: u32, draw: u32) -> (u32, u64) {
+    let wobble = u64::from(draw % 1000);
+    match shape {
+        0 => (9, 4000),
+        1 => (draw % 50, 1000 + wobble),
+        2 => (draw % 50, 20 * u64::from(draw % 50) + wobble / 10),
+        3 => (1, if draw.is_multiple_of(20) { 3_000_000 } else { wobble }),
+        _ => (draw % 9, if (turn / 70).is_multiple_of(2) { 500 + wobble } else { 1200 + wobble }),
+    }
+}
+
+#[test]
+fn a_change_is_seen_though_only_sums_are_looked_at_at_first() {
+    let mut forgotten = 0;
+    for shape in 0..5 {
+        let (mut times, mut draw) = (ServiceTimes::default(), 2_463_534_242_u32);
+        for turn in 0..2000 {
+            draw ^= draw << 13;
+            draw ^= draw >> 17;
+            draw ^= draw << 5;
+            let (size, held) = drawn(shape, turn, draw);
+            let before = times.samples.len();
+            times.measure(size, Duration::from_millis(held));
+            forgotten += u32::from(times.samples.len() < before);
+            let hidden = times.samples.len() >= 2 * RECENT && times.differ();
+            assert!(!hidden, "shape {shape}, measurement {turn}");
+            assert_eq!(times.level, times.level_of_all(), "shape {shape}, measurement {turn}");
+            if draw.is_multiple_of(3) {
+                times.refresh();
+            }
+        }
+    }
+    assert!(forgotten >= 20, "only {forgotten} changes");
+}
