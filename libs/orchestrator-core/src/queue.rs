@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     fit::Tried,
-    ids::JobId,
+    ids::{JobId, LeaseId},
     job::{JobState, NewJob},
     sessions::Held,
 };
@@ -107,15 +107,24 @@ impl Jobs {
     }
 
     /// Takes a job out of the table. It must stand in no line.
-    pub(crate) fn remove(&mut self, place: Place) -> Option<JobRecord> {
-        let record = self.places.get_mut(place as usize)?.take()?;
-        self.by_id.remove(&record.job.id);
-        self.free.push(place);
-        Some(record)
+    pub(crate) fn remove(&mut self, place: Place) {
+        if let Some(held) = self.places.get_mut(place as usize)
+            && let Some(record) = held
+        {
+            self.by_id.remove(&record.job.id);
+            *held = None;
+            self.free.push(place);
+        }
     }
 
     pub(crate) fn find(&self, id: JobId) -> Option<Place> {
         self.by_id.get(&id).copied()
+    }
+
+    /// Whether the job still stands there that got this lease: a place is used again, a lease is not.
+    pub(crate) fn holds(&self, place: Place, lease: LeaseId) -> bool {
+        let record = self.places.get(place as usize).and_then(Option::as_ref);
+        record.is_some_and(|record| record.state == JobState::Running(lease))
     }
 
     pub(crate) fn len(&self) -> usize {

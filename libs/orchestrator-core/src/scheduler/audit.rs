@@ -49,10 +49,14 @@ impl Scheduler {
     }
 
     fn audit_slots(&self) -> Result<(), String> {
+        let runs: usize = (0..self.pools.len()).map(|pool| self.leases.runs(pool).count()).sum();
+        if runs != self.leases.len() {
+            return Err(format!("P2: {runs} runs are predicted from, {} leases are live", self.leases.len()));
+        }
         for (pool, each) in self.pools.iter().enumerate() {
             for (replica, it) in each.replicas.iter().enumerate() {
                 let key = ReplicaKey { pool, replica };
-                let leased = self.leases.iter().filter(|(_, lease)| lease.replica == key).count();
+                let leased = self.leases.iter().filter(|lease| lease.replica == key).count();
                 if leased != it.used as usize {
                     return Err(format!("P2: {} has {leased} leases, counts {}", it.view.replica, it.used));
                 }
@@ -88,7 +92,7 @@ impl Scheduler {
 
     fn audit_sessions(&self) -> Result<(), String> {
         let waiting = self.jobs.all().filter_map(|place| self.jobs[place].held.as_ref());
-        let running = self.leases.iter().filter_map(|(_, lease)| lease.held.as_ref());
+        let running = self.leases.iter().filter_map(|lease| lease.held.as_ref());
         self.sessions.audit(&waiting.chain(running).collect::<Vec<_>>())
     }
 

@@ -98,7 +98,7 @@ impl Scheduler {
         let record = &mut self.jobs[place];
         let held = record.held.take();
         let lease = self.leases.open(Lease {
-            job: record.job.id,
+            place,
             replica: key,
             since: now,
             priority: record.job.priority,

@@ -59,8 +59,9 @@ impl Scheduler {
             doubt: own.doubt(),
             work: Uncertain::default(),
         };
-        for (_, lease) in self.leases.iter().filter(|(_, lease)| lease.replica.pool == index) {
-            backlog.add(pool.times_of(lease.priority, &guess).residual(lease.size, now - lease.since));
+        let times = Priority::ALL.map(|class| pool.times_of(class, &guess));
+        for run in self.leases.runs(index) {
+            backlog.add(times[run.priority.index()].residual(run.size, now - run.since));
         }
         let share = pool.starters.share();
         for class in Priority::ALL.into_iter().filter(|class| *class <= priority) {
@@ -107,7 +108,7 @@ impl Scheduler {
         if pool.is_measured() {
             return ServiceTimes::default();
         }
-        let mut of_pool = self.leases.iter().filter(|(_, lease)| lease.replica.pool == index);
-        ServiceTimes::guess(of_pool.next().map_or(Duration::ZERO, |(_, lease)| now - lease.since))
+        let oldest = self.leases.runs(index).next();
+        ServiceTimes::guess(oldest.map_or(Duration::ZERO, |run| now - run.since))
     }
 }

@@ -63,7 +63,7 @@ impl Scheduler {
         };
         replicas[index].presence = Presence::Gone;
         let key = ReplicaKey { pool, replica: index };
-        self.evict(Eviction::Gone, |at| at == key);
+        self.evict(Eviction::Gone, pool, |at| at == key);
         self.end_hopeless(now);
     }
 
