@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Due, Phase, Scheduler};
+use smallvec::SmallVec;
+
+use super::{Due, Phase, Scheduler, predict};
 use crate::{
     effect::{Admission, Effect, RejectReason, Rejection},
-    estimate::{Claim, Forecast},
+    estimate::{Backlog, Claim, Forecast},
     event::Recovered,
     explain::Rule,
     fit::{self, Misfit},
@@ -18,13 +20,16 @@ use crate::{
     view::Readiness,
 };
 
+/// For so many pools that could have a job nothing is allocated.
+const POOLS: usize = 4;
+
 /// What a look at all replicas told about a job.
 #[derive(Debug, Default)]
 struct Survey {
     /// The replica that came nearest to fitting, when none fits.
     nearest_misfit: Option<Misfit>,
     /// Pools with a Ready replica that fits, each once.
-    open_pools: Vec<usize>,
+    open_pools: SmallVec<[usize; POOLS]>,
     fitting: u32,
     /// Those of them where nobody answers.
     silent: u32,
@@ -186,19 +191,20 @@ impl Scheduler {
 
     /// Puts the job into the line that will probably serve it first, if there is room in any.
     fn admit_to_queue(&mut self, now: Timestamp, job: NewJob, survey: &Survey) {
-        let open = survey.open_pools.as_slice();
-        let mut pools: Vec<(bool, Duration, usize)> = Vec::with_capacity(open.len());
-        for &index in open {
-            let preferred = job.requirements.prefer_pools.contains(&self.pools[index].id);
-            let start = self.backlog(now, index, job.priority).start().median();
-            pools.push((!preferred, start, index));
-        }
+        let open = survey.open_pools.iter();
+        let backlogs: SmallVec<[(usize, Backlog); POOLS]> =
+            open.map(|&index| (index, self.backlog(now, index, job.priority))).collect();
+        let ranked = backlogs.iter().map(|(index, backlog)| {
+            let preferred = job.requirements.prefer_pools.contains(&self.pools[*index].id);
+            (!preferred, backlog.start().median(), *index)
+        });
+        let mut pools: SmallVec<[(bool, Duration, usize); POOLS]> = ranked.collect();
         pools.sort_unstable();
         let room = self.first_with_room(now, &job, &pools);
         let Some(index) = room.or(pools.first().map(|(_, _, index)| *index)) else {
             return self.reject(&job, RejectReason::NoPool, None);
         };
-        let forecast = self.predict(now, index, open, job.priority);
+        let forecast = predict::joined(index, &backlogs);
         let predicted_start = forecast.median();
         let late = job.deadline.is_some_and(|deadline| now + predicted_start >= deadline);
         if late && self.pools[index].is_measured() {

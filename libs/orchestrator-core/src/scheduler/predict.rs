@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::{Scheduler, admit::claim_of};
 use crate::{
     estimate::{Backlog, Forecast, Pace, ServiceTimes, Uncertain},
@@ -10,28 +12,6 @@ use crate::{
 };
 
 impl Scheduler {
-    //= ORCH-3060
-    /// When a newcomer of this class would start in the line of `home`. The other pools that may
-    /// run it take it from there when they are done sooner.
-    pub(super) fn predict(
-        &mut self,
-        now: Timestamp,
-        home: usize,
-        pools: &[usize],
-        priority: Priority,
-    ) -> Forecast {
-        let mut joined = self.backlog(now, home, priority);
-        let others = pools.iter().filter(|index| **index != home);
-        let mut others: Vec<Backlog> = others.map(|&index| self.backlog(now, index, priority)).collect();
-        others.sort_by_key(|other| other.start().median());
-        for other in others {
-            if other.start().median() < joined.start().median() {
-                joined = joined.with(other);
-            }
-        }
-        joined.start()
-    }
-
     /// How long a job of this size will hold its slot in a pool.
     pub(super) fn own_service(&mut self, now: Timestamp, index: usize, job: &NewJob) -> Uncertain {
         let guess = self.refreshed(now, index);
@@ -111,4 +91,22 @@ impl Scheduler {
         let oldest = self.leases.runs(index).next();
         ServiceTimes::guess(oldest.map_or(Duration::ZERO, |run| now - run.since))
     }
+}
+
+/// When a newcomer would start in the line of `home`, by the work before it in each pool that may run it. The
+/// others take it from there when they are done sooner.
+//= ORCH-3060
+pub(super) fn joined(home: usize, backlogs: &[(usize, Backlog)]) -> Forecast {
+    let own = backlogs.iter().find(|(index, _)| *index == home);
+    let mut joined = own.map(|(_, backlog)| *backlog).unwrap_or_default();
+    let others = backlogs.iter().filter(|(index, _)| *index != home);
+    let mut others: SmallVec<[(Duration, Backlog); 4]> =
+        others.map(|(_, other)| (other.start().median(), *other)).collect();
+    others.sort_by_key(|(start, _)| *start);
+    for (start, other) in others {
+        if start < joined.start().median() {
+            joined = joined.with(other);
+        }
+    }
+    joined.start()
 }
