@@ -38,9 +38,22 @@ pub(crate) struct Replica {
     pub(crate) rests_until: Timestamp,
     pub(crate) presence: Presence,
     pub(crate) breaker: Breaker,
+    /// The first replica of its pool that does the same; itself, if none does.
+    pub(crate) like: usize,
 }
 
 impl Replica {
+    pub(crate) fn new(view: ReplicaView) -> Self {
+        Self {
+            view,
+            used: 0,
+            rests_until: Timestamp::default(),
+            presence: Presence::Here,
+            breaker: Breaker::default(),
+            like: 0,
+        }
+    }
+
     pub(crate) fn exists(&self) -> bool {
         self.presence != Presence::Gone
     }
@@ -59,6 +72,15 @@ impl Replica {
     }
 }
 
+/// What the replicas and holds of a pool come to, so that no decision has to count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Replicas that exist.
+    pub(crate) present: u32,
+    /// Slots of the replicas that serve now.
+    pub(crate) slots: u32,
+}
+
 /// A pool: its replicas, its two lines of waiting jobs, and what was measured of it.
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -74,6 +96,8 @@ pub(crate) struct Pool {
     pub(crate) operation: Option<OperationKind>,
     /// What of it takes nothing new: at most one hold per scope.
     pub(crate) holds: Vec<Hold>,
+    /// Kept by [`Self::count`].
+    pub(crate) tally: Tally,
 }
 
 impl Pool {
@@ -88,11 +112,38 @@ impl Pool {
             promises: Promises::default(),
             operation: None,
             holds: Vec::new(),
+            tally: Tally::default(),
         }
     }
 
     pub(crate) fn exists(&self) -> bool {
-        self.replicas.iter().any(Replica::exists)
+        self.tally.present > 0
+    }
+
+    /// To be called when a replica or a hold has come, gone or changed.
+    pub(crate) fn count(&mut self) {
+        self.tally = self.counted();
+    }
+
+    /// What [`Self::tally`] must be.
+    pub(crate) fn counted(&self) -> Tally {
+        let mut tally = Tally::default();
+        for replica in self.replicas.iter().filter(|replica| replica.exists()) {
+            tally.present += 1;
+            tally.slots += if self.serves(replica) { replica.view.slots } else { 0 };
+        }
+        tally
+    }
+
+    /// To be called when what a replica does has changed.
+    pub(crate) fn find_likes(&mut self) {
+        for index in 0..self.replicas.len() {
+            let (before, from) = self.replicas.split_at_mut(index);
+            let Some(replica) = from.first_mut() else { return };
+            let mut firsts = before.iter().enumerate().filter(|(at, other)| other.like == *at);
+            let like = firsts.find(|(_, other)| other.view.does_the_same(&replica.view));
+            replica.like = like.map_or(index, |(at, _)| at);
+        }
     }
 
     /// Jobs that wait, over both classes.
@@ -144,12 +195,6 @@ impl Pool {
     pub(crate) fn used_under(&self, hold: &Hold) -> u32 {
         let covered = self.replicas.iter().filter(|it| hold.covers(&it.view.replica));
         covered.map(|it| it.used).sum()
-    }
-
-    /// Slots of the replicas that serve now.
-    pub(crate) fn slots(&self) -> u32 {
-        let ready = self.replicas.iter().filter(|replica| self.serves(replica));
-        ready.map(|replica| replica.view.slots).sum()
     }
 
     pub(crate) fn is_measured(&self) -> bool {

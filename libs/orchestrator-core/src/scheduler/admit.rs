@@ -10,7 +10,7 @@ use crate::{
     estimate::{Backlog, Claim, Forecast},
     event::Recovered,
     explain::Rule,
-    fit::{self, Misfit},
+    fit::{Fitting, Misfit},
     job::{Claimant, FailReason, JobEnd, JobState, NewJob, Priority},
     pool::{Replica, ReplicaKey},
     queue::{Place, Prospect},
@@ -118,9 +118,11 @@ impl Scheduler {
 
     fn survey(&self, job: &NewJob) -> Survey {
         let mut survey = Survey::default();
+        let mut fitting = Fitting::new(&job.requirements, &[], self.rules.gpu);
         for (index, pool) in self.pools.iter().enumerate() {
             for replica in pool.replicas.iter().filter(|replica| replica.exists()) {
-                match fit::check(&job.requirements, &[], &replica.view, self.rules.gpu) {
+                let like = ReplicaKey { pool: index, replica: replica.like };
+                match fitting.check(Some(like), &replica.view) {
                     Ok(()) => {
                         survey.fitting += 1;
                         survey.price = survey.price.max(replica.view.price);

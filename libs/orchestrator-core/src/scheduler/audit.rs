@@ -54,7 +54,14 @@ impl Scheduler {
             return Err(format!("P2: {runs} runs are predicted from, {} leases are live", self.leases.len()));
         }
         for (pool, each) in self.pools.iter().enumerate() {
+            if each.tally != each.counted() {
+                return Err(format!("P2: {} counts {:?}, has {:?}", each.id, each.tally, each.counted()));
+            }
             for (replica, it) in each.replicas.iter().enumerate() {
+                if each.replicas.iter().position(|other| other.view.does_the_same(&it.view)) != Some(it.like)
+                {
+                    return Err(format!("P2: {} is thought to be like another", it.view.replica));
+                }
                 let key = ReplicaKey { pool, replica };
                 let leased = self.leases.iter().filter(|lease| lease.replica == key).count();
                 if leased != it.used as usize {

@@ -4,10 +4,10 @@ use super::Scheduler;
 use crate::{
     breaker::Circuit,
     explain::{Candidate, Rule, Verdict, Why},
-    fit,
+    fit::Fitting,
     ids::JobId,
-    pool::{Pool, Presence, Replica},
-    queue::{JobRecord, Place},
+    pool::{Pool, Presence, Replica, ReplicaKey},
+    queue::Place,
     time::Timestamp,
     view::Readiness,
 };
@@ -25,39 +25,43 @@ impl Scheduler {
     /// Every replica's verdict on a job.
     pub(super) fn why(&self, now: Timestamp, place: Place, rule: Rule) -> Why {
         let record = &self.jobs[place];
-        let mut why = Why { rule, considered: 0, candidates: Vec::new() };
-        for (pool, replica) in self.existing() {
-            why.considered += 1;
-            if why.candidates.len() < NAMED_MAX {
-                why.candidates.push(Candidate {
-                    pool: replica.view.pool.clone(),
-                    replica: replica.view.replica.clone(),
-                    verdict: self.verdict(now, record, (pool, replica)),
-                });
-            }
+        let considered = self.pools.iter().map(|pool| pool.tally.present).sum();
+        let mut fitting = Fitting::new(&record.job.requirements, &record.tried, self.rules.gpu);
+        let mut candidates = Vec::with_capacity(NAMED_MAX.min(considered as usize));
+        let all = self.pools.iter().enumerate().flat_map(|(index, pool)| {
+            let existing = pool.replicas.iter().filter(|replica| replica.exists());
+            existing.map(move |replica| (index, pool, replica))
+        });
+        for (index, pool, replica) in all.take(NAMED_MAX) {
+            let like = ReplicaKey { pool: index, replica: replica.like };
+            let fits = fitting.check(Some(like), &replica.view);
+            candidates.push(Candidate {
+                pool: replica.view.pool.clone(),
+                replica: replica.view.replica.clone(),
+                verdict: fits.map_or_else(Verdict::Misfit, |()| verdict(now, pool, replica)),
+            });
         }
-        why
+        Why { rule, considered, candidates }
     }
+}
 
-    fn verdict(&self, now: Timestamp, record: &JobRecord, (pool, replica): (&Pool, &Replica)) -> Verdict {
-        let (view, circuit) = (&replica.view, replica.breaker.circuit());
-        if let Err(misfit) = fit::check(&record.job.requirements, &record.tried, view, self.rules.gpu) {
-            Verdict::Misfit(misfit)
-        } else if pool.closes(replica) {
-            Verdict::Closed
-        } else if view.readiness != Readiness::Ready {
-            Verdict::NotReady(view.readiness)
-        } else if replica.presence != Presence::Here {
-            Verdict::Suspect
-        } else if replica.rests_until > now {
-            Verdict::Resting(replica.rests_until)
-        } else if circuit != Circuit::Closed && !replica.breaker.allows(now) {
-            Verdict::CircuitOpen(circuit)
-        } else if replica.used >= view.slots {
-            Verdict::Full { slots: view.slots }
-        } else {
-            let (used, slots) = (replica.used, view.slots);
-            Verdict::Open { used, slots, vram_free_bytes: view.vram_free_bytes }
-        }
+/// What keeps a replica from a job that fits it, if anything does.
+fn verdict(now: Timestamp, pool: &Pool, replica: &Replica) -> Verdict {
+    let (view, circuit) = (&replica.view, replica.breaker.circuit());
+    if pool.closes(replica) {
+        Verdict::Closed
+    } else if view.readiness != Readiness::Ready {
+        Verdict::NotReady(view.readiness)
+    } else if replica.presence != Presence::Here {
+        Verdict::Suspect
+    } else if replica.rests_until > now {
+        Verdict::Resting(replica.rests_until)
+    } else if circuit != Circuit::Closed && !replica.breaker.allows(now) {
+        Verdict::CircuitOpen(circuit)
+    } else if replica.used >= view.slots {
+        Verdict::Full { slots: view.slots }
+    } else {
+        let (used, slots) = (replica.used, view.slots);
+        Verdict::Open { used, slots, vram_free_bytes: view.vram_free_bytes }
     }
 }

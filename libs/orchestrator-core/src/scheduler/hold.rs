@@ -54,6 +54,7 @@ impl Scheduler {
             }
             None => holds.push(Hold { replica, patience: deadline.into(), told: false }),
         }
+        pools[index].count();
         self.expire_holds(now, index, now);
         self.set_timers(index);
         self.tell_drained(index);
@@ -65,6 +66,7 @@ impl Scheduler {
         let holds = &mut self.pools[index].holds;
         let Some(at) = holds.iter().position(|hold| hold.replica.as_ref() == replica) else { return };
         let hold = holds.remove(at);
+        self.pools[index].count();
         if let Some(deadline) = hold.deadline() {
             self.due.remove(&(deadline, Due::Emptied(index)));
             self.set_timers(index);

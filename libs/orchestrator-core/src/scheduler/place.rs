@@ -4,7 +4,7 @@ use super::{Due, Scheduler};
 use crate::{
     effect::{Affinity, Assignment, Effect},
     explain::Rule,
-    fit::{self, Tried},
+    fit::{self, Fitting, Tried},
     job::{JobState, JobStep, NewJob, Priority},
     lease::Lease,
     pool::{Pool, Replica, ReplicaKey},
@@ -31,17 +31,20 @@ impl Scheduler {
                 keyed.map(move |(replica, it)| (ReplicaKey { pool, replica }, it))
             })
         };
-        let fits = |replica: &Replica| fit::check(requirements, tried, &replica.view, rules.gpu).is_ok();
+        let mut fitting = Fitting::new(requirements, tried, rules.gpu);
+        let mut fits = |(key, it): (ReplicaKey, &Replica)| {
+            fitting.check(Some(ReplicaKey { replica: it.like, ..key }), &it.view).is_ok()
+        };
         let prefer = &requirements.prefer_pools;
         let last = job.session.as_ref().and_then(|asked| sessions.last_of(asked.id));
         if let Some((pool, name)) = last.filter(|(pool, _)| prefer.is_empty() || prefer.contains(pool)) {
             let there = |it: &Replica| it.view.replica == *name && it.view.pool == *pool;
-            if let Some((key, _)) = free().find(|(_, it)| there(it) && fits(it)) {
+            if let Some((key, _)) = free().find(|it| there(it.1) && fits(*it)) {
                 return Some((key, Rule::Affinity));
             }
         }
         if !prefer.is_empty() {
-            let preferred = free().filter(|(_, it)| prefer.contains(&it.view.pool) && fits(it));
+            let preferred = free().filter(|it| prefer.contains(&it.1.view.pool) && fits(*it));
             if let Some(key) = placement.choose(preferred) {
                 return Some((key, Rule::Preferred));
             }
@@ -50,7 +53,7 @@ impl Scheduler {
             PlacementKind::LeastLoaded => Rule::LeastLoaded,
             PlacementKind::RoundRobin => Rule::RoundRobin,
         };
-        Some((placement.choose(free().filter(|(_, it)| fits(it)))?, rule))
+        Some((placement.choose(free().filter(|it| fits(*it)))?, rule))
     }
 
     /// Gives the free slots of a replica to jobs that wait.

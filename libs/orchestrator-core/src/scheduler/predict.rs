@@ -30,7 +30,7 @@ impl Scheduler {
             Priority::Batch => pool.interactive.rate(now) * pool.starters.share(),
         };
         let mut backlog = Backlog {
-            slots: f64::from(pool.slots()),
+            slots: f64::from(pool.tally.slots),
             left_over: own.left_over(),
             overtaking: Uncertain {
                 mean: rate * held.mean,
@@ -65,7 +65,7 @@ impl Scheduler {
         let slowest = slowest.into_iter().max_by(|one, other| one.mean.total_cmp(&other.mean));
         let Uncertain { mean, variance } = slowest.unwrap_or_default();
         let spread = if mean > 0.0 { variance / (mean * mean) } else { 0.0 };
-        Pace { gap: mean / f64::from(pool.slots().max(1)), spread }
+        Pace { gap: mean / f64::from(pool.tally.slots.max(1)), spread }
     }
 
     pub(super) fn retry_after(&mut self, now: Timestamp, index: usize, job: &NewJob) -> Duration {
