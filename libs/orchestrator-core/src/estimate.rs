@@ -70,16 +70,6 @@ pub(crate) struct Uncertain {
     pub(crate) variance: f64,
 }
 
-/// Sums over some of the ratios, of how far they lie from the mean of all, and of the squares of that.
-///
-/// Every admission asks of every running attempt how much longer it may take, so that must not cost a walk
-/// over the measurements.
-#[derive(Debug, Clone, Copy, Default)]
-struct Tail {
-    sum: f64,
-    squares: f64,
-}
-
 /// Measured service times.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ServiceTimes {
@@ -89,8 +79,11 @@ pub(crate) struct ServiceTimes {
     per_unit: f64,
     /// Measured time over the time that the size explains, in ascending order.
     ratios: Vec<f64>,
-    /// For each of them, what it and all greater ones come to.
-    tails: Vec<Tail>,
+    /// For each of them, mean and variance of it and all greater ones, as long as those are at least [`TAIL`].
+    ///
+    /// Every admission asks of every running attempt how much longer it may take, so that must cost neither a
+    /// walk over the measurements nor a division more than it has to.
+    tails: Vec<Uncertain>,
     ratio: Uncertain,
     held: Uncertain,
     stale: bool,
@@ -233,15 +226,21 @@ impl ServiceTimes {
             ratio
         }));
         ratios.sort_unstable_by(f64::total_cmp);
-        self.ratio = spread(ratios.iter().copied());
+        let ratio = spread(ratios.iter().copied());
         tails.clear();
-        let mut tail = Tail::default();
-        tails.extend(ratios.iter().rev().map(|ratio| {
-            let distance = ratio - self.ratio.mean;
-            tail = Tail { sum: tail.sum + distance, squares: tail.squares + distance * distance };
-            tail
+        let (mut number, mut sum, mut squares) = (0.0, 0.0, 0.0);
+        tails.extend(ratios.iter().rev().map(|it| {
+            let distance = it - ratio.mean;
+            number += 1.0;
+            sum += distance;
+            squares += distance * distance;
+            let mean = sum / number;
+            let variance = (squares / number - mean * mean).max(0.0);
+            Uncertain { mean: ratio.mean + mean, variance }
         }));
         tails.reverse();
+        tails.truncate((tails.len() + 1).saturating_sub(TAIL));
+        self.ratio = ratio;
     }
 
     fn explained(&self, size: f64) -> f64 {
@@ -263,13 +262,8 @@ impl ServiceTimes {
             return Uncertain { mean: self.base, variance: self.held.variance };
         }
         let shorter = self.ratios.partition_point(|ratio| *ratio <= elapsed);
-        let longer = self.ratios.len() - shorter;
         let rest = match self.tails.get(shorter) {
-            Some(tail) if longer >= TAIL => {
-                let mean = tail.sum / count(longer);
-                let variance = (tail.squares / count(longer) - mean * mean).max(0.0);
-                Uncertain { mean: self.ratio.mean + mean - elapsed, variance }
-            }
+            Some(longer) => Uncertain { mean: longer.mean - elapsed, variance: longer.variance },
             // It outlasts nearly all that was measured: the longer it ran, the longer it may run.
             _ => {
                 let more = (1.0 - elapsed).max((elapsed - 1.0) / 2.0);

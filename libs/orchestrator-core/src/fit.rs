@@ -233,7 +233,7 @@ mod tests {
     use crate::pool::{Pool, Presence, Replica};
 
     /// Picks one of a list by a digit of a number.
-    fn pick<T: Clone, const N: usize>(number: &mut usize, from: [T; N]) -> T {
+    fn pick<T: Clone, const N: usize>(number: &mut usize, from: &[T; N]) -> T {
         let picked = from[*number % N].clone();
         *number /= N;
         picked
@@ -242,13 +242,13 @@ mod tests {
     fn replica(mut number: usize) -> Replica {
         let name = ReplicaId::new(format!("r{}", number % 3));
         let view = ReplicaView {
-            models: pick(&mut number, [vec!["m".into()], vec!["n".into(), "m".into()], vec!["n".into()]]),
-            device: pick(&mut number, [Device::Unstated, Device::Cpu, Device::Mask("0".into())]),
-            engine: pick(&mut number, ["one".into(), "two".into()]),
-            ctx_max: pick(&mut number, [None, Some(10)]),
-            workloads: pick(&mut number, [vec![Workload::Completion], vec![Workload::Embedding]]),
-            node: pick(&mut number, [None, Some(NodeId::new("here"))]),
-            vram_total_bytes: pick(&mut number, [None, Some(5)]),
+            models: pick(&mut number, &[vec!["m".into()], vec!["n".into(), "m".into()], vec!["n".into()]]),
+            device: pick(&mut number, &[Device::Unstated, Device::Cpu, Device::Mask("0".into())]),
+            engine: pick(&mut number, &["one".into(), "two".into()]),
+            ctx_max: pick(&mut number, &[None, Some(10)]),
+            workloads: pick(&mut number, &[vec![Workload::Completion], vec![Workload::Embedding]]),
+            node: pick(&mut number, &[None, Some(NodeId::new("here"))]),
+            vram_total_bytes: pick(&mut number, &[None, Some(5)]),
             ..ReplicaView::ready(PoolId::new("p"), name, "m")
         };
         Replica::new(view)
@@ -256,13 +256,13 @@ mod tests {
 
     fn requirements(mut number: usize) -> Requirements {
         Requirements {
-            engine: pick(&mut number, [None, Some("two".into())]),
-            device_mask: pick(&mut number, [None, Some("0".into())]),
-            pin_node: pick(&mut number, [None, Some(NodeId::new("here"))]),
-            avoid_pools: pick(&mut number, [Vec::new(), vec![PoolId::new("p")]]),
-            pin_pool: pick(&mut number, [None, None, Some(PoolId::new("q"))]),
-            vram_need: pick(&mut number, [None, Some(6)]),
-            ..Requirements::of(pick(&mut number, ["m", "n", "o"]), 11)
+            engine: pick(&mut number, &[None, Some("two".into())]),
+            device_mask: pick(&mut number, &[None, Some("0".into())]),
+            pin_node: pick(&mut number, &[None, Some(NodeId::new("here"))]),
+            avoid_pools: pick(&mut number, &[Vec::new(), vec![PoolId::new("p")]]),
+            pin_pool: pick(&mut number, &[None, None, Some(PoolId::new("q"))]),
+            vram_need: pick(&mut number, &[None, Some(6)]),
+            ..Requirements::of(pick(&mut number, &["m", "n", "o"]), 11)
         }
     }
 
