@@ -84,6 +84,8 @@ pub(crate) struct ServiceTimes {
     /// Every admission asks of every running attempt how much longer it may take, so that must cost neither a
     /// walk over the measurements nor a division more than it has to.
     tails: Vec<Uncertain>,
+    /// What an attempt that outlasts nearly all of them still needs at least.
+    least_rest: f64,
     ratio: Uncertain,
     held: Uncertain,
     stale: bool,
@@ -240,6 +242,7 @@ impl ServiceTimes {
         }));
         tails.reverse();
         tails.truncate((tails.len() + 1).saturating_sub(TAIL));
+        self.least_rest = (ratio.variance.sqrt() / 2.0).max(0.05);
         self.ratio = ratio;
     }
 
@@ -254,24 +257,38 @@ impl ServiceTimes {
         Uncertain { mean, variance: jobs * each * each * self.ratio.variance }
     }
 
-    /// How much longer a slot is held that has been held for so long.
-    pub(crate) fn residual(&self, size: u32, elapsed: Duration) -> Uncertain {
+    /// How much longer a slot is held that has been held for so long. `near` is where this stood among the
+    /// measurements at the last look, and is brought up to date.
+    pub(crate) fn residual_from(&self, near: &mut u8, size: u32, elapsed: Duration) -> Uncertain {
         let whole = self.explained(f64::from(size));
         let elapsed = elapsed.as_secs_f64() / whole;
         if self.ratios.is_empty() {
             return Uncertain { mean: self.base, variance: self.held.variance };
         }
-        let shorter = self.ratios.partition_point(|ratio| *ratio <= elapsed);
+        let shorter = self.shorter(elapsed, usize::from(*near));
+        *near = u8::try_from(shorter).unwrap_or(u8::MAX);
         let rest = match self.tails.get(shorter) {
             Some(longer) => Uncertain { mean: longer.mean - elapsed, variance: longer.variance },
             // It outlasts nearly all that was measured: the longer it ran, the longer it may run.
-            _ => {
+            None => {
                 let more = (1.0 - elapsed).max((elapsed - 1.0) / 2.0);
-                let mean = more.max(self.ratio.variance.sqrt() / 2.0).max(0.05);
+                let mean = more.max(self.least_rest);
                 Uncertain { mean, variance: mean * mean }
             }
         };
         Uncertain { mean: rest.mean * whole, variance: rest.variance * whole * whole }
+    }
+
+    /// How many ratios are at most this, which were about `near` when it was asked last.
+    ///
+    /// Little time passes between two looks at an attempt, and each measurement moves the others by one at
+    /// most, so that a search is seldom needed.
+    fn shorter(&self, elapsed: f64, near: usize) -> usize {
+        let ratios = self.ratios.as_slice();
+        let too_low = |at: usize| ratios.get(at).is_some_and(|ratio| *ratio <= elapsed);
+        let too_high = |at: usize| at > 0 && ratios.get(at - 1).is_none_or(|ratio| *ratio > elapsed);
+        let at = near + usize::from(too_low(near)) - usize::from(too_high(near));
+        if too_low(at) || too_high(at) { ratios.partition_point(|ratio| *ratio <= elapsed) } else { at }
     }
 
     /// What is left of an attempt that is looked at at any moment.

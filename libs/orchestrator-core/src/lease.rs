@@ -49,6 +49,8 @@ pub(crate) struct Run {
     pub(crate) since: Timestamp,
     pub(crate) size: u32,
     pub(crate) priority: Priority,
+    /// Where it stood among the measured times at the last prediction.
+    pub(crate) near: u8,
 }
 
 /// All slots in use.
@@ -70,7 +72,7 @@ impl Leases {
             self.runs.resize_with(pool + 1, VecDeque::new);
         }
         let Lease { since, size, priority, .. } = lease;
-        self.runs[pool].push_back(Run { lease: id, since, size, priority });
+        self.runs[pool].push_back(Run { lease: id, since, size, priority, near: 0 });
         self.live.insert(id, lease);
         id
     }
@@ -101,6 +103,10 @@ impl Leases {
     /// What runs in a pool, the oldest first.
     pub(crate) fn runs(&self, pool: usize) -> impl Iterator<Item = &Run> {
         self.runs.get(pool).into_iter().flatten()
+    }
+
+    pub(crate) fn runs_mut(&mut self, pool: usize) -> impl Iterator<Item = &mut Run> {
+        self.runs.get_mut(pool).into_iter().flatten()
     }
 
     /// Does this with each lease of a pool, the oldest first.

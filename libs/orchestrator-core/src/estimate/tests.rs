@@ -4,6 +4,12 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+impl ServiceTimes {
+    fn residual(&self, size: u32, elapsed: Duration) -> Uncertain {
+        self.residual_from(&mut 0, size, elapsed)
+    }
+}
+
 fn measured(times: impl IntoIterator<Item = (u32, u64)>) -> ServiceTimes {
     let mut measured = ServiceTimes::default();
     for (size, held) in times {
@@ -89,4 +95,27 @@ fn a_change_is_seen_though_only_sums_are_looked_at_at_first() {
         }
     }
     assert!(forgotten >= 20, "only {forgotten} changes");
+}
+
+#[test]
+fn where_an_attempt_stood_at_the_last_look_changes_nothing_of_what_it_still_needs() {
+    for shape in 0..5 {
+        let (mut times, mut draw, mut near) = (ServiceTimes::default(), 88_172_645_u32, [0_u8; 40]);
+        for turn in 0..1500 {
+            draw ^= draw << 13;
+            draw ^= draw >> 17;
+            draw ^= draw << 5;
+            let (size, held) = drawn(shape, turn, draw);
+            times.measure(size, Duration::from_millis(held));
+            times.refresh();
+            for (index, near) in (0..).zip(&mut near) {
+                let (size, elapsed) = (index % 7, Duration::from_millis(u64::from(turn * index % 1700)));
+                let known = times.residual_from(near, size, elapsed);
+                let passed = elapsed.as_secs_f64() / times.explained(f64::from(size));
+                let shorter = times.ratios.iter().filter(|ratio| **ratio <= passed).count();
+                assert_eq!(usize::from(*near), shorter, "shape {shape}, measurement {turn}");
+                assert_eq!(known, times.residual(size, elapsed), "shape {shape}, measurement {turn}");
+            }
+        }
+    }
 }

@@ -40,8 +40,9 @@ impl Scheduler {
             work: Uncertain::default(),
         };
         let times = Priority::ALL.map(|class| pool.times_of(class, &guess));
-        for run in self.leases.runs(index) {
-            backlog.add(times[run.priority.index()].residual(run.size, now - run.since));
+        for run in self.leases.runs_mut(index) {
+            let times = times[run.priority.index()];
+            backlog.add(times.residual_from(&mut run.near, run.size, now - run.since));
         }
         let share = pool.starters.share();
         for class in Priority::ALL.into_iter().filter(|class| *class <= priority) {
