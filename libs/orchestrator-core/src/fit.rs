@@ -154,16 +154,18 @@ impl<'a> Fitting<'a> {
     }
 
     /// Whether `replica` may run the job. `like` is a replica of its pool that serves the same.
+    #[inline]
     pub(crate) fn check(&mut self, like: Option<ReplicaKey>, replica: &ReplicaView) -> Result<(), Misfit> {
         self.check_pins(replica)?;
-        match self.last {
-            Some((known, verdict)) if like == Some(known) => verdict?,
+        let verdict = match self.last {
+            Some((known, verdict)) if like == Some(known) => verdict,
             _ => {
                 let verdict = self.check_service(replica);
                 self.last = like.map(|like| (like, verdict));
-                verdict?;
+                verdict
             }
-        }
+        };
+        verdict?;
         self.check_room(replica)?;
         if self.tried.iter().any(|(pool, name)| *name == replica.replica && *pool == replica.pool) {
             return Err(Misfit::Tried);
@@ -171,6 +173,7 @@ impl<'a> Fitting<'a> {
         Ok(())
     }
 
+    #[inline]
     fn check_pins(&self, replica: &ReplicaView) -> Result<(), Misfit> {
         let Requirements { pin_pool, pin_node, .. } = self.requirements;
         if pin_pool.as_ref().is_some_and(|pin| *pin != replica.pool) {
@@ -210,6 +213,7 @@ impl<'a> Fitting<'a> {
         Ok(())
     }
 
+    #[inline]
     fn check_room(&self, replica: &ReplicaView) -> Result<(), Misfit> {
         if let Some(limit) = replica.ctx_max
             && self.requirements.ctx > limit

@@ -58,15 +58,20 @@ impl Replica {
         self.presence != Presence::Gone
     }
 
+    /// The first replica that does the same in its pool, which has this index.
+    pub(crate) fn like_key(&self, pool: usize) -> ReplicaKey {
+        ReplicaKey { pool, replica: self.like }
+    }
+
     pub(crate) fn is_ready(&self) -> bool {
         self.exists() && self.view.readiness == Readiness::Ready
     }
 
     //= ORCH-3010
     fn has_room(&self, now: Timestamp) -> bool {
-        self.is_ready()
+        self.used < self.view.slots
+            && self.is_ready()
             && self.presence == Presence::Here
-            && self.used < self.view.slots
             && self.rests_until <= now
             && self.breaker.allows(now)
     }

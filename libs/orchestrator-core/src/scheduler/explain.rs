@@ -6,10 +6,10 @@ use crate::{
     explain::{Candidate, Rule, Verdict, Why},
     fit::Fitting,
     ids::JobId,
-    pool::{Pool, Presence, Replica, ReplicaKey},
+    pool::{Pool, Presence, Replica},
     queue::Place,
     time::Timestamp,
-    view::Readiness,
+    view::{Readiness, ReplicaView},
 };
 
 /// Replicas that an explanation names; the others are counted.
@@ -28,18 +28,16 @@ impl Scheduler {
         let considered = self.pools.iter().map(|pool| pool.tally.present).sum();
         let mut fitting = Fitting::new(&record.job.requirements, &record.tried, self.rules.gpu);
         let mut candidates = Vec::with_capacity(NAMED_MAX.min(considered as usize));
-        let all = self.pools.iter().enumerate().flat_map(|(index, pool)| {
+        for (index, pool) in self.pools.iter().enumerate() {
             let existing = pool.replicas.iter().filter(|replica| replica.exists());
-            existing.map(move |replica| (index, pool, replica))
-        });
-        for (index, pool, replica) in all.take(NAMED_MAX) {
-            let like = ReplicaKey { pool: index, replica: replica.like };
-            let fits = fitting.check(Some(like), &replica.view);
-            candidates.push(Candidate {
-                pool: replica.view.pool.clone(),
-                replica: replica.view.replica.clone(),
-                verdict: fits.map_or_else(Verdict::Misfit, |()| verdict(now, pool, replica)),
-            });
+            candidates.extend(existing.take(NAMED_MAX - candidates.len()).map(|replica| {
+                let verdict = match fitting.check(Some(replica.like_key(index)), &replica.view) {
+                    Ok(()) => verdict(now, pool, replica),
+                    Err(misfit) => Verdict::Misfit(misfit),
+                };
+                let ReplicaView { pool, replica, .. } = &replica.view;
+                Candidate { pool: pool.clone(), replica: replica.clone(), verdict }
+            }));
         }
         Why { rule, considered, candidates }
     }

@@ -32,9 +32,8 @@ impl Scheduler {
             })
         };
         let mut fitting = Fitting::new(requirements, tried, rules.gpu);
-        let mut fits = |(key, it): (ReplicaKey, &Replica)| {
-            fitting.check(Some(ReplicaKey { replica: it.like, ..key }), &it.view).is_ok()
-        };
+        let mut fits =
+            |(key, it): (ReplicaKey, &Replica)| fitting.check(Some(it.like_key(key.pool)), &it.view).is_ok();
         let prefer = &requirements.prefer_pools;
         let last = job.session.as_ref().and_then(|asked| sessions.last_of(asked.id));
         if let Some((pool, name)) = last.filter(|(pool, _)| prefer.is_empty() || prefer.contains(pool)) {
