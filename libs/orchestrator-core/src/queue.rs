@@ -2,7 +2,7 @@
 //!
 //! Every live job has one place in a table. A line is a doubly linked list through those places, so
 //! that joining it, leaving it from the front and leaving it from the middle cost the same few
-//! writes, however long it is. Ids are found by hashing; the hash map is never iterated, so its
+//! writes, however long it is; how many stand before a job is told by their seats. Ids are found by hashing; the hash map is never iterated, so its
 //! random order can decide nothing.
 
 use std::{
@@ -14,6 +14,7 @@ use crate::{
     fit::Tried,
     ids::{JobId, LeaseId},
     job::{JobState, NewJob},
+    seats::Seats,
     sessions::Held,
 };
 
@@ -47,7 +48,12 @@ pub(crate) struct JobRecord {
     pub(crate) held: Option<Held>,
     before: Option<Place>,
     behind: Option<Place>,
+    /// Its seat in its line, by which those before it are counted.
+    seat: u64,
 }
+
+/// The first seat of a line, with as much room before it as behind it.
+const FIRST_SEAT: u64 = 1 << 63;
 
 /// A first-in-first-out line of places.
 #[derive(Debug, Default)]
@@ -56,6 +62,7 @@ pub(crate) struct Line {
     back: Option<Place>,
     pub(crate) len: u32,
     size: u64,
+    seats: Seats,
 }
 
 impl Line {
@@ -96,6 +103,7 @@ impl Jobs {
             held: None,
             before: None,
             behind: None,
+            seat: FIRST_SEAT,
         };
         let place = self.free.pop().unwrap_or_else(|| {
             self.places.push(None);
@@ -141,15 +149,14 @@ impl Jobs {
         std::iter::successors(line.front, |place| self[*place].behind)
     }
 
+    /// How many jobs of a line stand before one of it.
+    pub(crate) fn ahead(&self, line: &Line, place: Place) -> u32 {
+        line.front.map_or(0, |front| line.seats.taken(self[front].seat, self[place].seat))
+    }
+
     /// Puts a job into its line: at the back, or, when it waits again, at its old rank.
     pub(crate) fn join(&mut self, line: &mut Line, place: Place) {
-        let rank = self[place].rank;
-        let mut before = line.back;
-        while let Some(other) = before
-            && self[other].rank > rank
-        {
-            before = self[other].before;
-        }
+        let before = self.predecessor(line, self[place].rank);
         let behind = match before {
             Some(other) => self[other].behind,
             None => line.front,
@@ -166,6 +173,54 @@ impl Jobs {
         }
         line.len += 1;
         line.size += u64::from(self[place].job.size);
+        self.seat(line, place);
+    }
+
+    /// Behind whom a rank belongs. It is looked for from both ends: a new job belongs to the back, and one that
+    /// waits again to the front, mostly.
+    fn predecessor(&self, line: &Line, rank: u64) -> Option<Place> {
+        let (mut from_back, mut from_front) = (line.back, line.front);
+        while let (Some(back), Some(front)) = (from_back, from_front) {
+            if self[back].rank < rank {
+                return Some(back);
+            }
+            if self[front].rank > rank {
+                return self[front].before;
+            }
+            (from_back, from_front) = (self[back].before, self[front].behind);
+        }
+        None
+    }
+
+    /// Gives a job that stands in its line a seat between its neighbours. Where there is none, all get new ones.
+    fn seat(&mut self, line: &mut Line, place: Place) {
+        let seat_of = |other: Option<Place>| other.map(|other| self[other].seat);
+        let seat = match (seat_of(self[place].before), seat_of(self[place].behind)) {
+            (None, None) => Some(FIRST_SEAT),
+            (Some(before), None) => Some(before + 1),
+            (None, Some(behind)) => Some(behind - 1),
+            (Some(before), Some(behind)) => (behind - before > 1).then(|| before + (behind - before) / 2),
+        };
+        if let Some(seat) = seat {
+            self[place].seat = seat;
+            if let (Some(front), Some(back)) = (line.front, line.back)
+                && self[back].seat - self[front].seat < line.seats.capacity()
+            {
+                return line.seats.take(seat);
+            }
+        }
+        self.seat_all(line);
+    }
+
+    fn seat_all(&mut self, line: &mut Line) {
+        line.seats = Seats::for_twice(line.len);
+        let (mut next, mut seat) = (line.front, FIRST_SEAT);
+        while let Some(place) = next {
+            self[place].seat = seat;
+            line.seats.take(seat);
+            seat += 1;
+            next = self[place].behind;
+        }
     }
 
     /// Takes a job out of its line, wherever it stands in it.
@@ -181,6 +236,7 @@ impl Jobs {
         }
         line.len -= 1;
         line.size -= u64::from(self[place].job.size);
+        line.seats.leave(self[place].seat);
     }
 }
 
@@ -262,5 +318,50 @@ mod tests {
         assert_eq!((jobs.len(), jobs.places.len(), line.front()), (0, 3, None));
         let (front, back) = (line.front, line.back);
         assert_eq!((front, back), (None, None));
+    }
+
+    #[test]
+    fn a_line_knows_who_stands_before_whom_like_a_plain_list_does() {
+        let (mut jobs, mut line) = jobs(0);
+        let (mut list, mut out): (Vec<Place>, Vec<Place>) = (Vec::new(), Vec::new());
+        let mut draw = 362_436_069_u32;
+        for turn in 0..6000_u32 {
+            draw ^= draw << 13;
+            draw ^= draw >> 17;
+            draw ^= draw << 5;
+            let at = (draw / 8) as usize;
+            // It grows for a while, shrinks for a while, and its oldest job stays.
+            let grows = turn / 1500 % 2 == 0;
+            match draw % 8 {
+                0 if !out.is_empty() => {
+                    let place = out.swap_remove(at % out.len());
+                    jobs.join(&mut line, place);
+                    let rank = jobs[place].rank;
+                    list.insert(list.partition_point(|other| jobs[*other].rank < rank), place);
+                }
+                1 | 2 if grows && list.len() > 1 => out.push(list.remove(1)),
+                1..=5 if !grows && list.len() > 1 => out.push(list.remove(1 + at % (list.len() - 1))),
+                _ => {
+                    let new = NewJob::of(
+                        JobId::from_u128(u128::from(turn)),
+                        Priority::Batch,
+                        Requirements::of("m", 1),
+                    );
+                    let place = jobs.insert(new, 0);
+                    jobs.join(&mut line, place);
+                    list.push(place);
+                }
+            }
+            if list.len() < line.len as usize
+                && let Some(place) = out.last()
+            {
+                jobs.leave(&mut line, *place);
+            }
+            assert!(turn % 64 != 0 || jobs.in_line(&line).eq(list.iter().copied()), "turn {turn}");
+            for (number, place) in (0..).zip(&list).skip(at % 16).step_by(16) {
+                assert_eq!(jobs.ahead(&line, *place), number, "turn {turn}");
+            }
+        }
+        assert!(list.len() > 500, "{}", list.len());
     }
 }

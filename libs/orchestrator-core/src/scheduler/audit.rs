@@ -35,7 +35,10 @@ impl Scheduler {
                 if !places.is_sorted_by_key(|place| self.jobs[*place].rank) {
                     return Err(format!("Q2: a line of {} is out of order", pool.id));
                 }
-                for place in places {
+                for (ahead, place) in (0..).zip(places) {
+                    if self.jobs.ahead(line, place) != ahead {
+                        return Err(format!("Q2: {ahead} jobs stand before one that counts others"));
+                    }
                     let record = &self.jobs[place];
                     let right = record.pool == index && record.job.priority.index() == class;
                     if !right || record.state != JobState::Queued {

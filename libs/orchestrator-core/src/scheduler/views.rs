@@ -91,7 +91,8 @@ impl Scheduler {
 
     /// Jobs ahead of a waiting job, over both classes; `None` when it does not wait.
     pub fn queue_position(&self, job: JobId) -> Option<u32> {
-        let record = &self.jobs[self.jobs.find(job)?];
+        let place = self.jobs.find(job)?;
+        let record = &self.jobs[place];
         if record.state != JobState::Queued {
             return None;
         }
@@ -101,8 +102,7 @@ impl Scheduler {
             Priority::Batch => pool.lines[0].len,
         };
         let line = &pool.lines[record.job.priority.index()];
-        let ahead = self.jobs.in_line(line).take_while(|place| self.jobs[*place].job.id != job).count();
-        Some(earlier + u32::try_from(ahead).unwrap_or(u32::MAX))
+        Some(earlier + self.jobs.ahead(line, place))
     }
 
     /// A session as it stands; `None` when there is none of this id.
