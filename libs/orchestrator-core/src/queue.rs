@@ -8,7 +8,10 @@
 use std::{
     collections::HashMap,
     ops::{Index, IndexMut},
+    sync::Arc,
 };
+
+use smallvec::SmallVec;
 
 use crate::{
     fit::Tried,
@@ -63,7 +66,12 @@ pub(crate) struct Line {
     pub(crate) len: u32,
     size: u64,
     seats: Seats,
+    /// The models that its jobs have asked for since it was empty: the first [`MODELS`] of them.
+    models: SmallVec<[Arc<str>; 1]>,
 }
+
+/// Models of a line that are remembered.
+const MODELS: usize = 8;
 
 impl Line {
     /// The sizes of all its jobs together.
@@ -76,6 +84,19 @@ impl Line {
 
     pub(crate) fn front(&self) -> Option<Place> {
         self.front
+    }
+
+    /// Whether a job in it may ask for one of these models. False only if none does, so that a long line for
+    /// another pool's model is not walked along.
+    pub(crate) fn may_ask_for(&self, models: &[Arc<str>]) -> bool {
+        self.len > 0
+            && (self.models.len() == MODELS || models.iter().any(|model| self.models.contains(model)))
+    }
+
+    fn note_model(&mut self, model: &Arc<str>) {
+        if self.models.len() < MODELS && !self.models.contains(model) {
+            self.models.push(Arc::clone(model));
+        }
     }
 }
 
@@ -173,6 +194,7 @@ impl Jobs {
         }
         line.len += 1;
         line.size += u64::from(self[place].job.size);
+        line.note_model(&self[place].job.requirements.model);
         self.seat(line, place);
     }
 
@@ -237,6 +259,9 @@ impl Jobs {
         line.len -= 1;
         line.size -= u64::from(self[place].job.size);
         line.seats.leave(self[place].seat);
+        if line.len == 0 {
+            line.models.clear();
+        }
     }
 }
 
@@ -363,5 +388,28 @@ mod tests {
             }
         }
         assert!(list.len() > 500, "{}", list.len());
+    }
+
+    #[test]
+    fn a_line_rules_out_no_model_that_one_of_its_jobs_asks_for() {
+        let (mut jobs, mut line) = jobs(0);
+        let all: Vec<Arc<str>> = (0..12).map(|number| Arc::from(format!("m{number}"))).collect();
+        assert!(!line.may_ask_for(&all), "it is empty");
+        let mut places = Vec::new();
+        for (number, model) in (0..).zip(&all) {
+            let requirements = Requirements::of(Arc::clone(model), 1);
+            let place = jobs.insert(NewJob::of(JobId::from_u128(number), Priority::Batch, requirements), 0);
+            jobs.join(&mut line, place);
+            places.push(place);
+            let (own, other) = ([Arc::from(&**model)], [Arc::from("other")]);
+            assert!(line.may_ask_for(&own) && line.may_ask_for(&all));
+            assert_eq!(line.may_ask_for(&other), places.len() >= MODELS, "it remembers {MODELS} at most");
+        }
+        for place in &places {
+            jobs.leave(&mut line, *place);
+        }
+        assert!(!line.may_ask_for(&all));
+        jobs.join(&mut line, places[3]);
+        assert!(line.may_ask_for(&all[3..4]) && !line.may_ask_for(&all[4..]), "what left is forgotten");
     }
 }

@@ -73,7 +73,11 @@ impl Scheduler {
     fn next_for(&self, key: ReplicaKey) -> Option<Place> {
         let view = &self.pools[key.pool].replicas[key.replica].view;
         let first_fit = |index: usize, priority: Priority| {
-            self.jobs.in_line(&self.pools[index].lines[priority.index()]).find(|place| {
+            let line = &self.pools[index].lines[priority.index()];
+            if !line.may_ask_for(&view.models) {
+                return None;
+            }
+            self.jobs.in_line(line).find(|place| {
                 let record = &self.jobs[*place];
                 fit::check(&record.job.requirements, &record.tried, view, self.rules.gpu).is_ok()
             })
