@@ -51,7 +51,10 @@ impl Scheduler {
             let rejection = Rejection { reason: RejectReason::Session(refusal), pool: None, retry_after };
             return self.effects.push(Effect::Reject(job.id, rejection));
         }
-        match self.choose_free(now, &job, &[]) {
+        let mut turn = self.placement;
+        let free = self.choose_free(now, &job, &[], &mut turn);
+        self.placement = turn;
+        match free {
             Some((key, rule)) => self.admit_and_dispatch(now, job, (key, rule), price),
             None => self.admit_to_queue(now, job, &open, price),
         }

@@ -261,15 +261,13 @@ impl Scheduler {
     /// Gives a waiting job the best of the free slots, unless that is on `not_on`.
     fn start_if_free(&mut self, now: Timestamp, place: Place, not_on: Option<ReplicaKey>) {
         let record = &self.jobs[place];
-        let (job, tried) = (record.job.clone(), record.tried.clone());
-        let turn = self.placement;
-        match self.choose_free(now, &job, &tried) {
-            Some((key, rule)) if Some(key) != not_on => {
-                self.leave_line(place);
-                self.dispatch(now, place, key, rule);
-            }
-            // What was not taken has not had its turn.
-            _ => self.placement = turn,
+        let mut turn = self.placement;
+        let free = self.choose_free(now, &record.job, &record.tried, &mut turn);
+        // What is not taken has not had its turn.
+        if let Some((key, rule)) = free.filter(|(key, _)| Some(*key) != not_on) {
+            self.placement = turn;
+            self.leave_line(place);
+            self.dispatch(now, place, key, rule);
         }
     }
 

@@ -7,6 +7,7 @@ use crate::{
     fit::{self, Fitting, Tried},
     job::{JobState, JobStep, NewJob, Priority},
     lease::Lease,
+    placement::Placement,
     pool::{Pool, Replica, ReplicaKey},
     queue::Place,
     rules::PlacementKind,
@@ -15,15 +16,16 @@ use crate::{
 
 impl Scheduler {
     /// A replica with room that may run such a job, and what decided: preferred pools first, among them
-    /// where its session was last, then by placement.
+    /// where its session was last, then by placement, whose next turn is in `turn`.
     //= ORCH-3009
     pub(super) fn choose_free(
-        &mut self,
+        &self,
         now: Timestamp,
         job: &NewJob,
         tried: &[Tried],
+        turn: &mut Placement,
     ) -> Option<(ReplicaKey, Rule)> {
-        let Self { pools, placement, rules, sessions, .. } = self;
+        let Self { pools, rules, sessions, .. } = self;
         let requirements = &job.requirements;
         let free = || {
             pools.iter().enumerate().flat_map(|(pool, each)| {
@@ -44,7 +46,7 @@ impl Scheduler {
         }
         if !prefer.is_empty() {
             let preferred = free().filter(|it| prefer.contains(&it.1.view.pool) && fits(*it));
-            if let Some(key) = placement.choose(preferred) {
+            if let Some(key) = turn.choose(preferred) {
                 return Some((key, Rule::Preferred));
             }
         }
@@ -52,7 +54,7 @@ impl Scheduler {
             PlacementKind::LeastLoaded => Rule::LeastLoaded,
             PlacementKind::RoundRobin => Rule::RoundRobin,
         };
-        Some((placement.choose(free().filter(|it| fits(*it)))?, rule))
+        Some((turn.choose(free().filter(|it| fits(*it)))?, rule))
     }
 
     /// Gives the free slots of a replica to jobs that wait.
