@@ -10,7 +10,7 @@ mod arrivals;
 mod backlog;
 mod promises;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, ops::Range, time::Duration};
 
 pub(crate) use arrivals::{Arrivals, Starters};
 pub(crate) use backlog::{Backlog, Forecast};
@@ -29,6 +29,38 @@ const TAIL: usize = 3;
 struct Sample {
     size: f64,
     held: f64,
+    /// The measured time over the time that the size explained at the last refresh, in whole [`PARTS`].
+    parts: u64,
+}
+
+/// In so many parts of one a ratio is counted where sums are kept: whole numbers do not drift.
+const PARTS: f64 = 1_048_576.0;
+/// Beyond this the sums say nothing. Ratios of some thousands are far below it.
+const PARTS_MAX: u64 = 1 << 52;
+
+/// What the ratios of the measurements come to, the newest [`RECENT`] apart from those before them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Level {
+    older: u64,
+    newest: u64,
+}
+
+impl Level {
+    /// Whether the mean of the newest measurements may lie far enough from that of so many older ones to
+    /// contradict them, which takes 0.4 of the latter. False only if it cannot.
+    ///
+    /// A ratio lost less than one part when it was cut to whole parts. The thousandth by which the bounds
+    /// are wider than 1.4 and 0.6 is far more than what sums of floats can be off by.
+    fn may_differ(self, older: usize) -> bool {
+        if self.older.max(self.newest) >= PARTS_MAX {
+            return true;
+        }
+        let whole = |number: usize| u128::try_from(number).unwrap_or(u128::MAX);
+        let (many, few) = (whole(older), whole(RECENT));
+        let (before, newest) = (u128::from(self.older) * few, u128::from(self.newest) * many);
+        let lost = many * few;
+        (newest + lost) * 1000 > before * 1399 || newest * 1000 < (before + lost) * 601
+    }
 }
 
 /// A time that is not known exactly, in seconds.
@@ -38,29 +70,54 @@ pub(crate) struct Uncertain {
     pub(crate) variance: f64,
 }
 
-/// Sums over some of the ratios, of how far they lie from the mean of all, and of the squares of that.
-///
-/// Every admission asks of every running attempt how much longer it may take, so that must not cost a walk
-/// over the measurements.
-#[derive(Debug, Clone, Copy, Default)]
-struct Tail {
-    sum: f64,
-    squares: f64,
-}
-
 /// Measured service times.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ServiceTimes {
     samples: VecDeque<Sample>,
+    level: Level,
     base: f64,
     per_unit: f64,
     /// Measured time over the time that the size explains, in ascending order.
     ratios: Vec<f64>,
-    /// For each of them, what it and all greater ones come to.
-    tails: Vec<Tail>,
+    /// For each of them, mean and variance of it and all greater ones, as long as those are at least [`TAIL`].
+    ///
+    /// Every admission asks of every running attempt how much longer it may take, so that must cost neither a
+    /// walk over the measurements nor a division more than it has to.
+    tails: Vec<Uncertain>,
+    /// What an attempt that outlasts nearly all of them still needs at least.
+    least_rest: f64,
     ratio: Uncertain,
     held: Uncertain,
     stale: bool,
+}
+
+/// What sizes and times of all measurements say together.
+struct Moments {
+    size: Uncertain,
+    held: Uncertain,
+    covariance: f64,
+}
+
+impl Moments {
+    fn of(samples: &VecDeque<Sample>) -> Self {
+        let number = count(samples.len()).max(1.0);
+        let (mut size, mut held, mut covariance) = (Uncertain::default(), Uncertain::default(), 0.0);
+        for sample in samples {
+            size.mean += sample.size;
+            held.mean += sample.held;
+        }
+        size.mean /= number;
+        held.mean /= number;
+        for sample in samples {
+            let (of_size, of_held) = (sample.size - size.mean, sample.held - held.mean);
+            size.variance += of_size * of_size;
+            held.variance += of_held * of_held;
+            covariance += of_size * of_held;
+        }
+        size.variance /= number;
+        held.variance /= number;
+        Self { size, held, covariance: covariance / number }
+    }
 }
 
 impl ServiceTimes {
@@ -75,15 +132,33 @@ impl ServiceTimes {
 
     /// Takes in one measurement.
     pub(crate) fn measure(&mut self, size: u32, held: Duration) {
-        if self.samples.len() == KEPT {
-            self.samples.pop_front();
+        if self.samples.len() == KEPT
+            && let Some(oldest) = self.samples.pop_front()
+        {
+            self.level.older -= oldest.parts;
         }
-        self.samples.push_back(Sample { size: f64::from(size), held: held.as_secs_f64() });
+        let (size, held) = (f64::from(size), held.as_secs_f64());
+        let parts = in_parts(held / self.explained(size));
+        self.samples.push_back(Sample { size, held, parts });
+        self.level.newest += parts;
+        let youngest_older = self.samples.len().checked_sub(RECENT + 1);
+        if let Some(aged) = youngest_older.and_then(|index| self.samples.get(index)) {
+            self.level.newest -= aged.parts;
+            self.level.older += aged.parts;
+        }
         self.stale = true;
         if self.has_changed() {
             let old = self.samples.len() - self.newest_alike();
             self.samples.drain(..old);
+            self.level = self.level_of_all();
         }
+    }
+
+    /// The level, worked out anew.
+    fn level_of_all(&self) -> Level {
+        let older = self.samples.len().saturating_sub(RECENT);
+        let sum = |range: Range<usize>| self.samples.range(range).map(|sample| sample.parts).sum();
+        Level { older: sum(0..older), newest: sum(older..self.samples.len()) }
     }
 
     /// Whether anything was measured.
@@ -95,6 +170,11 @@ impl ServiceTimes {
         if self.samples.len() < 2 * RECENT {
             return false;
         }
+        self.level.may_differ(self.samples.len() - RECENT) && self.differ()
+    }
+
+    /// Whether the newest measurements contradict those before them.
+    fn differ(&self) -> bool {
         let old = self.samples.len() - RECENT;
         let explained = |sample: &Sample| sample.held / self.explained(sample.size);
         let before = spread(self.samples.range(..old).map(explained));
@@ -124,37 +204,50 @@ impl ServiceTimes {
             return;
         }
         self.stale = false;
-        self.held = spread(self.samples.iter().map(|sample| sample.held));
-        let size = spread(self.samples.iter().map(|sample| sample.size));
-        let together = self.samples.iter().map(|it| (it.size - size.mean) * (it.held - self.held.mean));
-        let covariance = together.sum::<f64>() / count(self.samples.len());
-        let explains = covariance > 0.0 && covariance * covariance > 0.2 * size.variance * self.held.variance;
+        let Moments { size, held, covariance } = Moments::of(&self.samples);
+        self.held = held;
+        let explains = covariance > 0.0 && covariance * covariance > 0.2 * size.variance * held.variance;
         (self.base, self.per_unit) = if explains && self.samples.len() >= RECENT {
             let slope = covariance / size.variance;
             // A negative constant would promise small jobs for nothing.
-            let base = self.held.mean - slope * size.mean;
-            if base >= 0.0 { (base, slope) } else { (0.0, self.held.mean / size.mean) }
+            let base = held.mean - slope * size.mean;
+            if base >= 0.0 { (base, slope) } else { (0.0, held.mean / size.mean) }
         } else {
-            (self.held.mean, 0.0)
+            (held.mean, 0.0)
         };
-        let mut ratios = std::mem::take(&mut self.ratios);
+        self.refresh_ratios();
+        self.level = self.level_of_all();
+    }
+
+    fn refresh_ratios(&mut self) {
+        let Self { base, per_unit, ratios, samples, tails, .. } = self;
         ratios.clear();
-        ratios.extend(self.samples.iter().map(|sample| sample.held / self.explained(sample.size)));
-        ratios.sort_unstable_by(f64::total_cmp);
-        self.ratio = spread(ratios.iter().copied());
-        self.tails.clear();
-        let mut tail = Tail::default();
-        self.tails.extend(ratios.iter().rev().map(|ratio| {
-            let distance = ratio - self.ratio.mean;
-            tail = Tail { sum: tail.sum + distance, squares: tail.squares + distance * distance };
-            tail
+        ratios.extend(samples.iter_mut().map(|sample| {
+            let ratio = sample.held / explained(*base, *per_unit, sample.size);
+            sample.parts = in_parts(ratio);
+            ratio
         }));
-        self.tails.reverse();
-        self.ratios = ratios;
+        ratios.sort_unstable_by(f64::total_cmp);
+        let ratio = spread(ratios.iter().copied());
+        tails.clear();
+        let (mut number, mut sum, mut squares) = (0.0, 0.0, 0.0);
+        tails.extend(ratios.iter().rev().map(|it| {
+            let distance = it - ratio.mean;
+            number += 1.0;
+            sum += distance;
+            squares += distance * distance;
+            let mean = sum / number;
+            let variance = (squares / number - mean * mean).max(0.0);
+            Uncertain { mean: ratio.mean + mean, variance }
+        }));
+        tails.reverse();
+        tails.truncate((tails.len() + 1).saturating_sub(TAIL));
+        self.least_rest = (ratio.variance.sqrt() / 2.0).max(0.05);
+        self.ratio = ratio;
     }
 
     fn explained(&self, size: f64) -> f64 {
-        (self.base + self.per_unit * size).max(1e-6)
+        explained(self.base, self.per_unit, size)
     }
 
     /// How long a slot is held by `jobs` jobs, one after the other, of this size in sum.
@@ -164,29 +257,38 @@ impl ServiceTimes {
         Uncertain { mean, variance: jobs * each * each * self.ratio.variance }
     }
 
-    /// How much longer a slot is held that has been held for so long.
-    pub(crate) fn residual(&self, size: u32, elapsed: Duration) -> Uncertain {
+    /// How much longer a slot is held that has been held for so long. `near` is where this stood among the
+    /// measurements at the last look, and is brought up to date.
+    pub(crate) fn residual_from(&self, near: &mut u8, size: u32, elapsed: Duration) -> Uncertain {
         let whole = self.explained(f64::from(size));
         let elapsed = elapsed.as_secs_f64() / whole;
         if self.ratios.is_empty() {
             return Uncertain { mean: self.base, variance: self.held.variance };
         }
-        let shorter = self.ratios.partition_point(|ratio| *ratio <= elapsed);
-        let longer = self.ratios.len() - shorter;
+        let shorter = self.shorter(elapsed, usize::from(*near));
+        *near = u8::try_from(shorter).unwrap_or(u8::MAX);
         let rest = match self.tails.get(shorter) {
-            Some(tail) if longer >= TAIL => {
-                let mean = tail.sum / count(longer);
-                let variance = (tail.squares / count(longer) - mean * mean).max(0.0);
-                Uncertain { mean: self.ratio.mean + mean - elapsed, variance }
-            }
+            Some(longer) => Uncertain { mean: longer.mean - elapsed, variance: longer.variance },
             // It outlasts nearly all that was measured: the longer it ran, the longer it may run.
-            _ => {
+            None => {
                 let more = (1.0 - elapsed).max((elapsed - 1.0) / 2.0);
-                let mean = more.max(self.ratio.variance.sqrt() / 2.0).max(0.05);
+                let mean = more.max(self.least_rest);
                 Uncertain { mean, variance: mean * mean }
             }
         };
         Uncertain { mean: rest.mean * whole, variance: rest.variance * whole * whole }
+    }
+
+    /// How many ratios are at most this, which were about `near` when it was asked last.
+    ///
+    /// Little time passes between two looks at an attempt, and each measurement moves the others by one at
+    /// most, so that a search is seldom needed.
+    fn shorter(&self, elapsed: f64, near: usize) -> usize {
+        let ratios = self.ratios.as_slice();
+        let too_low = |at: usize| ratios.get(at).is_some_and(|ratio| *ratio <= elapsed);
+        let too_high = |at: usize| at > 0 && ratios.get(at - 1).is_none_or(|ratio| *ratio > elapsed);
+        let at = near + usize::from(too_low(near)) - usize::from(too_high(near));
+        if too_low(at) || too_high(at) { ratios.partition_point(|ratio| *ratio <= elapsed) } else { at }
     }
 
     /// What is left of an attempt that is looked at at any moment.
@@ -205,6 +307,21 @@ impl ServiceTimes {
     pub(crate) fn held(&self) -> Uncertain {
         self.held
     }
+}
+
+fn explained(base: f64, per_unit: f64, size: f64) -> f64 {
+    (base + per_unit * size).max(1e-6)
+}
+
+/// A ratio, cut to whole parts.
+fn in_parts(ratio: f64) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "never negative, and cut on purpose"
+    )]
+    let parts = (ratio * PARTS) as u64;
+    parts.min(PARTS_MAX)
 }
 
 fn spread(values: impl Iterator<Item = f64> + Clone) -> Uncertain {

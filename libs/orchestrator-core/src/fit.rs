@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::{
     ids::{NodeId, PoolId, ReplicaId},
+    pool::ReplicaKey,
     rules::GpuPolicy,
     view::{Device, ReplicaView},
 };
@@ -77,7 +78,7 @@ impl Requirements {
 }
 
 /// Why a replica may not run a job. Ordered: a later one came nearer to fitting.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Error)]
 pub enum Misfit {
     /// The job is pinned to another pool.
     #[error("the job is pinned to another pool")]
@@ -132,48 +133,161 @@ pub(crate) fn check(
     replica: &ReplicaView,
     gpu: GpuPolicy,
 ) -> Result<(), Misfit> {
-    if requirements.pin_pool.as_ref().is_some_and(|pin| *pin != replica.pool) {
-        return Err(Misfit::PinnedElsewhere);
+    Fitting::new(requirements, tried, gpu).check(None, replica)
+}
+
+/// One job, held against one replica after the other.
+///
+/// The replicas of a pool mostly serve the same, so what they serve is compared once for those that are alike.
+#[derive(Debug)]
+pub(crate) struct Fitting<'a> {
+    requirements: &'a Requirements,
+    tried: &'a [Tried],
+    gpu: GpuPolicy,
+    /// The verdict on what is served by the replicas that are like this one.
+    last: Option<(ReplicaKey, Result<(), Misfit>)>,
+}
+
+impl<'a> Fitting<'a> {
+    pub(crate) fn new(requirements: &'a Requirements, tried: &'a [Tried], gpu: GpuPolicy) -> Self {
+        Self { requirements, tried, gpu, last: None }
     }
-    //= ORCH-3421
-    if requirements.pin_node.is_some() && requirements.pin_node != replica.node {
-        return Err(Misfit::OtherNode);
+
+    /// Whether `replica` may run the job. `like` is a replica of its pool that serves the same.
+    #[inline]
+    pub(crate) fn check(&mut self, like: Option<ReplicaKey>, replica: &ReplicaView) -> Result<(), Misfit> {
+        self.check_pins(replica)?;
+        let verdict = match self.last {
+            Some((known, verdict)) if like == Some(known) => verdict,
+            _ => {
+                let verdict = self.check_service(replica);
+                self.last = like.map(|like| (like, verdict));
+                verdict
+            }
+        };
+        verdict?;
+        self.check_room(replica)?;
+        if self.tried.iter().any(|(pool, name)| *name == replica.replica && *pool == replica.pool) {
+            return Err(Misfit::Tried);
+        }
+        Ok(())
     }
-    if !replica.models.iter().any(|model| **model == *requirements.model) {
-        return Err(Misfit::Model);
+
+    #[inline]
+    fn check_pins(&self, replica: &ReplicaView) -> Result<(), Misfit> {
+        let Requirements { pin_pool, pin_node, .. } = self.requirements;
+        if pin_pool.as_ref().is_some_and(|pin| *pin != replica.pool) {
+            return Err(Misfit::PinnedElsewhere);
+        }
+        //= ORCH-3421
+        if pin_node.is_some() && *pin_node != replica.node {
+            return Err(Misfit::OtherNode);
+        }
+        Ok(())
     }
-    if !replica.workloads.contains(&requirements.workload) {
-        return Err(Misfit::Workload);
+
+    /// Looks at nothing of a replica but its pool and what [`ReplicaView::does_the_same`] compares.
+    fn check_service(&self, replica: &ReplicaView) -> Result<(), Misfit> {
+        let requirements = self.requirements;
+        if !replica.models.iter().any(|model| **model == *requirements.model) {
+            return Err(Misfit::Model);
+        }
+        if !replica.workloads.contains(&requirements.workload) {
+            return Err(Misfit::Workload);
+        }
+        if requirements.engine.as_ref().is_some_and(|engine| **engine != *replica.engine) {
+            return Err(Misfit::Engine);
+        }
+        if requirements.avoid_pools.contains(&replica.pool) {
+            return Err(Misfit::Avoided);
+        }
+        //= ORCH-3011
+        if let Some(mask) = &requirements.device_mask
+            && !replica.device.has_mask(mask)
+        {
+            return Err(Misfit::DeviceMask);
+        }
+        if replica.device == Device::Cpu && self.gpu == GpuPolicy::VramOnly {
+            return Err(Misfit::CpuForbidden);
+        }
+        Ok(())
     }
-    if requirements.engine.as_ref().is_some_and(|engine| **engine != *replica.engine) {
-        return Err(Misfit::Engine);
+
+    #[inline]
+    fn check_room(&self, replica: &ReplicaView) -> Result<(), Misfit> {
+        if let Some(limit) = replica.ctx_max
+            && self.requirements.ctx > limit
+        {
+            return Err(Misfit::Context { limit });
+        }
+        //= ORCH-3420
+        if let Some(need) = self.requirements.vram_need
+            && let Some(have) = replica.memory()
+            && need > have
+        {
+            return Err(Misfit::Vram { need, have });
+        }
+        Ok(())
     }
-    if requirements.avoid_pools.contains(&replica.pool) {
-        return Err(Misfit::Avoided);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::{Pool, Presence, Replica};
+
+    /// Picks one of a list by a digit of a number.
+    fn pick<T: Clone, const N: usize>(number: &mut usize, from: &[T; N]) -> T {
+        let picked = from[*number % N].clone();
+        *number /= N;
+        picked
     }
-    //= ORCH-3011
-    if let Some(mask) = &requirements.device_mask
-        && !replica.device.has_mask(mask)
-    {
-        return Err(Misfit::DeviceMask);
+
+    fn replica(mut number: usize) -> Replica {
+        let name = ReplicaId::new(format!("r{}", number % 3));
+        let view = ReplicaView {
+            models: pick(&mut number, &[vec!["m".into()], vec!["n".into(), "m".into()], vec!["n".into()]]),
+            device: pick(&mut number, &[Device::Unstated, Device::Cpu, Device::Mask("0".into())]),
+            engine: pick(&mut number, &["one".into(), "two".into()]),
+            ctx_max: pick(&mut number, &[None, Some(10)]),
+            workloads: pick(&mut number, &[vec![Workload::Completion], vec![Workload::Embedding]]),
+            node: pick(&mut number, &[None, Some(NodeId::new("here"))]),
+            vram_total_bytes: pick(&mut number, &[None, Some(5)]),
+            ..ReplicaView::ready(PoolId::new("p"), name, "m")
+        };
+        Replica::new(view)
     }
-    if replica.device == Device::Cpu && gpu == GpuPolicy::VramOnly {
-        return Err(Misfit::CpuForbidden);
+
+    fn requirements(mut number: usize) -> Requirements {
+        Requirements {
+            engine: pick(&mut number, &[None, Some("two".into())]),
+            device_mask: pick(&mut number, &[None, Some("0".into())]),
+            pin_node: pick(&mut number, &[None, Some(NodeId::new("here"))]),
+            avoid_pools: pick(&mut number, &[Vec::new(), vec![PoolId::new("p")]]),
+            pin_pool: pick(&mut number, &[None, None, Some(PoolId::new("q"))]),
+            vram_need: pick(&mut number, &[None, Some(6)]),
+            ..Requirements::of(pick(&mut number, &["m", "n", "o"]), 11)
+        }
     }
-    if let Some(limit) = replica.ctx_max
-        && requirements.ctx > limit
-    {
-        return Err(Misfit::Context { limit });
+
+    #[test]
+    fn a_replica_that_is_like_the_last_one_gets_the_verdict_that_it_gets_alone() {
+        let mut pool = Pool::new(PoolId::new("p"));
+        // Some come twice in a row, some far apart.
+        pool.replicas = (0..288).map(|number| replica(number * 7 / 2)).collect();
+        pool.find_likes();
+        let tried = [(PoolId::new("p"), ReplicaId::new("r1"))];
+        let mut verdicts = std::collections::BTreeSet::new();
+        for requirements in (0..288).map(requirements) {
+            let mut fitting = Fitting::new(&requirements, &tried, GpuPolicy::VramOnly);
+            for it in pool.replicas.iter().filter(|it| it.presence == Presence::Here) {
+                let like = ReplicaKey { pool: 0, replica: it.like };
+                let verdict = fitting.check(Some(like), &it.view);
+                assert_eq!(verdict, check(&requirements, &tried, &it.view, GpuPolicy::VramOnly));
+                verdicts.insert(verdict);
+            }
+        }
+        assert_eq!(verdicts.len(), 12, "each misfit, and none: {verdicts:?}");
+        assert!(pool.replicas.iter().enumerate().any(|(index, it)| it.like != index));
     }
-    //= ORCH-3420
-    if let Some(need) = requirements.vram_need
-        && let Some(have) = replica.memory()
-        && need > have
-    {
-        return Err(Misfit::Vram { need, have });
-    }
-    if tried.iter().any(|(pool, name)| *name == replica.replica && *pool == replica.pool) {
-        return Err(Misfit::Tried);
-    }
-    Ok(())
 }

@@ -26,6 +26,7 @@ mod quarantine;
 mod queue;
 mod rules;
 mod scheduler;
+mod seats;
 mod sessions;
 mod time;
 mod view;

@@ -38,11 +38,29 @@ pub(crate) struct Replica {
     pub(crate) rests_until: Timestamp,
     pub(crate) presence: Presence,
     pub(crate) breaker: Breaker,
+    /// The first replica of its pool that does the same; itself, if none does.
+    pub(crate) like: usize,
 }
 
 impl Replica {
+    pub(crate) fn new(view: ReplicaView) -> Self {
+        Self {
+            view,
+            used: 0,
+            rests_until: Timestamp::default(),
+            presence: Presence::Here,
+            breaker: Breaker::default(),
+            like: 0,
+        }
+    }
+
     pub(crate) fn exists(&self) -> bool {
         self.presence != Presence::Gone
+    }
+
+    /// The first replica that does the same in its pool, which has this index.
+    pub(crate) fn like_key(&self, pool: usize) -> ReplicaKey {
+        ReplicaKey { pool, replica: self.like }
     }
 
     pub(crate) fn is_ready(&self) -> bool {
@@ -51,12 +69,21 @@ impl Replica {
 
     //= ORCH-3010
     fn has_room(&self, now: Timestamp) -> bool {
-        self.is_ready()
+        self.used < self.view.slots
+            && self.is_ready()
             && self.presence == Presence::Here
-            && self.used < self.view.slots
             && self.rests_until <= now
             && self.breaker.allows(now)
     }
+}
+
+/// What the replicas and holds of a pool come to, so that no decision has to count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Replicas that exist.
+    pub(crate) present: u32,
+    /// Slots of the replicas that serve now.
+    pub(crate) slots: u32,
 }
 
 /// A pool: its replicas, its two lines of waiting jobs, and what was measured of it.
@@ -74,6 +101,8 @@ pub(crate) struct Pool {
     pub(crate) operation: Option<OperationKind>,
     /// What of it takes nothing new: at most one hold per scope.
     pub(crate) holds: Vec<Hold>,
+    /// Kept by [`Self::count`].
+    pub(crate) tally: Tally,
 }
 
 impl Pool {
@@ -88,11 +117,38 @@ impl Pool {
             promises: Promises::default(),
             operation: None,
             holds: Vec::new(),
+            tally: Tally::default(),
         }
     }
 
     pub(crate) fn exists(&self) -> bool {
-        self.replicas.iter().any(Replica::exists)
+        self.tally.present > 0
+    }
+
+    /// To be called when a replica or a hold has come, gone or changed.
+    pub(crate) fn count(&mut self) {
+        self.tally = self.counted();
+    }
+
+    /// What [`Self::tally`] must be.
+    pub(crate) fn counted(&self) -> Tally {
+        let mut tally = Tally::default();
+        for replica in self.replicas.iter().filter(|replica| replica.exists()) {
+            tally.present += 1;
+            tally.slots += if self.serves(replica) { replica.view.slots } else { 0 };
+        }
+        tally
+    }
+
+    /// To be called when what a replica does has changed.
+    pub(crate) fn find_likes(&mut self) {
+        for index in 0..self.replicas.len() {
+            let (before, from) = self.replicas.split_at_mut(index);
+            let Some(replica) = from.first_mut() else { return };
+            let mut firsts = before.iter().enumerate().filter(|(at, other)| other.like == *at);
+            let like = firsts.find(|(_, other)| other.view.does_the_same(&replica.view));
+            replica.like = like.map_or(index, |(at, _)| at);
+        }
     }
 
     /// Jobs that wait, over both classes.
@@ -144,12 +200,6 @@ impl Pool {
     pub(crate) fn used_under(&self, hold: &Hold) -> u32 {
         let covered = self.replicas.iter().filter(|it| hold.covers(&it.view.replica));
         covered.map(|it| it.used).sum()
-    }
-
-    /// Slots of the replicas that serve now.
-    pub(crate) fn slots(&self) -> u32 {
-        let ready = self.replicas.iter().filter(|replica| self.serves(replica));
-        ready.map(|replica| replica.view.slots).sum()
     }
 
     pub(crate) fn is_measured(&self) -> bool {

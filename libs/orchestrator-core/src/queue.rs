@@ -2,18 +2,22 @@
 //!
 //! Every live job has one place in a table. A line is a doubly linked list through those places, so
 //! that joining it, leaving it from the front and leaving it from the middle cost the same few
-//! writes, however long it is. Ids are found by hashing; the hash map is never iterated, so its
+//! writes, however long it is; how many stand before a job is told by their seats. Ids are found by hashing; the hash map is never iterated, so its
 //! random order can decide nothing.
 
 use std::{
     collections::HashMap,
     ops::{Index, IndexMut},
+    sync::Arc,
 };
+
+use smallvec::SmallVec;
 
 use crate::{
     fit::Tried,
-    ids::JobId,
+    ids::{JobId, LeaseId},
     job::{JobState, NewJob},
+    seats::Seats,
     sessions::Held,
 };
 
@@ -47,7 +51,12 @@ pub(crate) struct JobRecord {
     pub(crate) held: Option<Held>,
     before: Option<Place>,
     behind: Option<Place>,
+    /// Its seat in its line, by which those before it are counted.
+    seat: u64,
 }
+
+/// The first seat of a line, with as much room before it as behind it.
+const FIRST_SEAT: u64 = 1 << 63;
 
 /// A first-in-first-out line of places.
 #[derive(Debug, Default)]
@@ -56,7 +65,13 @@ pub(crate) struct Line {
     back: Option<Place>,
     pub(crate) len: u32,
     size: u64,
+    seats: Seats,
+    /// The models that its jobs have asked for since it was empty: the first [`MODELS`] of them.
+    models: SmallVec<[Arc<str>; 1]>,
 }
+
+/// Models of a line that are remembered.
+const MODELS: usize = 8;
 
 impl Line {
     /// The sizes of all its jobs together.
@@ -69,6 +84,19 @@ impl Line {
 
     pub(crate) fn front(&self) -> Option<Place> {
         self.front
+    }
+
+    /// Whether a job in it may ask for one of these models. False only if none does, so that a long line for
+    /// another pool's model is not walked along.
+    pub(crate) fn may_ask_for(&self, models: &[Arc<str>]) -> bool {
+        self.len > 0
+            && (self.models.len() == MODELS || models.iter().any(|model| self.models.contains(model)))
+    }
+
+    fn note_model(&mut self, model: &Arc<str>) {
+        if self.models.len() < MODELS && !self.models.contains(model) {
+            self.models.push(Arc::clone(model));
+        }
     }
 }
 
@@ -96,6 +124,7 @@ impl Jobs {
             held: None,
             before: None,
             behind: None,
+            seat: FIRST_SEAT,
         };
         let place = self.free.pop().unwrap_or_else(|| {
             self.places.push(None);
@@ -107,15 +136,24 @@ impl Jobs {
     }
 
     /// Takes a job out of the table. It must stand in no line.
-    pub(crate) fn remove(&mut self, place: Place) -> Option<JobRecord> {
-        let record = self.places.get_mut(place as usize)?.take()?;
-        self.by_id.remove(&record.job.id);
-        self.free.push(place);
-        Some(record)
+    pub(crate) fn remove(&mut self, place: Place) {
+        if let Some(held) = self.places.get_mut(place as usize)
+            && let Some(record) = held
+        {
+            self.by_id.remove(&record.job.id);
+            *held = None;
+            self.free.push(place);
+        }
     }
 
     pub(crate) fn find(&self, id: JobId) -> Option<Place> {
         self.by_id.get(&id).copied()
+    }
+
+    /// Whether the job still stands there that got this lease: a place is used again, a lease is not.
+    pub(crate) fn holds(&self, place: Place, lease: LeaseId) -> bool {
+        let record = self.places.get(place as usize).and_then(Option::as_ref);
+        record.is_some_and(|record| record.state == JobState::Running(lease))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -132,15 +170,14 @@ impl Jobs {
         std::iter::successors(line.front, |place| self[*place].behind)
     }
 
+    /// How many jobs of a line stand before one of it.
+    pub(crate) fn ahead(&self, line: &Line, place: Place) -> u32 {
+        line.front.map_or(0, |front| line.seats.taken(self[front].seat, self[place].seat))
+    }
+
     /// Puts a job into its line: at the back, or, when it waits again, at its old rank.
     pub(crate) fn join(&mut self, line: &mut Line, place: Place) {
-        let rank = self[place].rank;
-        let mut before = line.back;
-        while let Some(other) = before
-            && self[other].rank > rank
-        {
-            before = self[other].before;
-        }
+        let before = self.predecessor(line, self[place].rank);
         let behind = match before {
             Some(other) => self[other].behind,
             None => line.front,
@@ -157,6 +194,55 @@ impl Jobs {
         }
         line.len += 1;
         line.size += u64::from(self[place].job.size);
+        line.note_model(&self[place].job.requirements.model);
+        self.seat(line, place);
+    }
+
+    /// Behind whom a rank belongs. It is looked for from both ends: a new job belongs to the back, and one that
+    /// waits again to the front, mostly.
+    fn predecessor(&self, line: &Line, rank: u64) -> Option<Place> {
+        let (mut from_back, mut from_front) = (line.back, line.front);
+        while let (Some(back), Some(front)) = (from_back, from_front) {
+            if self[back].rank < rank {
+                return Some(back);
+            }
+            if self[front].rank > rank {
+                return self[front].before;
+            }
+            (from_back, from_front) = (self[back].before, self[front].behind);
+        }
+        None
+    }
+
+    /// Gives a job that stands in its line a seat between its neighbours. Where there is none, all get new ones.
+    fn seat(&mut self, line: &mut Line, place: Place) {
+        let seat_of = |other: Option<Place>| other.map(|other| self[other].seat);
+        let seat = match (seat_of(self[place].before), seat_of(self[place].behind)) {
+            (None, None) => Some(FIRST_SEAT),
+            (Some(before), None) => Some(before + 1),
+            (None, Some(behind)) => Some(behind - 1),
+            (Some(before), Some(behind)) => (behind - before > 1).then(|| before + (behind - before) / 2),
+        };
+        if let Some(seat) = seat {
+            self[place].seat = seat;
+            if let (Some(front), Some(back)) = (line.front, line.back)
+                && self[back].seat - self[front].seat < line.seats.capacity()
+            {
+                return line.seats.take(seat);
+            }
+        }
+        self.seat_all(line);
+    }
+
+    fn seat_all(&mut self, line: &mut Line) {
+        line.seats = Seats::for_twice(line.len);
+        let (mut next, mut seat) = (line.front, FIRST_SEAT);
+        while let Some(place) = next {
+            self[place].seat = seat;
+            line.seats.take(seat);
+            seat += 1;
+            next = self[place].behind;
+        }
     }
 
     /// Takes a job out of its line, wherever it stands in it.
@@ -172,6 +258,10 @@ impl Jobs {
         }
         line.len -= 1;
         line.size -= u64::from(self[place].job.size);
+        line.seats.leave(self[place].seat);
+        if line.len == 0 {
+            line.models.clear();
+        }
     }
 }
 
@@ -253,5 +343,73 @@ mod tests {
         assert_eq!((jobs.len(), jobs.places.len(), line.front()), (0, 3, None));
         let (front, back) = (line.front, line.back);
         assert_eq!((front, back), (None, None));
+    }
+
+    #[test]
+    fn a_line_knows_who_stands_before_whom_like_a_plain_list_does() {
+        let (mut jobs, mut line) = jobs(0);
+        let (mut list, mut out): (Vec<Place>, Vec<Place>) = (Vec::new(), Vec::new());
+        let mut draw = 362_436_069_u32;
+        for turn in 0..6000_u32 {
+            draw ^= draw << 13;
+            draw ^= draw >> 17;
+            draw ^= draw << 5;
+            let at = (draw / 8) as usize;
+            // It grows for a while, shrinks for a while, and its oldest job stays.
+            let grows = turn / 1500 % 2 == 0;
+            match draw % 8 {
+                0 if !out.is_empty() => {
+                    let place = out.swap_remove(at % out.len());
+                    jobs.join(&mut line, place);
+                    let rank = jobs[place].rank;
+                    list.insert(list.partition_point(|other| jobs[*other].rank < rank), place);
+                }
+                1 | 2 if grows && list.len() > 1 => out.push(list.remove(1)),
+                1..=5 if !grows && list.len() > 1 => out.push(list.remove(1 + at % (list.len() - 1))),
+                _ => {
+                    let new = NewJob::of(
+                        JobId::from_u128(u128::from(turn)),
+                        Priority::Batch,
+                        Requirements::of("m", 1),
+                    );
+                    let place = jobs.insert(new, 0);
+                    jobs.join(&mut line, place);
+                    list.push(place);
+                }
+            }
+            if list.len() < line.len as usize
+                && let Some(place) = out.last()
+            {
+                jobs.leave(&mut line, *place);
+            }
+            assert!(turn % 64 != 0 || jobs.in_line(&line).eq(list.iter().copied()), "turn {turn}");
+            for (number, place) in (0..).zip(&list).skip(at % 16).step_by(16) {
+                assert_eq!(jobs.ahead(&line, *place), number, "turn {turn}");
+            }
+        }
+        assert!(list.len() > 500, "{}", list.len());
+    }
+
+    #[test]
+    fn a_line_rules_out_no_model_that_one_of_its_jobs_asks_for() {
+        let (mut jobs, mut line) = jobs(0);
+        let all: Vec<Arc<str>> = (0..12).map(|number| Arc::from(format!("m{number}"))).collect();
+        assert!(!line.may_ask_for(&all), "it is empty");
+        let mut places = Vec::new();
+        for (number, model) in (0..).zip(&all) {
+            let requirements = Requirements::of(Arc::clone(model), 1);
+            let place = jobs.insert(NewJob::of(JobId::from_u128(number), Priority::Batch, requirements), 0);
+            jobs.join(&mut line, place);
+            places.push(place);
+            let (own, other) = ([Arc::from(&**model)], [Arc::from("other")]);
+            assert!(line.may_ask_for(&own) && line.may_ask_for(&all));
+            assert_eq!(line.may_ask_for(&other), places.len() >= MODELS, "it remembers {MODELS} at most");
+        }
+        for place in &places {
+            jobs.leave(&mut line, *place);
+        }
+        assert!(!line.may_ask_for(&all));
+        jobs.join(&mut line, places[3]);
+        assert!(line.may_ask_for(&all[3..4]) && !line.may_ask_for(&all[4..]), "what left is forgotten");
     }
 }

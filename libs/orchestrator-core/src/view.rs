@@ -129,14 +129,19 @@ impl ReplicaView {
         }
     }
 
-    /// Whether the same jobs fit `other`, room aside.
-    pub(crate) fn serves_like(&self, other: &Self) -> bool {
+    /// Whether `other` does the same work with the same models, on devices that are called the same.
+    pub(crate) fn does_the_same(&self, other: &Self) -> bool {
         self.models == other.models
-            && self.node == other.node
-            && self.memory() == other.memory()
             && self.workloads == other.workloads
             && self.engine == other.engine
-            && self.ctx_max == other.ctx_max
             && self.device == other.device
+    }
+
+    /// Whether the same jobs fit `other`, room aside.
+    pub(crate) fn serves_like(&self, other: &Self) -> bool {
+        self.does_the_same(other)
+            && self.node == other.node
+            && self.memory() == other.memory()
+            && self.ctx_max == other.ctx_max
     }
 }

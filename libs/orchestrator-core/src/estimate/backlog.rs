@@ -123,7 +123,13 @@ impl Forecast {
 fn per_mille(distance: f64) -> u16 {
     // A logistic curve with a cubic term is off by less than one thousandth.
     let share = 1.0 / (1.0 + (-1.597_6 * distance - 0.070_56 * distance.powi(3)).exp());
-    (0..=1000_u16).rev().find(|step| f64::from(*step) <= share * 1000.0 + 0.5).unwrap_or(0)
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "from 0 to 1000, and rounded on purpose"
+    )]
+    let rounded = (share * 1000.0 + 0.5) as u16;
+    rounded.min(1000)
 }
 
 #[cfg(test)]
@@ -135,6 +141,17 @@ mod tests {
         for (distance, share) in [(-9.0, 0), (-1.0, 159), (0.0, 500), (Z90, 900), (2.0, 977), (9.0, 1000)] {
             assert!(per_mille(distance).abs_diff(share) <= 1, "{distance}");
         }
+    }
+
+    #[test]
+    fn a_probability_is_rounded_to_the_nearest_thousandth() {
+        for step in -60_000..60_000_i32 {
+            let distance = f64::from(step) / 10_000.0;
+            let share = 1.0 / (1.0 + (-1.597_6 * distance - 0.070_56 * distance.powi(3)).exp());
+            let told = f64::from(per_mille(distance));
+            assert!(told <= share * 1000.0 + 0.5 && told + 1.0 > share * 1000.0 + 0.5, "{distance}");
+        }
+        assert_eq!(per_mille(f64::NAN), 0);
     }
 
     #[test]

@@ -4,6 +4,12 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+impl ServiceTimes {
+    fn residual(&self, size: u32, elapsed: Duration) -> Uncertain {
+        self.residual_from(&mut 0, size, elapsed)
+    }
+}
+
 fn measured(times: impl IntoIterator<Item = (u32, u64)>) -> ServiceTimes {
     let mut measured = ServiceTimes::default();
     for (size, held) in times {
@@ -52,5 +58,64 @@ fn what_an_attempt_still_needs_is_what_the_longer_measurements_say() {
         assert!((told.mean - walked.mean * whole).abs() < 1e-9, "{elapsed:?}: {told:?} {walked:?}");
         let variance = walked.variance * whole * whole;
         assert!((told.variance - variance).abs() < 1e-9, "{elapsed:?}: {told:?} {walked:?}");
+    }
+}
+
+/// Times of five shapes, the last of which changes now and then.
+fn drawn(shape: u32, turn: u32, draw: u32) -> (u32, u64) {
+    let wobble = u64::from(draw % 1000);
+    match shape {
+        0 => (9, 4000),
+        1 => (draw % 50, 1000 + wobble),
+        2 => (draw % 50, 20 * u64::from(draw % 50) + wobble / 10),
+        3 => (1, if draw.is_multiple_of(20) { 3_000_000 } else { wobble }),
+        _ => (draw % 9, if (turn / 70).is_multiple_of(2) { 500 + wobble } else { 1200 + wobble }),
+    }
+}
+
+#[test]
+fn a_change_is_seen_though_only_sums_are_looked_at_at_first() {
+    let mut forgotten = 0;
+    for shape in 0..5 {
+        let (mut times, mut draw) = (ServiceTimes::default(), 2_463_534_242_u32);
+        for turn in 0..2000 {
+            draw ^= draw << 13;
+            draw ^= draw >> 17;
+            draw ^= draw << 5;
+            let (size, held) = drawn(shape, turn, draw);
+            let before = times.samples.len();
+            times.measure(size, Duration::from_millis(held));
+            forgotten += u32::from(times.samples.len() < before);
+            let hidden = times.samples.len() >= 2 * RECENT && times.differ();
+            assert!(!hidden, "shape {shape}, measurement {turn}");
+            assert_eq!(times.level, times.level_of_all(), "shape {shape}, measurement {turn}");
+            if draw.is_multiple_of(3) {
+                times.refresh();
+            }
+        }
+    }
+    assert!(forgotten >= 20, "only {forgotten} changes");
+}
+
+#[test]
+fn where_an_attempt_stood_at_the_last_look_changes_nothing_of_what_it_still_needs() {
+    for shape in 0..5 {
+        let (mut times, mut draw, mut near) = (ServiceTimes::default(), 88_172_645_u32, [0_u8; 40]);
+        for turn in 0..1500 {
+            draw ^= draw << 13;
+            draw ^= draw >> 17;
+            draw ^= draw << 5;
+            let (size, held) = drawn(shape, turn, draw);
+            times.measure(size, Duration::from_millis(held));
+            times.refresh();
+            for (index, near) in (0..).zip(&mut near) {
+                let (size, elapsed) = (index % 7, Duration::from_millis(u64::from(turn * index % 1700)));
+                let known = times.residual_from(near, size, elapsed);
+                let passed = elapsed.as_secs_f64() / times.explained(f64::from(size));
+                let shorter = times.ratios.iter().filter(|ratio| **ratio <= passed).count();
+                assert_eq!(usize::from(*near), shorter, "shape {shape}, measurement {turn}");
+                assert_eq!(known, times.residual(size, elapsed), "shape {shape}, measurement {turn}");
+            }
+        }
     }
 }

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use super::{Due, Phase, Scheduler};
+use smallvec::SmallVec;
+
+use super::{Due, Phase, Scheduler, predict};
 use crate::{
     effect::{Admission, Effect, RejectReason, Rejection},
-    estimate::{Claim, Forecast},
+    estimate::{Backlog, Claim, Forecast},
     event::Recovered,
     explain::Rule,
-    fit::{self, Misfit},
+    fit::{self, Fitting, Misfit},
     job::{Claimant, FailReason, JobEnd, JobState, NewJob, Priority},
     pool::{Replica, ReplicaKey},
     queue::{Place, Prospect},
@@ -18,21 +20,8 @@ use crate::{
     view::Readiness,
 };
 
-/// What a look at all replicas told about a job.
-#[derive(Debug, Default)]
-struct Survey {
-    /// The replica that came nearest to fitting, when none fits.
-    nearest_misfit: Option<Misfit>,
-    /// Pools with a Ready replica that fits, each once.
-    open_pools: Vec<usize>,
-    fitting: u32,
-    /// Those of them where nobody answers.
-    silent: u32,
-    /// Those of the silent that are not closed as well.
-    unreachable: u32,
-    /// The highest price among those that fit.
-    price: u64,
-}
+/// For so many pools that could have a job nothing is allocated.
+const POOLS: usize = 4;
 
 impl Scheduler {
     pub(super) fn submit(&mut self, now: Timestamp, job: NewJob) {
@@ -50,31 +39,24 @@ impl Scheduler {
             let reason = RejectReason::Deadline { predicted_start: Duration::ZERO };
             return self.reject(&job, reason, None);
         }
-        let survey = self.survey(&job);
-        if survey.fitting == 0 {
-            let reason = self.misfit_reason(&job, survey.nearest_misfit.as_ref());
+        let open = self.open_pools(&job);
+        if open.is_empty() {
+            let reason = self.closed_reason(&job);
             return self.reject(&job, reason, None);
         }
-        if survey.open_pools.is_empty() {
-            let pinned = job.requirements.pin_node.is_some();
-            let reason = if pinned && survey.silent == survey.fitting {
-                RejectReason::NodeUnavailable
-            } else if survey.unreachable > 0 {
-                RejectReason::Unreachable
-            } else {
-                RejectReason::Unready
-            };
-            return self.reject(&job, reason, None);
-        }
+        let price = self.price(&job);
         if let Some(asked) = &job.session
-            && let Err((refusal, retry_after)) = self.sessions.check(now, asked, survey.price)
+            && let Err((refusal, retry_after)) = self.sessions.check(now, asked, price)
         {
             let rejection = Rejection { reason: RejectReason::Session(refusal), pool: None, retry_after };
             return self.effects.push(Effect::Reject(job.id, rejection));
         }
-        match self.choose_free(now, &job, &[]) {
-            Some((key, rule)) => self.admit_and_dispatch(now, job, (key, rule), survey.price),
-            None => self.admit_to_queue(now, job, &survey),
+        let mut turn = self.placement;
+        let free = self.choose_free(now, &job, &[], &mut turn);
+        self.placement = turn;
+        match free {
+            Some((key, rule)) => self.admit_and_dispatch(now, job, (key, rule), price),
+            None => self.admit_to_queue(now, job, &open, price),
         }
     }
 
@@ -99,7 +81,7 @@ impl Scheduler {
         }
         // That the server went down is no failure of an engine, so it costs no attempt.
         job.max_attempts = job.max_attempts.max(attempts.saturating_add(1));
-        let price = self.survey(&job).price;
+        let price = self.price(&job);
         let (place, _) = self.take_in(job, (home, price));
         self.jobs[place].attempts = attempts;
         self.jobs[place].prospect = Prospect::Doubtful;
@@ -111,32 +93,55 @@ impl Scheduler {
         }
     }
 
-    fn survey(&self, job: &NewJob) -> Survey {
-        let mut survey = Survey::default();
-        for (index, pool) in self.pools.iter().enumerate() {
-            for replica in pool.replicas.iter().filter(|replica| replica.exists()) {
-                match fit::check(&job.requirements, &[], &replica.view, self.rules.gpu) {
-                    Ok(()) => {
-                        survey.fitting += 1;
-                        survey.price = survey.price.max(replica.view.price);
-                        let silent = replica.view.readiness.is_silent();
-                        survey.silent += u32::from(silent);
-                        survey.unreachable += u32::from(silent && !pool.closes(replica));
-                        if pool.serves(replica) && survey.open_pools.last() != Some(&index) {
-                            survey.open_pools.push(index);
-                        }
-                    }
-                    Err(misfit) => {
-                        let nearest = survey.nearest_misfit.take();
-                        survey.nearest_misfit = nearest.max(Some(misfit));
-                    }
-                }
-            }
-        }
-        survey
+    /// Pools with a replica that serves now and fits, each once.
+    fn open_pools(&self, job: &NewJob) -> SmallVec<[usize; POOLS]> {
+        let mut fitting = Fitting::new(&job.requirements, &[], self.rules.gpu);
+        let pools = self.pools.iter().enumerate();
+        let open = pools.filter(|(index, pool)| {
+            let mut replicas = pool.replicas.iter();
+            replicas.any(|it| pool.serves(it) && fitting.check(Some(it.like_key(*index)), &it.view).is_ok())
+        });
+        open.map(|(index, _)| index).collect()
     }
 
-    fn misfit_reason(&self, job: &NewJob, nearest: Option<&Misfit>) -> RejectReason {
+    /// The highest price among the replicas that fit. Only sessions pay.
+    fn price(&self, job: &NewJob) -> u64 {
+        if job.session.is_none() {
+            return 0;
+        }
+        let fits =
+            |replica: &&Replica| fit::check(&job.requirements, &[], &replica.view, self.rules.gpu).is_ok();
+        let fitting = self.existing().map(|(_, replica)| replica).filter(fits);
+        fitting.map(|replica| replica.view.price).max().unwrap_or(0)
+    }
+
+    /// Why nothing serves a job now.
+    fn closed_reason(&self, job: &NewJob) -> RejectReason {
+        let (mut fitting, mut silent, mut unreachable) = (0, 0, 0);
+        let mut nearest_misfit = None;
+        for (pool, replica) in self.existing() {
+            match fit::check(&job.requirements, &[], &replica.view, self.rules.gpu) {
+                Ok(()) => {
+                    let is_silent = replica.view.readiness.is_silent();
+                    fitting += 1;
+                    silent += u32::from(is_silent);
+                    unreachable += u32::from(is_silent && !pool.closes(replica));
+                }
+                Err(misfit) => nearest_misfit = nearest_misfit.max(Some(misfit)),
+            }
+        }
+        if fitting == 0 {
+            self.misfit_reason(job, nearest_misfit)
+        } else if job.requirements.pin_node.is_some() && silent == fitting {
+            RejectReason::NodeUnavailable
+        } else if unreachable > 0 {
+            RejectReason::Unreachable
+        } else {
+            RejectReason::Unready
+        }
+    }
+
+    fn misfit_reason(&self, job: &NewJob, nearest: Option<Misfit>) -> RejectReason {
         if let Some(pin) = &job.requirements.pin_pool
             && !self.pools.iter().any(|pool| pool.exists() && pool.id == *pin)
         {
@@ -153,8 +158,8 @@ impl Scheduler {
             None => RejectReason::NoPool,
             // Node and pool are there, and the one has nothing of the other.
             Some(Misfit::OtherNode) => RejectReason::NodeUnavailable,
-            Some(&Misfit::Vram { need, have }) => RejectReason::Vram { need, have },
-            Some(Misfit::Context { limit }) => RejectReason::Context { limit: *limit },
+            Some(Misfit::Vram { need, have }) => RejectReason::Vram { need, have },
+            Some(Misfit::Context { limit }) => RejectReason::Context { limit },
             Some(Misfit::DeviceMask | Misfit::CpuForbidden) => RejectReason::Device,
             Some(Misfit::Workload) => RejectReason::NoSuchWorkload,
             // A replica that has never answered may yet turn out to serve the model.
@@ -185,20 +190,20 @@ impl Scheduler {
     }
 
     /// Puts the job into the line that will probably serve it first, if there is room in any.
-    fn admit_to_queue(&mut self, now: Timestamp, job: NewJob, survey: &Survey) {
-        let open = survey.open_pools.as_slice();
-        let mut pools: Vec<(bool, Duration, usize)> = Vec::with_capacity(open.len());
-        for &index in open {
-            let preferred = job.requirements.prefer_pools.contains(&self.pools[index].id);
-            let start = self.backlog(now, index, job.priority).start().median();
-            pools.push((!preferred, start, index));
-        }
+    fn admit_to_queue(&mut self, now: Timestamp, job: NewJob, open: &[usize], price: u64) {
+        let backlogs: SmallVec<[(usize, Backlog); POOLS]> =
+            open.iter().map(|&index| (index, self.backlog(now, index, job.priority))).collect();
+        let ranked = backlogs.iter().map(|(index, backlog)| {
+            let preferred = job.requirements.prefer_pools.contains(&self.pools[*index].id);
+            (!preferred, backlog.start().median(), *index)
+        });
+        let mut pools: SmallVec<[(bool, Duration, usize); POOLS]> = ranked.collect();
         pools.sort_unstable();
         let room = self.first_with_room(now, &job, &pools);
         let Some(index) = room.or(pools.first().map(|(_, _, index)| *index)) else {
             return self.reject(&job, RejectReason::NoPool, None);
         };
-        let forecast = self.predict(now, index, open, job.priority);
+        let forecast = predict::joined(index, &backlogs);
         let predicted_start = forecast.median();
         let late = job.deadline.is_some_and(|deadline| now + predicted_start >= deadline);
         if late && self.pools[index].is_measured() {
@@ -216,7 +221,7 @@ impl Scheduler {
             budget: None,
         };
         let priority = job.priority;
-        let place = self.accept(now, job, (index, survey.price), admission);
+        let place = self.accept(now, job, (index, price), admission);
         self.jobs.join(&mut self.pools[index].lines[priority.index()], place);
     }
 

@@ -35,7 +35,10 @@ impl Scheduler {
                 if !places.is_sorted_by_key(|place| self.jobs[*place].rank) {
                     return Err(format!("Q2: a line of {} is out of order", pool.id));
                 }
-                for place in places {
+                for (ahead, place) in (0..).zip(places) {
+                    if self.jobs.ahead(line, place) != ahead {
+                        return Err(format!("Q2: {ahead} jobs stand before one that counts others"));
+                    }
                     let record = &self.jobs[place];
                     let right = record.pool == index && record.job.priority.index() == class;
                     if !right || record.state != JobState::Queued {
@@ -49,10 +52,21 @@ impl Scheduler {
     }
 
     fn audit_slots(&self) -> Result<(), String> {
+        let runs: usize = (0..self.pools.len()).map(|pool| self.leases.runs(pool).count()).sum();
+        if runs != self.leases.len() {
+            return Err(format!("P2: {runs} runs are predicted from, {} leases are live", self.leases.len()));
+        }
         for (pool, each) in self.pools.iter().enumerate() {
+            if each.tally != each.counted() {
+                return Err(format!("P2: {} counts {:?}, has {:?}", each.id, each.tally, each.counted()));
+            }
             for (replica, it) in each.replicas.iter().enumerate() {
+                if each.replicas.iter().position(|other| other.view.does_the_same(&it.view)) != Some(it.like)
+                {
+                    return Err(format!("P2: {} is thought to be like another", it.view.replica));
+                }
                 let key = ReplicaKey { pool, replica };
-                let leased = self.leases.iter().filter(|(_, lease)| lease.replica == key).count();
+                let leased = self.leases.iter().filter(|lease| lease.replica == key).count();
                 if leased != it.used as usize {
                     return Err(format!("P2: {} has {leased} leases, counts {}", it.view.replica, it.used));
                 }
@@ -88,7 +102,7 @@ impl Scheduler {
 
     fn audit_sessions(&self) -> Result<(), String> {
         let waiting = self.jobs.all().filter_map(|place| self.jobs[place].held.as_ref());
-        let running = self.leases.iter().filter_map(|(_, lease)| lease.held.as_ref());
+        let running = self.leases.iter().filter_map(|lease| lease.held.as_ref());
         self.sessions.audit(&waiting.chain(running).collect::<Vec<_>>())
     }
 

@@ -7,7 +7,7 @@ use crate::{
     effect::Effect,
     event::{Outcome, Spent},
     ids::{JobId, LeaseId},
-    job::{AfterTokens, FailReason, JobEnd, JobState, JobStep},
+    job::{AfterTokens, FailReason, JobEnd, JobState, JobStep, NewJob},
     lease::{Eviction, Lease},
     pool::{Presence, ReplicaKey},
     queue::{Place, Prospect},
@@ -39,13 +39,13 @@ impl Scheduler {
     pub(super) fn allowance_used(&mut self, now: Timestamp, id: LeaseId) {
         let Self { leases, sessions, due, .. } = self;
         let Some(lease) = leases.find_mut(id) else { return };
-        let (job, since) = (lease.job, lease.since);
+        let (place, since) = (lease.place, lease.since);
         let Some(held) = lease.held.as_mut().filter(|_| lease.stopped.is_none()) else { return };
         if sessions.extend(held) {
             if let Some(allowance) = held.allowance() {
                 due.insert((since + allowance, Due::Allowance(id)));
             }
-        } else if let Some(place) = self.jobs.find(job) {
+        } else if self.jobs.holds(place, id) {
             self.finish(now, place, JobEnd::Failed(FailReason::BudgetSpent));
         }
     }
@@ -69,14 +69,13 @@ impl Scheduler {
                 self.due.remove(&(lease.since + allowance, Due::Allowance(id)));
             }
         }
-        let live = self.jobs.find(lease.job);
-        let live = live.filter(|place| self.jobs[*place].state == JobState::Running(id));
-        let Some(place) = live else {
+        let place = lease.place;
+        if !self.jobs.holds(place, id) {
             if let Some(held) = held {
                 self.sessions.settle(now, held, spent, lease.used(now));
             }
             return;
-        };
+        }
         if let Some(end) = self.end_of_attempt(now, place, &lease, outcome) {
             if let Some(held) = held {
                 self.sessions.settle(now, held, spent, lease.used(now));
@@ -262,15 +261,13 @@ impl Scheduler {
     /// Gives a waiting job the best of the free slots, unless that is on `not_on`.
     fn start_if_free(&mut self, now: Timestamp, place: Place, not_on: Option<ReplicaKey>) {
         let record = &self.jobs[place];
-        let (job, tried) = (record.job.clone(), record.tried.clone());
-        let turn = self.placement;
-        match self.choose_free(now, &job, &tried) {
-            Some((key, rule)) if Some(key) != not_on => {
-                self.leave_line(place);
-                self.dispatch(now, place, key, rule);
-            }
-            // What was not taken has not had its turn.
-            _ => self.placement = turn,
+        let mut turn = self.placement;
+        let free = self.choose_free(now, &record.job, &record.tried, &mut turn);
+        // What is not taken has not had its turn.
+        if let Some((key, rule)) = free.filter(|(key, _)| Some(*key) != not_on) {
+            self.placement = turn;
+            self.leave_line(place);
+            self.dispatch(now, place, key, rule);
         }
     }
 
@@ -293,21 +290,20 @@ impl Scheduler {
                 self.pools[home].starters.gave_up();
                 self.leave_line(place);
             }
-            JobState::Running(lease) if self.leases.is_live(lease) => {
-                if let Some(lease) = self.leases.find_mut(lease) {
+            JobState::Running(id) => {
+                if let Some(lease) = self.leases.find_mut(id) {
                     lease.stopped = Some(now);
+                    self.effects.push(Effect::Abort(id));
                 }
-                self.effects.push(Effect::Abort(lease));
             }
-            JobState::Running(_) | JobState::Ended(_) => {}
+            JobState::Ended(_) => {}
         }
-        if let Some(record) = self.jobs.remove(place) {
-            let id = record.job.id;
-            if let Some(deadline) = record.job.deadline {
-                self.due.remove(&(deadline, Due::Deadline(id)));
-            }
-            self.effects.push(Effect::Finish(id, end));
+        let NewJob { id, deadline, .. } = self.jobs[place].job;
+        self.jobs.remove(place);
+        if let Some(deadline) = deadline {
+            self.due.remove(&(deadline, Due::Deadline(id)));
         }
+        self.effects.push(Effect::Finish(id, end));
     }
 
     pub(super) fn shut_down(&mut self, now: Timestamp) {

@@ -4,7 +4,6 @@ use super::{Due, Scheduler};
 use crate::{
     effect::Effect,
     ids::{PoolId, ReplicaId},
-    job::JobState,
     lease::Eviction,
     operation::{Hold, Operation, OperationKind, OperationRefusal, Patience},
     pool::{Pool, ReplicaKey},
@@ -55,6 +54,7 @@ impl Scheduler {
             }
             None => holds.push(Hold { replica, patience: deadline.into(), told: false }),
         }
+        pools[index].count();
         self.expire_holds(now, index, now);
         self.set_timers(index);
         self.tell_drained(index);
@@ -66,6 +66,7 @@ impl Scheduler {
         let holds = &mut self.pools[index].holds;
         let Some(at) = holds.iter().position(|hold| hold.replica.as_ref() == replica) else { return };
         let hold = holds.remove(at);
+        self.pools[index].count();
         if let Some(deadline) = hold.deadline() {
             self.due.remove(&(deadline, Due::Emptied(index)));
             self.set_timers(index);
@@ -107,20 +108,19 @@ impl Scheduler {
             .filter(|(_, it)| whole || expired.contains(&Some(it.view.replica.clone())))
             .map(|(replica, _)| ReplicaKey { pool: index, replica })
             .collect();
-        self.evict(Eviction::Drained, |at| emptied.contains(&at));
+        self.evict(Eviction::Drained, index, |at| emptied.contains(&at));
         if whole {
             self.end_hopeless(now);
         }
     }
 
-    /// Has the attempts there stopped, as far as their jobs are alive.
+    /// Has the attempts of a pool stopped that run there, as far as their jobs are alive.
     //= ORCH-3422
-    pub(super) fn evict(&mut self, why: Eviction, there: impl Fn(ReplicaKey) -> bool) {
+    pub(super) fn evict(&mut self, why: Eviction, pool: usize, there: impl Fn(ReplicaKey) -> bool) {
         let Self { leases, jobs, effects, .. } = self;
-        for (id, lease) in leases.iter_mut().filter(|(_, lease)| there(lease.replica)) {
-            let lives = |place| jobs[place].state == JobState::Running(id);
-            if !jobs.find(lease.job).is_some_and(lives) {
-                continue;
+        leases.each_mut(pool, |id, lease| {
+            if !there(lease.replica) || !jobs.holds(lease.place, id) {
+                return;
             }
             if lease.evicted.is_none() {
                 effects.push(Effect::Evict(id));
@@ -129,7 +129,7 @@ impl Scheduler {
             if lease.evicted != Some(Eviction::Gone) {
                 lease.evicted = Some(why);
             }
-        }
+        });
     }
 
     /// Says of each scope that was closed that it is empty, when it is.

@@ -4,9 +4,10 @@ use super::{Due, Scheduler};
 use crate::{
     effect::{Affinity, Assignment, Effect},
     explain::Rule,
-    fit::{self, Tried},
+    fit::{self, Fitting, Tried},
     job::{JobState, JobStep, NewJob, Priority},
     lease::Lease,
+    placement::Placement,
     pool::{Pool, Replica, ReplicaKey},
     queue::Place,
     rules::PlacementKind,
@@ -15,15 +16,16 @@ use crate::{
 
 impl Scheduler {
     /// A replica with room that may run such a job, and what decided: preferred pools first, among them
-    /// where its session was last, then by placement.
+    /// where its session was last, then by placement, whose next turn is in `turn`.
     //= ORCH-3009
     pub(super) fn choose_free(
-        &mut self,
+        &self,
         now: Timestamp,
         job: &NewJob,
         tried: &[Tried],
+        turn: &mut Placement,
     ) -> Option<(ReplicaKey, Rule)> {
-        let Self { pools, placement, rules, sessions, .. } = self;
+        let Self { pools, rules, sessions, .. } = self;
         let requirements = &job.requirements;
         let free = || {
             pools.iter().enumerate().flat_map(|(pool, each)| {
@@ -31,18 +33,20 @@ impl Scheduler {
                 keyed.map(move |(replica, it)| (ReplicaKey { pool, replica }, it))
             })
         };
-        let fits = |replica: &Replica| fit::check(requirements, tried, &replica.view, rules.gpu).is_ok();
+        let mut fitting = Fitting::new(requirements, tried, rules.gpu);
+        let mut fits =
+            |(key, it): (ReplicaKey, &Replica)| fitting.check(Some(it.like_key(key.pool)), &it.view).is_ok();
         let prefer = &requirements.prefer_pools;
         let last = job.session.as_ref().and_then(|asked| sessions.last_of(asked.id));
         if let Some((pool, name)) = last.filter(|(pool, _)| prefer.is_empty() || prefer.contains(pool)) {
             let there = |it: &Replica| it.view.replica == *name && it.view.pool == *pool;
-            if let Some((key, _)) = free().find(|(_, it)| there(it) && fits(it)) {
+            if let Some((key, _)) = free().find(|it| there(it.1) && fits(*it)) {
                 return Some((key, Rule::Affinity));
             }
         }
         if !prefer.is_empty() {
-            let preferred = free().filter(|(_, it)| prefer.contains(&it.view.pool) && fits(it));
-            if let Some(key) = placement.choose(preferred) {
+            let preferred = free().filter(|it| prefer.contains(&it.1.view.pool) && fits(*it));
+            if let Some(key) = turn.choose(preferred) {
                 return Some((key, Rule::Preferred));
             }
         }
@@ -50,7 +54,7 @@ impl Scheduler {
             PlacementKind::LeastLoaded => Rule::LeastLoaded,
             PlacementKind::RoundRobin => Rule::RoundRobin,
         };
-        Some((placement.choose(free().filter(|(_, it)| fits(it)))?, rule))
+        Some((turn.choose(free().filter(|it| fits(*it)))?, rule))
     }
 
     /// Gives the free slots of a replica to jobs that wait.
@@ -71,7 +75,11 @@ impl Scheduler {
     fn next_for(&self, key: ReplicaKey) -> Option<Place> {
         let view = &self.pools[key.pool].replicas[key.replica].view;
         let first_fit = |index: usize, priority: Priority| {
-            self.jobs.in_line(&self.pools[index].lines[priority.index()]).find(|place| {
+            let line = &self.pools[index].lines[priority.index()];
+            if !line.may_ask_for(&view.models) {
+                return None;
+            }
+            self.jobs.in_line(line).find(|place| {
                 let record = &self.jobs[*place];
                 fit::check(&record.job.requirements, &record.tried, view, self.rules.gpu).is_ok()
             })
@@ -98,7 +106,7 @@ impl Scheduler {
         let record = &mut self.jobs[place];
         let held = record.held.take();
         let lease = self.leases.open(Lease {
-            job: record.job.id,
+            place,
             replica: key,
             since: now,
             priority: record.job.priority,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::{Scheduler, admit::claim_of};
 use crate::{
     estimate::{Backlog, Forecast, Pace, ServiceTimes, Uncertain},
@@ -10,28 +12,6 @@ use crate::{
 };
 
 impl Scheduler {
-    //= ORCH-3060
-    /// When a newcomer of this class would start in the line of `home`. The other pools that may
-    /// run it take it from there when they are done sooner.
-    pub(super) fn predict(
-        &mut self,
-        now: Timestamp,
-        home: usize,
-        pools: &[usize],
-        priority: Priority,
-    ) -> Forecast {
-        let mut joined = self.backlog(now, home, priority);
-        let others = pools.iter().filter(|index| **index != home);
-        let mut others: Vec<Backlog> = others.map(|&index| self.backlog(now, index, priority)).collect();
-        others.sort_by_key(|other| other.start().median());
-        for other in others {
-            if other.start().median() < joined.start().median() {
-                joined = joined.with(other);
-            }
-        }
-        joined.start()
-    }
-
     /// How long a job of this size will hold its slot in a pool.
     pub(super) fn own_service(&mut self, now: Timestamp, index: usize, job: &NewJob) -> Uncertain {
         let guess = self.refreshed(now, index);
@@ -50,7 +30,7 @@ impl Scheduler {
             Priority::Batch => pool.interactive.rate(now) * pool.starters.share(),
         };
         let mut backlog = Backlog {
-            slots: f64::from(pool.slots()),
+            slots: f64::from(pool.tally.slots),
             left_over: own.left_over(),
             overtaking: Uncertain {
                 mean: rate * held.mean,
@@ -59,8 +39,10 @@ impl Scheduler {
             doubt: own.doubt(),
             work: Uncertain::default(),
         };
-        for (_, lease) in self.leases.iter().filter(|(_, lease)| lease.replica.pool == index) {
-            backlog.add(pool.times_of(lease.priority, &guess).residual(lease.size, now - lease.since));
+        let times = Priority::ALL.map(|class| pool.times_of(class, &guess));
+        for run in self.leases.runs_mut(index) {
+            let times = times[run.priority.index()];
+            backlog.add(times.residual_from(&mut run.near, run.size, now - run.since));
         }
         let share = pool.starters.share();
         for class in Priority::ALL.into_iter().filter(|class| *class <= priority) {
@@ -84,7 +66,7 @@ impl Scheduler {
         let slowest = slowest.into_iter().max_by(|one, other| one.mean.total_cmp(&other.mean));
         let Uncertain { mean, variance } = slowest.unwrap_or_default();
         let spread = if mean > 0.0 { variance / (mean * mean) } else { 0.0 };
-        Pace { gap: mean / f64::from(pool.slots().max(1)), spread }
+        Pace { gap: mean / f64::from(pool.tally.slots.max(1)), spread }
     }
 
     pub(super) fn retry_after(&mut self, now: Timestamp, index: usize, job: &NewJob) -> Duration {
@@ -107,7 +89,25 @@ impl Scheduler {
         if pool.is_measured() {
             return ServiceTimes::default();
         }
-        let mut of_pool = self.leases.iter().filter(|(_, lease)| lease.replica.pool == index);
-        ServiceTimes::guess(of_pool.next().map_or(Duration::ZERO, |(_, lease)| now - lease.since))
+        let oldest = self.leases.runs(index).next();
+        ServiceTimes::guess(oldest.map_or(Duration::ZERO, |run| now - run.since))
     }
+}
+
+/// When a newcomer would start in the line of `home`, by the work before it in each pool that may run it. The
+/// others take it from there when they are done sooner.
+//= ORCH-3060
+pub(super) fn joined(home: usize, backlogs: &[(usize, Backlog)]) -> Forecast {
+    let own = backlogs.iter().find(|(index, _)| *index == home);
+    let mut joined = own.map(|(_, backlog)| *backlog).unwrap_or_default();
+    let others = backlogs.iter().filter(|(index, _)| *index != home);
+    let mut others: SmallVec<[(Duration, Backlog); 4]> =
+        others.map(|(_, other)| (other.start().median(), *other)).collect();
+    others.sort_by_key(|(start, _)| *start);
+    for (start, other) in others {
+        if start < joined.start().median() {
+            joined = joined.with(other);
+        }
+    }
+    joined.start()
 }

@@ -21,7 +21,7 @@ impl Scheduler {
         // A replica that left and whose last attempt has ended leaves its place to a new one.
         let place = known.or_else(|| replicas.iter().position(|it| !it.exists() && it.used == 0));
         // One that was not there may be all that is left for a job, and its pool may be drained.
-        let mut serves_other_jobs = true;
+        let (mut serves_other_jobs, mut does_the_same) = (true, false);
         let replica = match place {
             Some(index) => {
                 let replica = &mut replicas[index];
@@ -29,6 +29,7 @@ impl Scheduler {
                 let speaks_first =
                     replica.view.readiness == Readiness::Unseen && view.readiness != Readiness::Unseen;
                 serves_other_jobs = speaks_first || !replica.exists() || !replica.view.serves_like(&view);
+                does_the_same = replica.view.does_the_same(&view);
                 if !replica.exists() {
                     // What a replica that left had asked for does not bind its successor.
                     replica.rests_until = Timestamp::default();
@@ -39,16 +40,14 @@ impl Scheduler {
                 index
             }
             None => {
-                replicas.push(Replica {
-                    view,
-                    used: 0,
-                    rests_until: Timestamp::default(),
-                    presence: Presence::Here,
-                    breaker: Breaker::default(),
-                });
+                replicas.push(Replica::new(view));
                 replicas.len() - 1
             }
         };
+        if !does_the_same {
+            self.pools[pool].find_likes();
+        }
+        self.pools[pool].count();
         self.fill(now, ReplicaKey { pool, replica });
         if serves_other_jobs {
             self.end_hopeless(now);
@@ -62,8 +61,9 @@ impl Scheduler {
             return;
         };
         replicas[index].presence = Presence::Gone;
+        self.pools[pool].count();
         let key = ReplicaKey { pool, replica: index };
-        self.evict(Eviction::Gone, |at| at == key);
+        self.evict(Eviction::Gone, pool, |at| at == key);
         self.end_hopeless(now);
     }
 
@@ -91,7 +91,8 @@ impl Scheduler {
 
     /// Jobs ahead of a waiting job, over both classes; `None` when it does not wait.
     pub fn queue_position(&self, job: JobId) -> Option<u32> {
-        let record = &self.jobs[self.jobs.find(job)?];
+        let place = self.jobs.find(job)?;
+        let record = &self.jobs[place];
         if record.state != JobState::Queued {
             return None;
         }
@@ -101,8 +102,7 @@ impl Scheduler {
             Priority::Batch => pool.lines[0].len,
         };
         let line = &pool.lines[record.job.priority.index()];
-        let ahead = self.jobs.in_line(line).take_while(|place| self.jobs[*place].job.id != job).count();
-        Some(earlier + u32::try_from(ahead).unwrap_or(u32::MAX))
+        Some(earlier + self.jobs.ahead(line, place))
     }
 
     /// A session as it stands; `None` when there is none of this id.
