@@ -165,6 +165,38 @@ impl<M: EncodeMetric> EncodeMetric for Series<M> {
     }
 }
 
+/// More places than these have no handles of their own kept.
+const KNOWN_MAX: usize = 4_096;
+
+/// Handles by what is known where they are needed, so that no labels have to be made to find them again. When it
+/// is full it forgets all: names come and go, and what is asked for again is soon known again.
+#[derive(Debug)]
+pub(super) struct Known<K, V> {
+    handles: RwLock<HashMap<K, V>>,
+}
+
+impl<K, V> Default for Known<K, V> {
+    fn default() -> Self {
+        Self { handles: RwLock::default() }
+    }
+}
+
+impl<K: Hash + Eq, V: Clone> Known<K, V> {
+    /// The handle of `key`, which `find` finds when it is not known.
+    pub(super) fn of(&self, key: K, find: impl FnOnce(&K) -> V) -> V {
+        if let Some(known) = self.handles.read().get(&key) {
+            return known.clone();
+        }
+        let found = find(&key);
+        let mut handles = self.handles.write();
+        if handles.len() >= KNOWN_MAX {
+            handles.clear();
+        }
+        handles.insert(key, found.clone());
+        found
+    }
+}
+
 /// Gauges that are all set at once, so that what is gone leaves no last value behind.
 #[derive(Debug)]
 pub(super) struct Snapshot<V> {
@@ -255,6 +287,18 @@ mod tests {
         }
         assert!(all.values.len() * FIRST_TOKEN.kind.lines() <= LINES_MAX, "{}", all.values.len());
         assert_eq!(all.values.values().sum::<u64>(), 100_000);
+    }
+
+    #[test]
+    fn what_was_found_once_is_not_looked_for_again_and_no_more_is_kept_than_there_is_room_for() {
+        let known = Known::default();
+        assert_eq!(known.of(1, |key| key * 10), 10);
+        assert_eq!(known.of(1, |_| 0), 10);
+        for key in 0..100_000 {
+            known.of(key, |key| *key);
+            assert!(known.handles.read().len() <= KNOWN_MAX);
+        }
+        assert_eq!(known.of(1, |_| 0), 0, "it was forgotten");
     }
 
     #[test]

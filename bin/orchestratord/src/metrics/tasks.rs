@@ -1,15 +1,15 @@
 //! What is counted of tasks: coming in, placed, begun, ended.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use catalog_core::Untrusted;
 use orchestrator_core::{
-    Admission, Affinity, Assignment, Outcome, PoolId, Priority, RejectReason, Rejection, Requirements, Rule,
-    SessionRefusal,
+    Admission, Affinity, Assignment, Outcome, PoolId, Priority, RejectReason, Rejection, ReplicaId,
+    Requirements, Rule, SessionRefusal,
 };
 use prometheus_client::metrics::histogram::Histogram;
 
-use super::{Build, Counter, Metrics, NONE, Series, Text, UNKNOWN, histogram, name, table};
+use super::{Build, Counter, Metrics, NONE, Series, Text, UNKNOWN, histogram, name, series::Known, table};
 use crate::services::Unfit;
 
 /// The replica of a task for which none was chosen yet.
@@ -32,6 +32,8 @@ pub(super) struct Tasks {
     tokens_out: Series<Counter>,
     decisions: Series<Counter>,
     candidates: Histogram,
+    arrivals: Known<(Place, Reception), [Counter; 2]>,
+    attempts: Known<(Place, ReplicaId), Arc<AttemptSeries>>,
 }
 
 impl Tasks {
@@ -52,6 +54,24 @@ impl Tasks {
             tokens_out: build.counters(&table::TOKENS_OUT),
             decisions: build.counters(&table::PLACEMENT_DECISIONS),
             candidates: build.add(&table::PLACEMENT_CANDIDATES, histogram(&table::PLACEMENT_CANDIDATES)),
+            arrivals: Known::default(),
+            attempts: Known::default(),
+        }
+    }
+
+    /// The series of attempts on a replica.
+    fn series(&self, place: &Place, replica: &ReplicaId) -> AttemptSeries {
+        let line = place.line();
+        let [engine, version, pool, class] = line.clone();
+        let who = [engine, version, pool.clone(), name(replica.as_str())];
+        AttemptSeries {
+            started: self.started.of(who.iter().cloned().chain([class])),
+            dispatch_latency: self.dispatch_latency.of([pool]),
+            first_token: self.first_token.of(line.clone()),
+            decode: self.decode.of(line),
+            tokens_in: self.tokens_in.of(who.clone()),
+            tokens_out: self.tokens_out.of(who.clone()),
+            who,
         }
     }
 
@@ -62,8 +82,24 @@ impl Tasks {
     }
 }
 
+/// A class of tasks in a pool, and what serves it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Place {
+    pool: PoolId,
+    priority: Priority,
+    served: Served,
+}
+
+impl Place {
+    /// The labels of what is counted by engine, pool and class.
+    fn line(&self) -> [Text; 4] {
+        let [engine, version] = self.served.labels();
+        [engine, version, name(self.pool.as_str()), self.priority.as_str().into()]
+    }
+}
+
 /// What serves a pool, as far as anybody told.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Served {
     pub(crate) engine: Option<&'static str>,
     pub(crate) version: Option<String>,
@@ -97,9 +133,11 @@ pub(crate) enum Answered {
 }
 
 /// The series of one attempt, found when it begins and kept as long as it lasts.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct AttemptSeries {
     who: [Text; 4],
+    started: Counter,
+    dispatch_latency: Histogram,
     first_token: Histogram,
     decode: Histogram,
     tokens_in: Counter,
@@ -124,7 +162,7 @@ impl AttemptSeries {
 }
 
 /// How an accepted task came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Reception {
     /// It got a slot at once.
     Dispatched,
@@ -133,21 +171,20 @@ pub(crate) enum Reception {
 }
 
 impl Metrics {
-    pub(crate) fn enqueued(
-        &self,
-        admission: &Admission,
-        priority: Priority,
-        served: &Served,
-        how: Reception,
-    ) {
-        let outcome = match how {
-            Reception::Dispatched => "dispatched",
-            Reception::Queued => "queued",
-        };
-        let pool = name(admission.pool.as_str());
-        self.tasks.admitted.of([pool.clone(), outcome.into()]).inc();
-        let [engine, version] = served.labels();
-        self.tasks.enqueued.of([engine, version, pool, ANY.into(), priority.as_str().into()]).inc();
+    pub(crate) fn enqueued(&self, admission: &Admission, priority: Priority, served: Served, how: Reception) {
+        let place = Place { pool: admission.pool.clone(), priority, served };
+        let counters = self.tasks.arrivals.of((place, how), |(place, how)| {
+            let outcome = match how {
+                Reception::Dispatched => "dispatched",
+                Reception::Queued => "queued",
+            };
+            let [engine, version, pool, class] = place.line();
+            let admitted = self.tasks.admitted.of([pool.clone(), outcome.into()]);
+            [admitted, self.tasks.enqueued.of([engine, version, pool, ANY.into(), class])]
+        });
+        for counter in counters {
+            counter.inc();
+        }
     }
 
     /// No engine was open for a task that came in.
@@ -215,24 +252,16 @@ impl Metrics {
         &self,
         assignment: &Assignment,
         priority: Priority,
-        served: &Served,
+        served: Served,
         waited: Duration,
-    ) -> AttemptSeries {
-        let Tasks { started, first_token, decode, tokens_in, tokens_out, dispatch_latency, .. } = &self.tasks;
-        let [engine, version] = served.labels();
-        let (pool, replica) = (name(assignment.pool.as_str()), name(assignment.replica.as_str()));
-        let class = Text::from(priority.as_str());
-        dispatch_latency.of([pool.clone()]).observe(waited.as_secs_f64() * 1e3);
-        let who = [engine.clone(), version.clone(), pool.clone(), replica];
-        started.of(who.iter().cloned().chain([class.clone()])).inc();
-        let line = [engine, version, pool, class];
-        AttemptSeries {
-            first_token: first_token.of(line.clone()),
-            decode: decode.of(line),
-            tokens_in: tokens_in.of(who.clone()),
-            tokens_out: tokens_out.of(who.clone()),
-            who,
-        }
+    ) -> Arc<AttemptSeries> {
+        let place = Place { pool: assignment.pool.clone(), priority, served };
+        let key = (place, assignment.replica.clone());
+        let series =
+            self.tasks.attempts.of(key, |(place, replica)| Arc::new(self.tasks.series(place, replica)));
+        series.dispatch_latency.observe(waited.as_secs_f64() * 1e3);
+        series.started.inc();
+        series
     }
 
     /// A task that runs was taken back.

@@ -126,14 +126,15 @@ impl Dispatcher {
             engine: Some(adapter.capabilities().engine),
             version: self.pools.version(&assignment.pool, &assignment.replica),
         };
-        let series = self.metrics.started(&assignment, entry.facts.priority, &served, waited);
+        let engine_version = served.version.clone();
+        let series = self.metrics.started(&assignment, entry.facts.priority, served, waited);
         let attempt = Attempt {
             engine: adapter.capabilities().engine,
-            engine_version: served.version,
+            engine_version,
             assignment,
             dispatched_at: now,
             first_token_at: None,
-            series: Some(Arc::new(series)),
+            series: Some(series),
         };
         narrate::dispatched(entry, &attempt, waited);
         // An engine that was busy gets the same attempt again; its readers have been told already.

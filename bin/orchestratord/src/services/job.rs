@@ -156,7 +156,8 @@ pub(crate) struct JobEntry {
     /// Its place in the order of acceptance, once it has one.
     rank: AtomicU64,
     readers: AtomicU32,
-    kept: watch::Sender<Kept>,
+    /// `None` where nothing is kept.
+    kept: Option<watch::Sender<Kept>>,
     spoken: AtomicBool,
     /// Who took it back.
     taken_back: OnceLock<CanceledBy>,
@@ -249,7 +250,7 @@ impl JobEntry {
             status: Mutex::default(),
             rank: AtomicU64::new(0),
             readers: AtomicU32::new(0),
-            kept: watch::Sender::new(kept),
+            kept: (kept != Kept::Nothing).then(|| watch::Sender::new(kept)),
             spoken: AtomicBool::new(false),
             taken_back: OnceLock::new(),
             trace: OnceLock::new(),
@@ -262,12 +263,20 @@ impl JobEntry {
 
     /// So much of it is kept now.
     pub(crate) fn now(&self, kept: Kept) {
-        self.kept.send_replace(kept);
+        if let Some(told) = &self.kept {
+            told.send_replace(kept);
+        }
     }
 
-    /// Waits until so much of it is kept.
+    /// How much of it is kept.
+    pub(crate) fn kept(&self) -> Kept {
+        self.kept.as_ref().map_or(Kept::Nothing, |kept| *kept.borrow())
+    }
+
+    /// Waits until so much of it is kept, if anything ever is.
     pub(crate) async fn until(&self, enough: impl Fn(Kept) -> bool) -> Kept {
-        let mut kept = self.kept.subscribe();
+        let Some(kept) = &self.kept else { return Kept::Nothing };
+        let mut kept = kept.subscribe();
         // The sender is ours, so it is there as long as this is.
         kept.wait_for(|kept| enough(*kept)).await.map_or(Kept::Refused, |kept| *kept)
     }
@@ -309,7 +318,7 @@ impl JobEntry {
 
     /// What became of it, as far as a client may know: an end that is not kept has not happened.
     pub(crate) fn shown_status(&self) -> JobStatus {
-        let over = matches!(*self.kept.borrow(), Kept::Over | Kept::Nothing);
+        let over = matches!(self.kept(), Kept::Over | Kept::Nothing);
         let status = self.status();
         if over { status } else { JobStatus { ended: None, ..status } }
     }
@@ -358,6 +367,11 @@ impl JobEntry {
     /// What became of it so far.
     pub(crate) fn status(&self) -> JobStatus {
         self.status.lock().clone()
+    }
+
+    /// Looks at what became of it, without a copy.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&JobStatus) -> T) -> T {
+        look(&self.status.lock())
     }
 
     pub(crate) fn accepted(&self, at: Timestamp, admission: Admission) {

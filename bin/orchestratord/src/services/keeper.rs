@@ -143,6 +143,9 @@ impl Keeper {
 
     /// Waits until a job that came in is kept. False when it is not, and will not be in time.
     pub(crate) async fn is_kept(&self, entry: &JobEntry) -> bool {
+        if entry.kept() == Kept::Nothing {
+            return true;
+        }
         let settled = entry.until(|kept| kept != Kept::Pending);
         timeout(self.patience, settled).await.is_ok_and(|kept| kept != Kept::Refused)
     }

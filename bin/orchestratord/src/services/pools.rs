@@ -223,8 +223,15 @@ impl Pools {
     pub(crate) fn served(&self, pool: &PoolId) -> Served {
         let replicas = self.replicas.read();
         let own = replicas.range((pool.clone(), ReplicaId::new(""))..).take_while(|(key, _)| key.0 == *pool);
-        let told = own.map(|(_, watched)| watched.state().served());
-        told.max_by_key(|served| (served.engine.is_some(), served.version.is_some())).unwrap_or_default()
+        let mut best = Served::default();
+        for served in own.map(|(_, watched)| watched.state().served()) {
+            let known = |served: &Served| (served.engine.is_some(), served.version.is_some());
+            if known(&served) == (true, true) {
+                return served;
+            }
+            best = if known(&served) >= known(&best) { served } else { best };
+        }
+        best
     }
 
     /// What is there, for whoever watches the fleet.

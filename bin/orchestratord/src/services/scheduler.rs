@@ -247,7 +247,7 @@ impl Owner {
         let served = self.parts.pools.served(&admission.pool);
         let place = self.parts.core.queue_position(entry.facts.id);
         let how = place.map_or(Reception::Dispatched, |_waits| Reception::Queued);
-        self.parts.metrics.enqueued(admission, entry.facts.priority, &served, how);
+        self.parts.metrics.enqueued(admission, entry.facts.priority, served, how);
         if how == Reception::Queued {
             self.parts.metrics.waits(&entry.facts.requirements);
         }

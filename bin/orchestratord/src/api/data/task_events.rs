@@ -10,6 +10,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
+use orchestrator_core::Admission as Granted;
 use serde::Deserialize;
 
 use super::{
@@ -83,11 +84,11 @@ pub(crate) async fn task_events(
 
 /// What the session's budget has left now, for a job that has one.
 async fn budget(entry: &JobEntry, scheduler: &SchedulerHandle) -> Result<HeaderMap, ApiError> {
-    let status = entry.status();
-    let Some(admitted) = status.admission.and_then(|admission| admission.budget) else {
-        return Ok(HeaderMap::new());
-    };
-    let left = match status.remaining {
+    let budget = |admission: &Granted| admission.budget;
+    let (admitted, remaining) =
+        entry.look(|status| (status.admission.as_ref().and_then(budget), status.remaining));
+    let Some(admitted) = admitted else { return Ok(HeaderMap::new()) };
+    let left = match remaining {
         Some(at_end) => at_end,
         None => scheduler.session(entry.facts.session()).await?.map_or(admitted, |now| now.remaining),
     };

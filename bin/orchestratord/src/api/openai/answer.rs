@@ -56,8 +56,7 @@ fn from_start(entry: &JobEntry) -> Result<Cursor, ApiError> {
 
 /// An error when the call has ended without an answer.
 fn failed(entry: &JobEntry) -> Result<(), ApiError> {
-    let status = entry.status();
-    let failure = status.ended.and_then(|(_, end)| no_answer(&status, end));
+    let failure = entry.look(|status| status.ended.and_then(|(_, end)| no_answer(status, end)));
     failure.map_or(Ok(()), |body| Err(ApiError::of_body(body)))
 }
 
