@@ -9,8 +9,8 @@
 
 use std::str::FromStr;
 
-/// Most strings end within so many bytes; behind them a long one is looked through in blocks.
-const NEAR: usize = 32;
+/// Most strings end within so many words of eight bytes; behind them a long one is looked through in blocks.
+const NEAR_WORDS: usize = 4;
 /// How much of a long string is looked at in one go. Compilers make vector instructions of a block of this size.
 const BLOCK: usize = 64;
 
@@ -18,9 +18,10 @@ const BLOCK: usize = 64;
 #[derive(Debug)]
 pub struct Scanner<'a> {
     text: &'a str,
-    at: usize,
-    /// Arrays and objects that are open at this place.
-    open: usize,
+    /// What follows this place.
+    rest: &'a [u8],
+    /// How many arrays and objects may still be opened at this place.
+    levels: usize,
 }
 
 /// The value of one member of an object, which is there once at most: a name that comes twice is refused by some
@@ -31,45 +32,49 @@ pub struct Member<T> {
     met: bool,
 }
 
-/// A string, as it is written.
-struct Written<'a> {
-    /// What stands between its quotes.
-    inside: &'a str,
-    /// Whether it reads as it is written.
-    plain: bool,
-}
-
 impl<'a> Scanner<'a> {
     /// How many arrays and objects may stand in one another.
     pub const DEPTH_MAX: usize = 64;
 
     /// Reads a whole text, which must be one value that `value` reads.
     pub fn read<T>(text: &'a str, value: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
-        let mut scanner = Self { text, at: 0, open: 0 };
+        let mut scanner = Self { text, rest: text.as_bytes(), levels: Self::DEPTH_MAX };
         let read = value(&mut scanner)?;
-        scanner.blank();
-        (scanner.at == text.len()).then_some(read)
+        past_blanks(scanner.rest).is_empty().then_some(read)
     }
 
     /// Reads an object. `member` gets each name in turn, and must read the value that belongs to it.
     ///
     /// A name may come twice: whether that matters, and what it means, depends on what is read. [`Member`] refuses it.
     pub fn object(&mut self, mut member: impl FnMut(&'a str, &mut Self) -> Option<()>) -> Option<()> {
-        self.members(|name, scanner| if name.plain { member(name.inside, scanner) } else { None })
+        self.enter(b'{')?;
+        if let [b'}', rest @ ..] = self.rest {
+            return self.leave(rest);
+        }
+        loop {
+            let name = self.string_as_written()?;
+            let [b':', rest @ ..] = past_blanks(self.rest) else { return None };
+            self.rest = rest;
+            member(name, self)?;
+            match past_blanks(self.rest) {
+                [b',', rest @ ..] => self.rest = rest,
+                [b'}', rest @ ..] => return self.leave(rest),
+                _ => return None,
+            }
+        }
     }
 
     /// Reads an array. `element` must read one value, and is called for each.
     pub fn array(&mut self, mut element: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         self.enter(b'[')?;
-        if self.take_if(b']') {
-            return self.leave();
+        if let [b']', rest @ ..] = self.rest {
+            return self.leave(rest);
         }
         loop {
             element(self)?;
-            self.blank();
-            match self.next()? {
-                b',' => {}
-                b']' => return self.leave(),
+            match past_blanks(self.rest) {
+                [b',', rest @ ..] => self.rest = rest,
+                [b']', rest @ ..] => return self.leave(rest),
                 _ => return None,
             }
         }
@@ -77,31 +82,24 @@ impl<'a> Scanner<'a> {
 
     /// Skips one value of any kind.
     pub fn skip(&mut self) -> Option<()> {
-        self.blank();
-        match self.peek()? {
-            b'"' => self.string().map(|_| ()),
-            b'{' => self.members(|_, scanner| scanner.skip()),
-            b'[' => self.array(Self::skip),
-            b'-' | b'0'..=b'9' => self.numeral(),
-            b't' => self.word("true"),
-            b'f' => self.word("false"),
-            _ => self.word("null"),
-        }
+        self.rest = past_value(self.rest, self.levels)?;
+        Some(())
     }
 
     /// Reads one value of any kind as it is written.
     pub fn raw(&mut self) -> Option<&'a str> {
-        self.blank();
-        let start = self.at;
-        self.skip()?;
-        self.text.get(start..self.at)
+        let start = past_blanks(self.rest);
+        self.rest = past_value(start, self.levels)?;
+        self.between(start, self.rest)
     }
 
     /// Reads a string in which nothing is escaped.
     pub fn string_as_written(&mut self) -> Option<&'a str> {
-        self.blank();
-        let written = self.string()?;
-        written.plain.then_some(written.inside)
+        let [b'"', inside @ ..] = past_blanks(self.rest) else { return None };
+        let end = from_special(inside);
+        let [b'"', rest @ ..] = end else { return None };
+        self.rest = rest;
+        self.between(inside, end)
     }
 
     /// Reads a whole number.
@@ -120,138 +118,27 @@ impl<'a> Scanner<'a> {
         serde_json::from_str(self.raw()?).ok()
     }
 
-    fn is_null(&mut self) -> bool {
-        self.blank();
-        self.peek() == Some(b'n')
-    }
-
-    fn members(&mut self, mut member: impl FnMut(Written<'a>, &mut Self) -> Option<()>) -> Option<()> {
-        self.enter(b'{')?;
-        if self.take_if(b'}') {
-            return self.leave();
-        }
-        loop {
-            self.blank();
-            let name = self.string()?;
-            self.blank();
-            self.take(b':')?;
-            member(name, self)?;
-            self.blank();
-            match self.next()? {
-                b',' => {}
-                b'}' => return self.leave(),
-                _ => return None,
-            }
-        }
+    /// What stands from the beginning of the one end of the text to that of the other.
+    fn between(&self, start: &[u8], end: &[u8]) -> Option<&'a str> {
+        let place = |rest: &[u8]| self.text.len().checked_sub(rest.len());
+        self.text.get(place(start)?..place(end)?)
     }
 
     /// Goes into an array or object, up to whatever stands first in it.
     fn enter(&mut self, bracket: u8) -> Option<()> {
-        self.blank();
-        self.take(bracket)?;
-        if self.open == Self::DEPTH_MAX {
+        let (first, rest) = past_blanks(self.rest).split_first()?;
+        if *first != bracket {
             return None;
         }
-        self.open += 1;
-        self.blank();
+        self.levels = self.levels.checked_sub(1)?;
+        self.rest = past_blanks(rest);
         Some(())
     }
 
-    fn leave(&mut self) -> Option<()> {
-        self.open = self.open.checked_sub(1)?;
+    fn leave(&mut self, rest: &'a [u8]) -> Option<()> {
+        self.levels = self.levels.checked_add(1)?;
+        self.rest = rest;
         Some(())
-    }
-
-    fn string(&mut self) -> Option<Written<'a>> {
-        self.take(b'"')?;
-        let start = self.at;
-        let mut plain = true;
-        loop {
-            self.at += ordinary(self.rest());
-            match self.next()? {
-                b'"' => break,
-                b'\\' => self.escape()?,
-                // A control character, which no string may hold as it is.
-                _ => return None,
-            }
-            plain = false;
-        }
-        let inside = self.text.get(start..self.at - 1)?;
-        Some(Written { inside, plain })
-    }
-
-    /// What follows a backslash.
-    fn escape(&mut self) -> Option<()> {
-        match self.next()? {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(()),
-            b'u' => {
-                let digits = self.rest().first_chunk::<4>()?;
-                self.at += digits.len();
-                digits.iter().all(u8::is_ascii_hexdigit).then_some(())
-            }
-            _ => None,
-        }
-    }
-
-    fn numeral(&mut self) -> Option<()> {
-        self.take_if(b'-');
-        // After a zero no digit may follow; what does follow is for the next one to look at.
-        if !self.take_if(b'0') {
-            self.digits()?;
-        }
-        if self.take_if(b'.') {
-            self.digits()?;
-        }
-        if self.take_if(b'e') || self.take_if(b'E') {
-            if !self.take_if(b'+') {
-                self.take_if(b'-');
-            }
-            self.digits()?;
-        }
-        Some(())
-    }
-
-    /// At least one digit.
-    fn digits(&mut self) -> Option<()> {
-        let count = self.rest().iter().take_while(|byte| byte.is_ascii_digit()).count();
-        self.at += count;
-        (count > 0).then_some(())
-    }
-
-    fn word(&mut self, word: &str) -> Option<()> {
-        let starts = self.rest().starts_with(word.as_bytes());
-        self.at += word.len();
-        starts.then_some(())
-    }
-
-    fn blank(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.at += 1;
-        }
-    }
-
-    fn take(&mut self, byte: u8) -> Option<()> {
-        self.take_if(byte).then_some(())
-    }
-
-    fn take_if(&mut self, byte: u8) -> bool {
-        let is_next = self.peek() == Some(byte);
-        self.at += usize::from(is_next);
-        is_next
-    }
-
-    fn next(&mut self) -> Option<u8> {
-        let byte = self.peek()?;
-        self.at += 1;
-        Some(byte)
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    fn rest(&self) -> &'a [u8] {
-        self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
 }
 
@@ -281,10 +168,8 @@ impl<T> Member<T> {
         scanner: &mut Scanner<'a>,
         value: impl FnOnce(&mut Scanner<'a>) -> Option<T>,
     ) -> Option<()> {
-        if !scanner.is_null() {
-            return self.read(scanner, value);
-        }
-        scanner.word("null")?;
+        let [b'n', rest @ ..] = past_blanks(scanner.rest) else { return self.read(scanner, value) };
+        scanner.rest = rest.strip_prefix(b"ull")?;
         (!std::mem::replace(&mut self.met, true)).then_some(())
     }
 
@@ -294,39 +179,155 @@ impl<T> Member<T> {
     }
 }
 
-/// How many bytes there are before the next quote, backslash or control character.
-fn ordinary(bytes: &[u8]) -> usize {
-    let (near, far) = bytes.split_at(bytes.len().min(NEAR));
-    let within = ordinary_by_words(near);
-    if within < NEAR {
-        return within;
+/// What follows a value, in which no more than so many arrays and objects may stand in one another.
+fn past_value(bytes: &[u8], levels: usize) -> Option<&[u8]> {
+    let bytes = past_blanks(bytes);
+    match bytes {
+        [b'"', inside @ ..] => past_string(inside),
+        [b'{', inside @ ..] => past_members(inside, levels.checked_sub(1)?),
+        [b'[', inside @ ..] => past_elements(inside, levels.checked_sub(1)?),
+        [b'-', number @ ..] => past_number(number),
+        [b'0'..=b'9', ..] => past_number(bytes),
+        [b't', rest @ ..] => rest.strip_prefix(b"rue"),
+        [b'f', rest @ ..] => rest.strip_prefix(b"alse"),
+        [b'n', rest @ ..] => rest.strip_prefix(b"ull"),
+        _ => None,
     }
-    let (blocks, _) = far.as_chunks::<BLOCK>();
-    let passed = NEAR + BLOCK * blocks.iter().take_while(|block| is_ordinary(block)).count();
-    passed + bytes.get(passed..).map_or(0, ordinary_by_words)
 }
 
-/// The same, eight bytes at a time. By Alan Mycroft's way to find a byte in a word: of the bytes that it marks the
-/// lowest is always right.
-fn ordinary_by_words(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word;
-    let (words, tail) = bytes.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let quote = below(word ^ (ONES * u64::from(b'"')), 1);
-        let backslash = below(word ^ (ONES * u64::from(b'\\')), 1);
-        let marks = (below(word, b' ') | quote | backslash) & (ONES << 7);
-        if marks != 0 {
-            return index * 8 + marks.trailing_zeros() as usize / 8;
+/// What follows an object, of which the bracket has been read.
+fn past_members(bytes: &[u8], levels: usize) -> Option<&[u8]> {
+    let mut bytes = past_blanks(bytes);
+    if let [b'}', rest @ ..] = bytes {
+        return Some(rest);
+    }
+    loop {
+        let [b'"', name @ ..] = past_blanks(bytes) else { return None };
+        let [b':', value @ ..] = past_blanks(past_string(name)?) else { return None };
+        match past_blanks(past_value(value, levels)?) {
+            [b',', rest @ ..] => bytes = rest,
+            [b'}', rest @ ..] => return Some(rest),
+            _ => return None,
         }
     }
-    words.len() * 8 + tail.iter().take_while(|byte| !is_special(**byte)).count()
 }
 
-fn is_ordinary(block: &[u8; BLOCK]) -> bool {
+/// What follows an array, of which the bracket has been read.
+fn past_elements(bytes: &[u8], levels: usize) -> Option<&[u8]> {
+    let mut bytes = past_blanks(bytes);
+    if let [b']', rest @ ..] = bytes {
+        return Some(rest);
+    }
+    loop {
+        match past_blanks(past_value(bytes, levels)?) {
+            [b',', rest @ ..] => bytes = rest,
+            [b']', rest @ ..] => return Some(rest),
+            _ => return None,
+        }
+    }
+}
+
+/// What follows a string, of which the first quote has been read.
+fn past_string(bytes: &[u8]) -> Option<&[u8]> {
+    let mut bytes = bytes;
+    loop {
+        bytes = match from_special(bytes) {
+            [b'"', rest @ ..] => return Some(rest),
+            [b'\\', b'u', rest @ ..] => {
+                let (digits, rest) = rest.split_first_chunk::<4>()?;
+                if !digits.iter().all(u8::is_ascii_hexdigit) {
+                    return None;
+                }
+                rest
+            }
+            [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', rest @ ..] => rest,
+            // Another escape, a control character, or the end.
+            _ => return None,
+        }
+    }
+}
+
+/// What follows a number, of which the sign has been read.
+fn past_number(bytes: &[u8]) -> Option<&[u8]> {
+    // After a zero no digit may follow; what does follow is for the next one to look at.
+    let mut rest = match bytes {
+        [b'0', rest @ ..] => rest,
+        _ => past_digits(bytes)?,
+    };
+    if let [b'.', fraction @ ..] = rest {
+        rest = past_digits(fraction)?;
+    }
+    match rest {
+        [b'e' | b'E', b'+' | b'-', exponent @ ..] | [b'e' | b'E', exponent @ ..] => past_digits(exponent),
+        _ => Some(rest),
+    }
+}
+
+/// What follows digits, of which there must be one.
+fn past_digits(bytes: &[u8]) -> Option<&[u8]> {
+    let [b'0'..=b'9', rest @ ..] = bytes else { return None };
+    let mut rest = rest;
+    while let [b'0'..=b'9', more @ ..] = rest {
+        rest = more;
+    }
+    Some(rest)
+}
+
+fn past_blanks(bytes: &[u8]) -> &[u8] {
+    let mut bytes = bytes;
+    // Nearly always there are none, which a single comparison tells.
+    while let [byte @ ..=b' ', rest @ ..] = bytes
+        && matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
+    {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// What there is from the first quote, backslash or control character on.
+fn from_special(bytes: &[u8]) -> &[u8] {
+    let mut rest = bytes;
+    for _ in 0..NEAR_WORDS {
+        let Some((word, behind)) = rest.split_first_chunk::<8>() else { break };
+        if let Some(at) = first_special(*word) {
+            return rest.get(at..).unwrap_or_default();
+        }
+        rest = behind;
+    }
+    while let Some((block, behind)) = rest.split_first_chunk::<BLOCK>()
+        && !has_special(block)
+    {
+        rest = behind;
+    }
+    while let Some((word, behind)) = rest.split_first_chunk::<8>() {
+        if let Some(at) = first_special(*word) {
+            return rest.get(at..).unwrap_or_default();
+        }
+        rest = behind;
+    }
+    while let [byte, behind @ ..] = rest
+        && !is_special(*byte)
+    {
+        rest = behind;
+    }
+    rest
+}
+
+/// Where the first of these bytes is that ends an ordinary run. By Alan Mycroft's way to find a byte in a word: of
+/// the bytes that it marks the lowest is always right.
+fn first_special(word: [u8; 8]) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 255;
+    let word = u64::from_le_bytes(word);
+    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word;
+    let quote = below(word ^ (ONES * u64::from(b'"')), 1);
+    let backslash = below(word ^ (ONES * u64::from(b'\\')), 1);
+    let marks = (below(word, b' ') | quote | backslash) & (ONES << 7);
+    (marks != 0).then(|| marks.trailing_zeros() as usize / 8)
+}
+
+fn has_special(block: &[u8; BLOCK]) -> bool {
     // Without a way out in the middle, so that it becomes vector instructions.
-    !block.iter().fold(false, |special, byte| special | is_special(*byte))
+    block.iter().fold(false, |special, byte| special | is_special(*byte))
 }
 
 fn is_special(byte: u8) -> bool {

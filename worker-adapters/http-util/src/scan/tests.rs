@@ -63,6 +63,11 @@ fn elements(text: &str) -> Option<Vec<&str>> {
     Some(elements)
 }
 
+/// How many bytes there are before the first one that ends an ordinary run.
+fn ordinary(bytes: &[u8]) -> usize {
+    bytes.len() - from_special(bytes).len()
+}
+
 /// The member `a`, as a number that may be `null`.
 #[derive(Debug, PartialEq, Deserialize)]
 struct Optional {
