@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{
     refusal::failure,
-    wire::{PromptDetails, Seen, SeenDelta, Timings, Usage},
+    wire::{Seen, SeenDelta, Timings, Usage},
 };
 use crate::scan::{Member, Scanner};
 
@@ -49,8 +49,8 @@ impl<'a> Summary<'a> {
         Scanner::read(event, |scanner| {
             scanner.object(|name, scanner| match name {
                 "choices" => choices.read(scanner, Choices::scanned),
-                "usage" => usage.read_unless_null(scanner, usage_scanned),
-                "timings" => timings.read_unless_null(scanner, timings_scanned),
+                "usage" => usage.read_unless_null(scanner, Usage::scanned),
+                "timings" => timings.read_unless_null(scanner, Timings::scanned),
                 "error" => error.read_unless_null(scanner, |_| None),
                 _ => scanner.skip(),
             })
@@ -198,39 +198,6 @@ fn says_something(value: Option<&str>) -> bool {
 fn unescaped(value: &str) -> Option<&str> {
     let inside = value.strip_prefix('"')?.strip_suffix('"')?;
     (!inside.contains('\\')).then_some(inside)
-}
-
-fn usage_scanned(scanner: &mut Scanner<'_>) -> Option<Usage> {
-    let (mut prompt, mut completion, mut details) = (Member::default(), Member::default(), Member::default());
-    scanner.object(|name, scanner| match name {
-        "prompt_tokens" => prompt.read(scanner, Scanner::integer),
-        "completion_tokens" => completion.read(scanner, Scanner::integer),
-        "prompt_tokens_details" => details.read_unless_null(scanner, details_scanned),
-        _ => scanner.skip(),
-    })?;
-    Some(Usage {
-        prompt_tokens: prompt.value().unwrap_or_default(),
-        completion_tokens: completion.value().unwrap_or_default(),
-        prompt_tokens_details: details.value(),
-    })
-}
-
-fn details_scanned(scanner: &mut Scanner<'_>) -> Option<PromptDetails> {
-    let mut cached = Member::default();
-    scanner.object(|name, scanner| match name {
-        "cached_tokens" => cached.read_unless_null(scanner, Scanner::integer),
-        _ => scanner.skip(),
-    })?;
-    Some(PromptDetails { cached_tokens: cached.value() })
-}
-
-fn timings_scanned(scanner: &mut Scanner<'_>) -> Option<Timings> {
-    let mut predicted_ms = Member::default();
-    scanner.object(|name, scanner| match name {
-        "predicted_ms" => predicted_ms.read_unless_null(scanner, Scanner::float),
-        _ => scanner.skip(),
-    })?;
-    Some(Timings { predicted_ms: predicted_ms.value() })
 }
 
 /// What a finish reason says.

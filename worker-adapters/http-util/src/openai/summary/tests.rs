@@ -33,8 +33,17 @@ fn facts(event: &str, summary: &Summary<'_>) -> String {
     format!("{ended} {reason:?} {choices} {usage:?} {decode_ms:?} {says:?}")
 }
 
+/// What is read of an event for a text, by the scanner if it takes the event, is what the parser reads.
+fn chunk_agrees(event: &str) -> bool {
+    let Some(scanned) = Chunk::scanned(event) else { return false };
+    let parsed: Chunk<'_> = serde_json::from_str(event).unwrap_or_else(|error| panic!("{error}: {event}"));
+    assert_eq!(format!("{scanned:?}"), format!("{parsed:?}"), "{event}");
+    true
+}
+
 /// Whether the scanner takes the event; if it does, the parser takes it, too, and reads the same.
 fn agrees(event: &str) -> bool {
+    chunk_agrees(event);
     let Some(scanned) = Summary::scanned(event) else { return false };
     let parsed = Summary::parsed(event.as_bytes()).unwrap_or_else(|error| panic!("{error:?}: {event}"));
     assert_eq!(facts(event, &scanned), facts(event, &parsed), "{event}");
@@ -50,6 +59,8 @@ fn agrees(event: &str) -> bool {
 fn the_events_of_engines_are_read_without_the_parser() {
     for event in USUAL {
         assert!(agrees(event), "{event}");
+        // Only where the text is wanted must it be written without an escape.
+        assert!(chunk_agrees(event) || event.contains(r#""content":"\n"#), "{event}");
     }
 }
 
