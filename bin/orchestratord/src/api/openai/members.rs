@@ -1,15 +1,14 @@
 //! The members of a call: read where they must be known, handed on where not.
 
-use std::{borrow::Cow, collections::HashSet, fmt, ops::RangeInclusive};
+mod parsed;
+
+use std::{borrow::Cow, ops::RangeInclusive};
 
 use api_types::ErrorCode;
 use http_util::Scanner;
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeOwned, Error, MapAccess, Visitor},
-};
-use serde_json::value::RawValue;
+use serde::de::DeserializeOwned;
 
+use self::parsed::depth;
 use super::super::{body::decode, from_wire::checks};
 use crate::error::ApiError;
 
@@ -116,54 +115,6 @@ impl<'a> Members<'a> {
         }
         text
     }
-}
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-        let mut members: Vec<Member<'de>> = Vec::new();
-        let mut names = HashSet::new();
-        while let Some((name, value)) = map.next_entry::<String, &'de RawValue>()? {
-            if !names.insert(name.clone()) {
-                return Err(A::Error::custom(format_args!("the member `{name}` is there twice")));
-            }
-            members.push((Cow::Owned(name), value.get()));
-        }
-        Ok(Members(members))
-    }
-}
-
-/// How many arrays and objects stand in one another, at most.
-fn depth(body: &[u8]) -> usize {
-    let (mut depth, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
-    for byte in body {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            _ if in_text => {}
-            b'[' | b'{' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
 }
 
 #[cfg(test)]

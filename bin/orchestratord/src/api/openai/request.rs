@@ -3,20 +3,17 @@
 use std::sync::Arc;
 
 use adapter_api::{Prompt, Relay, Route, UsageEvent, Work, WorkOrder};
-use api_types::ErrorCode;
 use config_schema::ExtraFields;
 use orchestrator_core::{JobId, NewJob, Requirements, SessionUse};
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{
-    super::{
-        body::is_name,
-        from_wire::{Need, checks},
-    },
+    super::from_wire::{Need, checks},
     asked::{ANSWERS_MAX, AskedFor},
     caller::Caller,
     members::Members,
+    names,
 };
 use crate::{
     error::ApiError,
@@ -25,54 +22,6 @@ use crate::{
         passed_on, workload,
     },
 };
-
-/// Members of these names are the server's own to write.
-const RESERVED: [&str; 4] = ["model", "stream", "stream_options", "sse_ping_interval"];
-/// What the API's documents name, in the order of its bytes.
-const KNOWN: [&str; 42] = [
-    "audio",
-    "best_of",
-    "dimensions",
-    "echo",
-    "encoding_format",
-    "frequency_penalty",
-    "function_call",
-    "functions",
-    "input",
-    "logit_bias",
-    "logprobs",
-    "max_completion_tokens",
-    "max_tokens",
-    "messages",
-    "metadata",
-    "modalities",
-    "model",
-    "n",
-    "parallel_tool_calls",
-    "prediction",
-    "presence_penalty",
-    "prompt",
-    "prompt_cache_key",
-    "prompt_cache_retention",
-    "reasoning_effort",
-    "response_format",
-    "safety_identifier",
-    "seed",
-    "service_tier",
-    "stop",
-    "store",
-    "stream",
-    "stream_options",
-    "suffix",
-    "temperature",
-    "tool_choice",
-    "tools",
-    "top_logprobs",
-    "top_p",
-    "user",
-    "verbosity",
-    "web_search_options",
-];
 
 /// How a call is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +51,7 @@ pub(in crate::api) fn read(
 ) -> Result<(NewTask, Answering), ApiError> {
     let members = Members::read(body)?;
     if rules.extras == ExtraFields::Refuse {
-        check_known(&members)?;
+        names::check_known(&members)?;
     }
     let model: String = members.required("model", "a text")?;
     check_numbers(&members)?;
@@ -111,7 +60,7 @@ pub(in crate::api) fn read(
     let id = Uuid::now_v7();
     let relay = Relay {
         route,
-        members: Prompt::new(members.without(&RESERVED)),
+        members: Prompt::new(members.without(&names::RESERVED)),
         usage,
         answers: asked.answers,
         max_tokens: asked.max_tokens,
@@ -152,15 +101,6 @@ fn task(id: Uuid, model: &str, order: WorkOrder, need: Need, caller: Caller) -> 
     NewTask { entry, job, id: IdFrom::Server, received, deadline: None, attempts: None, on_the_way: None }
 }
 
-fn check_known(members: &Members<'_>) -> Result<(), ApiError> {
-    let Some(name) = members.other_than(&KNOWN) else { return Ok(()) };
-    let problem = "is not known here, and unknown fields are refused";
-    if is_name(name) {
-        return Err(ApiError::invalid(name, problem));
-    }
-    Err(ApiError::new(ErrorCode::InvalidParams, format!("the body has a field that {problem}")))
-}
-
 fn check_numbers(members: &Members<'_>) -> Result<(), ApiError> {
     members.number("temperature", 0.0, 2.0)?;
     members.number("top_p", 0.0, 1.0)?;
@@ -189,19 +129,5 @@ fn answering(members: &Members<'_>, route: Route) -> Result<(Answering, UsageEve
         (false, None) => Ok((Answering::Whole, UsageEvent::Wanted)),
         (true, Some(Options { include_usage: Some(true) })) => Ok((Answering::Stream, UsageEvent::Wanted)),
         (true, _) => Ok((Answering::Stream, UsageEvent::Withheld)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_known_stands_in_order_so_that_each_is_found() {
-        assert!(KNOWN.is_sorted_by(|a, b| a < b));
-        assert!(KNOWN.iter().all(|name| KNOWN.binary_search(name).is_ok()));
-        assert!(
-            RESERVED.iter().filter(|name| **name != "sse_ping_interval").all(|name| KNOWN.contains(name))
-        );
     }
 }
