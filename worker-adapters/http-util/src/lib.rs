@@ -18,6 +18,7 @@ pub mod openai;
 #[cfg(feature = "recording")]
 pub mod recording;
 mod redact;
+mod scan;
 mod sse;
 mod stream;
 mod transport;
@@ -29,6 +30,7 @@ pub use headers::order_headers;
 pub use hold_back::HoldBack;
 pub use json::ByteString;
 pub use redact::excerpt;
+pub use scan::{Member, Scanner};
 pub use sse::{LINE_BYTES_MAX, LineTooLong, SseDecoder};
 pub use stream::{Dialect, EventStream, TextSink};
 pub use utf8::Utf8Joiner;

@@ -12,6 +12,7 @@ mod models;
 mod refusal;
 mod relay;
 mod request;
+mod summary;
 mod template;
 mod vectors;
 mod wire;

@@ -27,8 +27,12 @@ impl Dialect for LlamaCppDialect {
         if data.first() != Some(&b'{') {
             return Ok(None);
         }
-        let chunk: Chunk<'_> =
-            serde_json::from_slice(data).map_err(|_json| protocol("an event is not JSON that fits"))?;
+        let chunk = match std::str::from_utf8(data).ok().and_then(Chunk::scanned) {
+            Some(chunk) => chunk,
+            None => {
+                serde_json::from_slice(data).map_err(|_json| protocol("an event is not JSON that fits"))?
+            }
+        };
         if let Some(error) = &chunk.error {
             return Err(failure(error));
         }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use adapter_api::{CacheUse, Generate, Message, OutputShape};
-use http_util::ByteString;
+use http_util::{ByteString, Member, Scanner};
 use serde::{Deserialize, Serialize};
 
 /// `POST /completion`.
@@ -144,6 +144,59 @@ pub(crate) struct Chunk<'a> {
     pub(crate) error: Option<EngineError<'a>>,
 }
 
+impl<'a> Chunk<'a> {
+    /// Reads an event of the usual kind. `None` for any other, and for one that is an error: the parser takes all
+    /// that fit, and says of the rest that they do not.
+    pub(crate) fn scanned(event: &'a str) -> Option<Self> {
+        let (mut index, mut predicted, mut evaluated) =
+            (Member::default(), Member::default(), Member::default());
+        let (mut content, mut stop, mut stop_type) =
+            (Member::default(), Member::default(), Member::default());
+        let (mut timings, mut cache_n, mut predicted_ms) =
+            (Member::default(), Member::default(), Member::default());
+        let mut error = Member::<()>::default();
+        Scanner::read(event, |scanner| {
+            scanner.object(|name, scanner| match name {
+                "index" => index.read(scanner, Scanner::integer),
+                "content" => content.read(scanner, Scanner::string_as_written),
+                "stop" => stop.read(scanner, |scanner| scanner.raw()?.parse().ok()),
+                "stop_type" => stop_type.read_unless_null(scanner, Scanner::string_as_written),
+                "tokens_predicted" => predicted.read(scanner, Scanner::integer),
+                "tokens_evaluated" => evaluated.read(scanner, Scanner::integer),
+                "timings" => timings.read_unless_null(scanner, Timings::scanned),
+                "timings/cache_n" => cache_n.read_unless_null(scanner, Scanner::integer),
+                "timings/predicted_ms" => predicted_ms.read_unless_null(scanner, Scanner::float),
+                "error" => error.read_unless_null(scanner, |_| None),
+                _ => scanner.skip(),
+            })
+        })?;
+        Some(Self {
+            index: index.value().unwrap_or_default(),
+            content: ByteString(Cow::Borrowed(content.value().unwrap_or_default().as_bytes())),
+            stop: stop.value().unwrap_or_default(),
+            stop_type: stop_type.value().map(Cow::Borrowed),
+            tokens_predicted: predicted.value().unwrap_or_default(),
+            tokens_evaluated: evaluated.value().unwrap_or_default(),
+            timings: timings.value(),
+            cache_n: cache_n.value(),
+            predicted_ms: predicted_ms.value(),
+            error: None,
+        })
+    }
+}
+
+impl Timings {
+    fn scanned(scanner: &mut Scanner<'_>) -> Option<Self> {
+        let (mut cache_n, mut predicted_ms) = (Member::default(), Member::default());
+        scanner.object(|name, scanner| match name {
+            "cache_n" => cache_n.read_unless_null(scanner, Scanner::integer),
+            "predicted_ms" => predicted_ms.read_unless_null(scanner, Scanner::float),
+            _ => scanner.skip(),
+        })?;
+        Some(Self { cache_n: cache_n.value(), predicted_ms: predicted_ms.value() })
+    }
+}
+
 /// Times of one piece of work.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Timings {
@@ -204,3 +257,6 @@ pub(crate) struct Slot {
     #[serde(default)]
     pub(crate) is_processing: bool,
 }
+
+#[cfg(test)]
+mod tests;

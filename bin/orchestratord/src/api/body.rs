@@ -8,7 +8,7 @@ use axum::{
 };
 use config_schema::Limits;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
 use crate::{error::ApiError, state::AppState};
@@ -91,7 +91,13 @@ fn too_large(bytes_max: usize) -> ApiError {
     ApiError::new(ErrorCode::PayloadTooLarge, format!("the body is larger than {bytes_max} bytes"))
 }
 
-pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+pub(super) fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, ApiError> {
+    // To know the path to each value costs as much as reading it, and is needed only where one does not fit.
+    serde_json::from_slice(bytes).or_else(|_misfit| decode_with_paths(bytes))
+}
+
+/// As [`decode`], and an error names its field.
+fn decode_with_paths<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, ApiError> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();

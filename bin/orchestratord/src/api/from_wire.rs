@@ -160,8 +160,8 @@ fn canonical(wire: &CreateTask) -> Result<RawJson, ApiError> {
     // The id is left out: it is what the digest is compared under.
     let asked = CreateTask { task_id: None, ..wire.clone() };
     // Plain structs with string keys: there is nothing in them that JSON cannot say.
-    let text = serde_json::to_string(&asked).ok().and_then(RawJson::parse);
-    text.ok_or_else(|| ApiError::new(ErrorCode::Internal, "the request cannot be written down"))
+    RawJson::of(&asked)
+        .ok_or_else(|| ApiError::new(ErrorCode::Internal, "the request cannot be written down"))
 }
 
 fn deadline(given: Option<i64>) -> Result<Option<Duration>, ApiError> {

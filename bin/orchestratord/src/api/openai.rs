@@ -12,6 +12,7 @@ mod completions;
 mod members;
 mod merge;
 mod models;
+mod names;
 pub(super) mod request;
 mod words;
 

@@ -6,15 +6,14 @@
 
 use std::borrow::Cow;
 
-use adapter_api::{AdapterError, Finish, FinishReason, Relay, Route, UsageEvent};
+use adapter_api::{AdapterError, Finish, Relay, Route, UsageEvent};
 use memchr::memchr2;
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    refusal::failure,
+    summary::{Says, Summary, said_by_the_parser},
     template::Template,
-    wire::{Seen, SeenDelta, Usage},
+    wire::Usage,
 };
 use crate::stream::{Dialect, TextSink};
 
@@ -73,9 +72,8 @@ impl RelayDialect {
         }
     }
 
-    fn hand_on(&mut self, data: &[u8], says_something: Spoke, sink: &mut TextSink<'_>) {
-        let document = one_line(data);
-        if self.spoke == Spoke::NotYet && says_something == Spoke::NotYet && self.held.len() < HELD_MAX {
+    fn hand_on(&mut self, document: Cow<'_, str>, says: Says, sink: &mut TextSink<'_>) {
+        if self.spoke == Spoke::NotYet && says == Says::Nothing && self.held.len() < HELD_MAX {
             self.held.push(document.into_owned());
             return;
         }
@@ -85,6 +83,17 @@ impl RelayDialect {
         }
         self.said = self.said.saturating_add(1);
         sink.document(&document);
+    }
+
+    /// Reads an event in the quickest way that takes it, and learns from it.
+    fn read<'a>(&mut self, data: &'a [u8], text: Option<&'a str>) -> Result<Summary<'a>, AdapterError> {
+        if let Some(summary) = text.and_then(Summary::scanned) {
+            self.template.learn_text(data, summary.lone_text);
+            return Ok(summary);
+        }
+        let summary = Summary::parsed(data)?;
+        self.template.learn_unparsed(data);
+        Ok(summary)
     }
 
     /// The event itself, if it is the last one with another text and so says nothing that matters here.
@@ -128,57 +137,39 @@ impl Dialect for RelayDialect {
             // llama.cpp sends `null` between the answers to several prompts.
             return Ok(None);
         }
-        let seen: Seen<'_> = serde_json::from_slice(data)
-            .map_err(|_json| AdapterError::Protocol { what: "an event is not JSON that fits".to_owned() })?;
-        if let Some(error) = &seen.error {
-            return Err(failure(error));
-        }
-        for choice in &seen.choices {
-            self.finish.reason = match choice.finish_reason.as_deref() {
-                None | Some("") => continue,
-                // The engine was told to stop, and the answer is only a part.
-                Some("abort") => return Err(AdapterError::Lost),
-                Some("length") => FinishReason::Length,
-                // Whatever else it says is for the client to judge.
-                Some(_) => FinishReason::Stop,
-            };
-            self.ended = self.ended.saturating_add(1);
-        }
-        if let Some(usage) = &seen.usage {
+        let text = std::str::from_utf8(data).ok();
+        let summary = self.read(data, text)?;
+        self.ended = self.ended.saturating_add(summary.ended);
+        self.finish.reason = summary.reason.unwrap_or(self.finish.reason);
+        if let Some(usage) = &summary.usage {
             self.count(usage);
-            if seen.choices.is_empty() && self.usage == UsageEvent::Withheld {
+            if summary.choices == 0 && self.usage == UsageEvent::Withheld {
                 return Ok(None);
             }
         }
-        let decode_ms = seen.timings.as_ref().and_then(|timings| timings.predicted_ms);
-        self.finish.decode_ms = decode_ms.or(self.finish.decode_ms);
-        let says_something = if self.spoke == Spoke::Yes { Spoke::Yes } else { says_something(data, &seen) };
-        self.template.learn_unparsed(data);
-        self.hand_on(data, says_something, sink);
+        self.finish.decode_ms = summary.decode_ms.or(self.finish.decode_ms);
+        let says = match self.spoke {
+            Spoke::Yes => Says::Something,
+            Spoke::NotYet => summary.says.unwrap_or_else(|| said_by_the_parser(data)),
+        };
+        self.hand_on(text.map_or_else(|| one_line(data), without_line_ends), says, sink);
         Ok(None)
     }
 }
 
-/// Whether an event is more than the announcement of a speaker.
-fn says_something(data: &[u8], seen: &Seen<'_>) -> Spoke {
-    #[derive(Deserialize)]
-    struct Deltas<'a> {
-        #[serde(borrow)]
-        choices: Vec<SeenDelta<'a>>,
+/// A document as text on one line.
+pub(super) fn one_line(data: &[u8]) -> Cow<'_, str> {
+    // The lossy way looks at each byte, and is needed only where a character is broken.
+    match std::str::from_utf8(data) {
+        Ok(text) => without_line_ends(text),
+        Err(_) => Cow::Owned(without_line_ends(&String::from_utf8_lossy(data)).into_owned()),
     }
-    let ended =
-        seen.choices.iter().any(|choice| choice.finish_reason.as_deref().is_some_and(|it| !it.is_empty()));
-    let deltas = serde_json::from_slice::<Deltas<'_>>(data);
-    let silent = deltas.is_ok_and(|deltas| deltas.choices.iter().all(SeenDelta::is_silent));
-    if silent && !ended { Spoke::NotYet } else { Spoke::Yes }
 }
 
-/// The event as text on one line. Line ends between JSON tokens mean nothing, and inside a JSON string
-/// there can be none.
-pub(super) fn one_line(data: &[u8]) -> Cow<'_, str> {
-    let text = String::from_utf8_lossy(data);
-    match memchr2(b'\n', b'\r', data) {
-        None => text,
+/// Line ends between JSON tokens mean nothing, and inside a JSON string there can be none.
+fn without_line_ends(text: &str) -> Cow<'_, str> {
+    match memchr2(b'\n', b'\r', text.as_bytes()) {
+        None => Cow::Borrowed(text),
         Some(_) => Cow::Owned(text.replace(['\n', '\r'], " ")),
     }
 }

@@ -34,13 +34,9 @@ pub(super) struct Inside<'a> {
 impl Template {
     /// Learns from an event that was parsed, if it says a text and nothing else that matters.
     pub(super) fn learn(&mut self, event: &[u8], parsed: &Chunk<'_>) {
-        // What is handed on stands on one line; a line end between JSON tokens would have to be replaced.
-        let text = parsed.lone_text().filter(|_| event.iter().all(|byte| *byte >= 0x20));
-        let Some((start, end)) = text.and_then(|text| place_of(text, event)) else { return };
-        self.before.clear();
-        self.behind.clear();
-        self.before.extend_from_slice(&event[..start]);
-        self.behind.extend_from_slice(&event[end..]);
+        if let Some(ByteString(Cow::Borrowed(text))) = parsed.lone_text() {
+            self.learn_place(event, text);
+        }
     }
 
     /// Learns from an event of which only its end was looked at.
@@ -50,6 +46,27 @@ impl Template {
         {
             self.learn(event, &parsed);
         }
+    }
+
+    /// Learns from an event that is known to say this text, which was borrowed from it, and nothing else.
+    pub(super) fn learn_text(&mut self, event: &[u8], text: Option<&str>) {
+        if self.misses < MISSES_MAX
+            && let Some(text) = text
+        {
+            self.learn_place(event, text.as_bytes());
+        }
+    }
+
+    fn learn_place(&mut self, event: &[u8], text: &[u8]) {
+        // What is handed on stands on one line; a line end between JSON tokens would have to be replaced.
+        if event.iter().copied().fold(u8::MAX, u8::min) < 0x20 {
+            return;
+        }
+        let Some((start, end)) = place_of(text, event) else { return };
+        self.before.clear();
+        self.behind.clear();
+        self.before.extend_from_slice(&event[..start]);
+        self.behind.extend_from_slice(&event[end..]);
     }
 
     /// What the event says, if it is the learnt one with another text.
@@ -70,8 +87,7 @@ impl Template {
 }
 
 /// Where the inside of a JSON string stands in the event that it was borrowed from.
-fn place_of(text: &ByteString<'_>, event: &[u8]) -> Option<(usize, usize)> {
-    let Cow::Borrowed(text) = text.0 else { return None };
+fn place_of(text: &[u8], event: &[u8]) -> Option<(usize, usize)> {
     let start = text.as_ptr().addr().checked_sub(event.as_ptr().addr())?;
     let end = start.checked_add(text.len())?;
     let before = start.checked_sub(1)?;

@@ -5,7 +5,10 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-use crate::json::ByteString;
+use crate::{
+    json::ByteString,
+    scan::{Member, Scanner},
+};
 
 /// One event of a stream.
 #[derive(Debug, Deserialize)]
@@ -19,6 +22,30 @@ pub(super) struct Chunk<'a> {
 }
 
 impl<'a> Chunk<'a> {
+    /// Reads an event of the usual kind. `None` for any other, and for one that is an error: the parser takes all
+    /// that fit, and says of the rest that they do not.
+    pub(super) fn scanned(event: &'a str) -> Option<Self> {
+        let mut choices = Vec::new();
+        let mut all = Member::default();
+        let (mut usage, mut timings) = (Member::default(), Member::default());
+        let mut error = Member::<()>::default();
+        Scanner::read(event, |scanner| {
+            scanner.object(|name, scanner| match name {
+                "choices" => all.read(scanner, |scanner| {
+                    scanner.array(|scanner| {
+                        choices.push(Choice::scanned(scanner)?);
+                        Some(())
+                    })
+                }),
+                "usage" => usage.read_unless_null(scanner, Usage::scanned),
+                "timings" => timings.read_unless_null(scanner, Timings::scanned),
+                "error" => error.read_unless_null(scanner, |_| None),
+                _ => scanner.skip(),
+            })
+        })?;
+        Some(Self { choices, usage: usage.value(), timings: timings.value(), error: None })
+    }
+
     /// The text of an event that says nothing else that matters.
     pub(super) fn lone_text(&self) -> Option<&ByteString<'a>> {
         let [choice] = self.choices.as_slice() else { return None };
@@ -49,11 +76,46 @@ pub(super) struct Choice<'a> {
     pub(super) finish_reason: Option<Cow<'a, str>>,
 }
 
+impl<'a> Choice<'a> {
+    fn scanned(scanner: &mut Scanner<'a>) -> Option<Self> {
+        let (mut index, mut text) = (Member::default(), Member::default());
+        let (mut delta, mut finish_reason) = (Member::default(), Member::default());
+        scanner.object(|name, scanner| match name {
+            "index" => index.read(scanner, Scanner::integer),
+            "text" => text.read_unless_null(scanner, text_scanned),
+            "delta" => delta.read_unless_null(scanner, Delta::scanned),
+            "finish_reason" => finish_reason.read_unless_null(scanner, Scanner::string_as_written),
+            _ => scanner.skip(),
+        })?;
+        Some(Self {
+            index: index.value().unwrap_or_default(),
+            text: text.value(),
+            delta: delta.value(),
+            finish_reason: finish_reason.value().map(Cow::Borrowed),
+        })
+    }
+}
+
+fn text_scanned<'a>(scanner: &mut Scanner<'a>) -> Option<ByteString<'a>> {
+    Some(ByteString(Cow::Borrowed(scanner.string_as_written()?.as_bytes())))
+}
+
 /// What a message grows by.
 #[derive(Debug, Deserialize)]
 pub(super) struct Delta<'a> {
     #[serde(borrow)]
     pub(super) content: Option<ByteString<'a>>,
+}
+
+impl<'a> Delta<'a> {
+    fn scanned(scanner: &mut Scanner<'a>) -> Option<Self> {
+        let mut content = Member::default();
+        scanner.object(|name, scanner| match name {
+            "content" => content.read_unless_null(scanner, text_scanned),
+            _ => scanner.skip(),
+        })?;
+        Some(Self { content: content.value() })
+    }
 }
 
 /// Token counts.
@@ -66,16 +128,56 @@ pub(super) struct Usage {
     pub(super) prompt_tokens_details: Option<PromptDetails>,
 }
 
+impl Usage {
+    pub(super) fn scanned(scanner: &mut Scanner<'_>) -> Option<Self> {
+        let (mut prompt, mut completion) = (Member::default(), Member::default());
+        let mut details = Member::default();
+        scanner.object(|name, scanner| match name {
+            "prompt_tokens" => prompt.read(scanner, Scanner::integer),
+            "completion_tokens" => completion.read(scanner, Scanner::integer),
+            "prompt_tokens_details" => details.read_unless_null(scanner, PromptDetails::scanned),
+            _ => scanner.skip(),
+        })?;
+        Some(Self {
+            prompt_tokens: prompt.value().unwrap_or_default(),
+            completion_tokens: completion.value().unwrap_or_default(),
+            prompt_tokens_details: details.value(),
+        })
+    }
+}
+
 /// How the prompt was computed.
 #[derive(Debug, Deserialize)]
 pub(super) struct PromptDetails {
     pub(super) cached_tokens: Option<u32>,
 }
 
+impl PromptDetails {
+    fn scanned(scanner: &mut Scanner<'_>) -> Option<Self> {
+        let mut cached = Member::default();
+        scanner.object(|name, scanner| match name {
+            "cached_tokens" => cached.read_unless_null(scanner, Scanner::integer),
+            _ => scanner.skip(),
+        })?;
+        Some(Self { cached_tokens: cached.value() })
+    }
+}
+
 /// llama.cpp's own times.
 #[derive(Debug, Deserialize)]
 pub(super) struct Timings {
     pub(super) predicted_ms: Option<f64>,
+}
+
+impl Timings {
+    pub(super) fn scanned(scanner: &mut Scanner<'_>) -> Option<Self> {
+        let mut predicted_ms = Member::default();
+        scanner.object(|name, scanner| match name {
+            "predicted_ms" => predicted_ms.read_unless_null(scanner, Scanner::float),
+            _ => scanner.skip(),
+        })?;
+        Some(Self { predicted_ms: predicted_ms.value() })
+    }
 }
 
 /// What of a relayed event is looked at.

@@ -1,6 +1,7 @@
 //! How much a call asks of an engine.
 
 use adapter_api::Route;
+use http_util::{Member, Scanner};
 use serde::Deserialize;
 
 use super::{
@@ -24,7 +25,7 @@ pub(super) struct AskedFor {
 }
 
 impl AskedFor {
-    pub(super) fn read(members: &Members, route: Route) -> Result<Self, ApiError> {
+    pub(super) fn read(members: &Members<'_>, route: Route) -> Result<Self, ApiError> {
         let (lengths, seen) = match route {
             Route::ChatCompletions => (vec![turns(members)?], Seen::AtOnce),
             Route::Completions => (texts(members, "prompt")?, Seen::OneByOne),
@@ -46,22 +47,47 @@ impl AskedFor {
 }
 
 /// How many bytes a conversation has, and the tools that come with it.
-fn turns(members: &Members) -> Result<usize, ApiError> {
-    #[derive(Deserialize)]
-    struct Turn {
-        #[serde(rename = "role")]
-        _role: String,
-    }
-    let turns: Vec<Turn> = members.required("messages", "a list of objects, each with a role")?;
-    if !(1..=MESSAGES_MAX).contains(&turns.len()) {
+fn turns(members: &Members<'_>) -> Result<usize, ApiError> {
+    let turns = match members.raw("messages").and_then(turns_scanned) {
+        Some(turns) => turns,
+        None => turns_parsed(members)?,
+    };
+    if !(1..=MESSAGES_MAX).contains(&turns) {
         return Err(ApiError::invalid("messages", format!("must be 1 to {MESSAGES_MAX} turns")));
     }
     let length = |name| members.raw(name).map_or(0, str::len);
     Ok(length("messages") + length("tools") + length("functions"))
 }
 
+/// How many turns there are, if they are written in the usual way.
+fn turns_scanned(messages: &str) -> Option<usize> {
+    let mut turns = 0;
+    Scanner::read(messages, |scanner| {
+        scanner.array(|scanner| {
+            let mut role = Member::default();
+            scanner.object(|name, scanner| match name {
+                "role" => role.read(scanner, Scanner::string_as_written),
+                _ => scanner.skip(),
+            })?;
+            turns += 1;
+            role.value().map(|_| ())
+        })
+    })?;
+    Some(turns)
+}
+
+fn turns_parsed(members: &Members<'_>) -> Result<usize, ApiError> {
+    #[derive(Deserialize)]
+    struct Turn {
+        #[serde(rename = "role")]
+        _role: String,
+    }
+    let turns: Vec<Turn> = members.required("messages", "a list of objects, each with a role")?;
+    Ok(turns.len())
+}
+
 /// How many bytes each text has, or would have if it were text instead of token numbers.
-fn texts(members: &Members, name: &str) -> Result<Vec<usize>, ApiError> {
+fn texts(members: &Members<'_>, name: &str) -> Result<Vec<usize>, ApiError> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Texts {
@@ -125,5 +151,34 @@ mod tests {
             Route::ChatCompletions,
         );
         assert_eq!(newer.max_tokens, Some(5));
+    }
+
+    #[test]
+    fn turns_are_counted_by_the_scanner_as_the_parser_counts_them() {
+        let counted = |messages: &str| {
+            let body = format!(r#"{{"messages":{messages}}}"#);
+            let parsed = turns_parsed(&Members::read(body.as_bytes()).unwrap()).ok();
+            let scanned = turns_scanned(messages);
+            assert!(scanned.is_none() || scanned == parsed, "{messages}: {scanned:?} {parsed:?}");
+            (scanned, parsed)
+        };
+        let one = r#"{"role":"user","content":"a\n","tool_calls":[{"role":1}]}"#;
+        for (messages, count) in
+            [("[]".to_owned(), 0), (format!("[{one}]"), 1), (format!("[ {one} , {one}]"), 2)]
+        {
+            assert_eq!(counted(&messages), (Some(count), Some(count)));
+        }
+        for (odd, count) in [
+            (r#"[["user"]]"#, Some(1)),
+            (r#"[{"\u0072ole":"user"}]"#, Some(1)),
+            (r#"[{"role":"us\u0065r"}]"#, Some(1)),
+            (r#"[{"role":"user","role":"user"}]"#, None),
+            (r#"[{"role":null}]"#, None),
+            (r#"[{"content":"a"}]"#, None),
+            (r#"["user"]"#, None),
+            (r#"{"role":"user"}"#, None),
+        ] {
+            assert_eq!(counted(odd), (None, count), "{odd}");
+        }
     }
 }

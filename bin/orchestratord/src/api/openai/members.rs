@@ -1,14 +1,14 @@
 //! The members of a call: read where they must be known, handed on where not.
 
-use std::{fmt, ops::RangeInclusive};
+mod parsed;
+
+use std::{borrow::Cow, ops::RangeInclusive};
 
 use api_types::ErrorCode;
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeOwned, Error, MapAccess, Visitor},
-};
-use serde_json::value::RawValue;
+use http_util::Scanner;
+use serde::de::DeserializeOwned;
 
+use self::parsed::depth;
 use super::super::{body::decode, from_wire::checks};
 use crate::error::ApiError;
 
@@ -16,14 +16,26 @@ use crate::error::ApiError;
 /// on more.
 const DEPTH_MAX: usize = 64;
 
-/// The members of one JSON object, in their order, each as it was written.
-#[derive(Debug)]
-pub(super) struct Members(Vec<(String, Box<RawValue>)>);
+/// More members than these are looked through for twins by a set, so that a body of nothing but members is no burden.
+const FEW: usize = 32;
 
-impl Members {
+// What a scanner takes is not deeper than what is let in, so its depth need not be counted.
+const _: () = assert!(Scanner::DEPTH_MAX <= DEPTH_MAX);
+
+/// The members of one JSON object, in their order, each as it was written in the body that it is borrowed from.
+#[derive(Debug)]
+pub(super) struct Members<'a>(Vec<Member<'a>>);
+
+/// One member. A borrowed name reads as it is written.
+type Member<'a> = (Cow<'a, str>, &'a str);
+
+impl<'a> Members<'a> {
     /// Reads a body. One member of a name is enough: of two, an engine might read the other one.
     // H20
-    pub(super) fn read(body: &[u8]) -> Result<Self, ApiError> {
+    pub(super) fn read(body: &'a [u8]) -> Result<Self, ApiError> {
+        if let Some(members) = std::str::from_utf8(body).ok().and_then(Self::scanned) {
+            return Ok(members);
+        }
         if depth(body) > DEPTH_MAX {
             let message = format!("the body is nested deeper than {DEPTH_MAX} levels");
             return Err(ApiError::new(ErrorCode::InvalidParams, message));
@@ -31,10 +43,26 @@ impl Members {
         decode(body)
     }
 
+    /// Reads a body as clients nearly always write it. What is wrong with any other is told by the parser.
+    fn scanned(body: &'a str) -> Option<Self> {
+        let mut members: Vec<Member<'a>> = Vec::with_capacity(FEW / 2);
+        Scanner::read(body, |scanner| {
+            scanner.object(|name, scanner| {
+                if members.len() == FEW {
+                    return None;
+                }
+                let value = scanner.raw()?;
+                let fresh = !members.iter().any(|(known, _)| known == name);
+                fresh.then(|| members.push((Cow::Borrowed(name), value)))
+            })
+        })?;
+        Some(Self(members))
+    }
+
     /// A member's text; `None` when it is absent or `null`.
-    pub(super) fn raw(&self, name: &str) -> Option<&str> {
+    pub(super) fn raw(&self, name: &str) -> Option<&'a str> {
         let found = self.0.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.get()).filter(|text| *text != "null")
+        found.map(|(_, value)| *value).filter(|text| *text != "null")
     }
 
     /// A member of a known shape.
@@ -60,78 +88,40 @@ impl Members {
         checks::tokens(name, self.get(name, "a whole number")?)
     }
 
-    /// The name of a member that is none of these, which stand with a space between them.
-    pub(super) fn other_than(&self, known: &str) -> Option<&str> {
-        let is_known = |name: &str| known.split(' ').any(|known| known == name);
-        self.0.iter().map(|(name, _)| name.as_str()).find(|name| !is_known(name))
+    /// The name of a member that is none of these, which stand in the order of their bytes.
+    pub(super) fn other_than(&self, known: &[&str]) -> Option<&str> {
+        let mut names = self.0.iter().map(|(name, _)| name.as_ref());
+        names.find(|name| known.binary_search(name).is_err())
     }
 
     /// All members but these, as they stand between the braces of an object.
     pub(super) fn without(&self, left_out: &[&str]) -> String {
-        let mut text = String::new();
-        for (name, value) in self.0.iter().filter(|(name, _)| !left_out.contains(&name.as_str())) {
+        let kept = || self.0.iter().filter(|(name, _)| !left_out.contains(&name.as_ref()));
+        // Quotes, colon and comma are around each; a name with an escape may need more than it has bytes.
+        let mut text = String::with_capacity(kept().map(|(name, value)| name.len() + value.len() + 4).sum());
+        for (name, value) in kept() {
             let comma = if text.is_empty() { "" } else { "," };
             text.push_str(comma);
-            text.push_str(&serde_json::Value::from(name.as_str()).to_string());
+            match name {
+                Cow::Borrowed(name) => {
+                    text.push('"');
+                    text.push_str(name);
+                    text.push('"');
+                }
+                Cow::Owned(name) => text.push_str(&serde_json::Value::from(name.as_str()).to_string()),
+            }
             text.push(':');
-            text.push_str(value.get());
+            text.push_str(value);
         }
         text
     }
-}
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-        let mut members: Vec<(String, Box<RawValue>)> = Vec::new();
-        while let Some((name, value)) = map.next_entry()? {
-            if members.iter().any(|(known, _)| *known == name) {
-                return Err(A::Error::custom(format_args!("the member `{name}` is there twice")));
-            }
-            members.push((name, value));
-        }
-        Ok(Members(members))
-    }
-}
-
-/// How many arrays and objects stand in one another, at most.
-fn depth(body: &[u8]) -> usize {
-    let (mut depth, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
-    for byte in body {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            _ if in_text => {}
-            b'[' | b'{' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(body: &str) -> Result<Members, String> {
+    fn read(body: &str) -> Result<Members<'_>, String> {
         Members::read(body.as_bytes()).map_err(|error| error.body().message.clone())
     }
 
@@ -140,7 +130,7 @@ mod tests {
         let members = read(r#"{"b": 1.50, "model":"m","a\n":[1, {"x":"}"}] , "n":null}"#).unwrap();
         assert_eq!(members.without(&["model"]), r#""b":1.50,"a\n":[1, {"x":"}"}],"n":null"#);
         assert_eq!((members.raw("b"), members.raw("n"), members.raw("c")), (Some("1.50"), None, None));
-        assert_eq!(members.other_than("b model n"), Some("a\n"));
+        assert_eq!(members.other_than(&["b", "model", "n"]), Some("a\n"));
     }
 
     #[test]
@@ -169,5 +159,56 @@ mod tests {
         let beside = format!(r#"{{"a":[{}]}}"#, vec!["[]"; 100].join(","));
         assert!(read(&beside).is_ok(), "what stands beside one another is not deep");
         assert!(read(r#"{"a":"]]}}","b":"\\"}"#).is_ok());
+    }
+
+    /// Bodies of every kind of member, in one way of writing and another.
+    const BODIES: [&str; 4] = [
+        r#"{"model":"m","messages":[{"role":"user","content":"a\"b\n日"}],"n":null,"seed":-0,"top_p":1.5e-1}"#,
+        "{ \"model\" : \"m\",\n\t\"stop\": [\"a\", []], \"stream_options\":{ },\r\n \"b\": true }\n",
+        r#"{"é":false,"":"","a":1,"b":[{"a":1,"a":2}],"model":"\ud800"}"#,
+        r#"{"a":1,"a":1,"\u0062":2}"#,
+    ];
+
+    /// The scanner's members, if it takes the body, are the parser's.
+    fn agrees(body: &str) -> bool {
+        let Some(scanned) = Members::scanned(body) else { return false };
+        let parsed: Members<'_> = decode(body.as_bytes()).unwrap_or_else(|error| panic!("{error:?}: {body}"));
+        assert_eq!(scanned.0, parsed.0, "{body}");
+        assert_eq!(scanned.without(&["model"]), parsed.without(&["model"]), "{body}");
+        assert!(depth(body.as_bytes()) <= DEPTH_MAX, "{body}");
+        true
+    }
+
+    #[test]
+    fn a_body_is_read_by_the_scanner_as_the_parser_reads_it_and_with_any_fault_in_it_too() {
+        let usual: Vec<_> = BODIES.iter().map(|body| agrees(body)).collect();
+        assert_eq!(usual, [true, true, true, false], "only twins and names with escapes need the parser");
+        for body in BODIES {
+            for (at, here) in body.char_indices() {
+                let (before, behind) = (&body[..at], &body[at + here.len_utf8()..]);
+                agrees(before);
+                agrees(&format!("{before}{behind}"));
+                for put in " \n\"\\{}[]:,0-.eEau\u{1}é".chars() {
+                    agrees(&format!("{before}{put}{behind}"));
+                    agrees(&format!("{before}{put}{here}{behind}"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_body_of_many_members_is_read_too() {
+        let members =
+            |count: usize| (0..count).map(|index| format!("\"m{index}\":{index}")).collect::<Vec<_>>();
+        for count in [0, 1, FEW - 1, FEW, FEW + 1, 1_000] {
+            let inside = members(count).join(",");
+            let body = format!("{{{inside}}}");
+            assert_eq!(agrees(&body), count <= FEW);
+            assert_eq!(read(&body).unwrap().without(&[]), inside);
+            if count > 0 {
+                let twin = read(&format!("{{{inside},\"m0\":0}}")).unwrap_err();
+                assert!(twin.contains("twice"), "{twin}");
+            }
+        }
     }
 }

@@ -3,20 +3,17 @@
 use std::sync::Arc;
 
 use adapter_api::{Prompt, Relay, Route, UsageEvent, Work, WorkOrder};
-use api_types::ErrorCode;
 use config_schema::ExtraFields;
 use orchestrator_core::{JobId, NewJob, Requirements, SessionUse};
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{
-    super::{
-        body::is_name,
-        from_wire::{Need, checks},
-    },
+    super::from_wire::{Need, checks},
     asked::{ANSWERS_MAX, AskedFor},
     caller::Caller,
     members::Members,
+    names,
 };
 use crate::{
     error::ApiError,
@@ -25,15 +22,6 @@ use crate::{
         passed_on, workload,
     },
 };
-
-/// Members of these names are the server's own to write.
-const RESERVED: [&str; 4] = ["model", "stream", "stream_options", "sse_ping_interval"];
-/// What the API's documents name.
-const KNOWN: &str = "audio best_of dimensions echo encoding_format frequency_penalty function_call functions \
-    input logit_bias logprobs max_completion_tokens max_tokens messages metadata modalities model n \
-    parallel_tool_calls prediction presence_penalty prompt prompt_cache_key prompt_cache_retention \
-    reasoning_effort response_format safety_identifier seed service_tier stop store stream stream_options \
-    suffix temperature tool_choice tools top_logprobs top_p user verbosity web_search_options";
 
 /// How a call is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,12 +50,8 @@ pub(in crate::api) fn read(
     rules: Rules<'_>,
 ) -> Result<(NewTask, Answering), ApiError> {
     let members = Members::read(body)?;
-    if let Some(name) = members.other_than(KNOWN).filter(|_| rules.extras == ExtraFields::Refuse) {
-        let problem = "is not known here, and unknown fields are refused";
-        if is_name(name) {
-            return Err(ApiError::invalid(name, problem));
-        }
-        return Err(ApiError::new(ErrorCode::InvalidParams, format!("the body has a field that {problem}")));
+    if rules.extras == ExtraFields::Refuse {
+        names::check_known(&members)?;
     }
     let model: String = members.required("model", "a text")?;
     check_numbers(&members)?;
@@ -76,7 +60,7 @@ pub(in crate::api) fn read(
     let id = Uuid::now_v7();
     let relay = Relay {
         route,
-        members: Prompt::new(members.without(&RESERVED)),
+        members: Prompt::new(members.without(&names::RESERVED)),
         usage,
         answers: asked.answers,
         max_tokens: asked.max_tokens,
@@ -117,7 +101,7 @@ fn task(id: Uuid, model: &str, order: WorkOrder, need: Need, caller: Caller) -> 
     NewTask { entry, job, id: IdFrom::Server, received, deadline: None, attempts: None, on_the_way: None }
 }
 
-fn check_numbers(members: &Members) -> Result<(), ApiError> {
+fn check_numbers(members: &Members<'_>) -> Result<(), ApiError> {
     members.number("temperature", 0.0, 2.0)?;
     members.number("top_p", 0.0, 1.0)?;
     members.number("presence_penalty", -2.0, 2.0)?;
@@ -130,7 +114,7 @@ fn check_numbers(members: &Members) -> Result<(), ApiError> {
 }
 
 /// Whether the answer is streamed, and whether its count of tokens is wanted as an event.
-fn answering(members: &Members, route: Route) -> Result<(Answering, UsageEvent), ApiError> {
+fn answering(members: &Members<'_>, route: Route) -> Result<(Answering, UsageEvent), ApiError> {
     #[derive(Deserialize)]
     struct Options {
         include_usage: Option<bool>,
