@@ -5,6 +5,8 @@
 use adapter_api::{AdapterError, Finish, TokenBatch};
 
 use crate::{
+    answer::read_head,
+    body::BodyDecoder,
     sse::{LineTooLong, SseDecoder},
     stream::{Dialect, TextSink},
     utf8::Utf8Joiner,
@@ -32,6 +34,42 @@ pub fn read<'a>(mut dialect: impl Dialect, parts: impl IntoIterator<Item = &'a [
     }
     joiner.finish(&mut batch);
     Ok((batch.pieces().map(|piece| piece.text).collect(), finish))
+}
+
+/// What the bytes of an engine's answer say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// Its status code.
+    pub status: u16,
+    /// Its body, as far as it came.
+    pub body: Vec<u8>,
+    /// Whether that is all of it.
+    pub ended: bool,
+    /// What came behind the body.
+    pub behind: Vec<u8>,
+}
+
+/// Reads an answer, head and body, that comes in these parts; `None` while there is no whole head, or when it
+/// cannot be read.
+pub fn answer<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Option<Answered> {
+    let (mut came, mut read): (Vec<u8>, Option<(Answered, BodyDecoder)>) = (Vec::new(), None);
+    for part in parts {
+        let bytes = if read.is_some() {
+            part.to_vec()
+        } else {
+            came.extend_from_slice(part);
+            let Some(head) = read_head(&came).ok()? else { continue };
+            let answered =
+                Answered { status: head.answer.status, body: Vec::new(), ended: false, behind: Vec::new() };
+            read = Some((answered, head.body));
+            came.split_off(head.length)
+        };
+        let (answered, decoder) = read.as_mut()?;
+        let behind = decoder.push(&bytes, |data| answered.body.extend_from_slice(data)).ok()?;
+        answered.behind.extend_from_slice(behind);
+        answered.ended = decoder.is_ended();
+    }
+    read.map(|(answered, _)| answered)
 }
 
 /// A body cut in two at each byte, and in chunks of every size.
