@@ -23,35 +23,38 @@ mod to_wire;
 mod trace;
 
 use auth_min::Plane::{Control, Data, Node, Open};
-use axum::{Router, middleware::from_fn_with_state};
+use axum::Router;
 
 pub use docs::{Document, openapi, openapi_of_all};
 pub(crate) use from_wire::task_again;
 pub use routes::RouteFacts;
 
-use crate::{gate, state::AppState};
+use crate::{gate::Door, state::AppState};
 use routes::Routes;
 
 /// All routes, behind the gate.
-pub(crate) fn router(state: AppState) -> Router {
+pub(crate) fn router(state: AppState) -> Door {
+    Door::new(state.clone(), routes(state))
+}
+
+fn routes(state: AppState) -> Router {
     native()
         .into_router(&state)
         .merge(openai::router(&state))
         .fallback(ops::not_found)
         .method_not_allowed_fallback(ops::method_not_allowed)
-        .layer(from_fn_with_state(state.clone(), gate::door))
         .with_state(state)
 }
 
 /// The metrics alone, behind the same gate.
-pub(crate) fn metrics_router(state: &AppState) -> Router {
-    Routes::default()
+pub(crate) fn metrics_router(state: &AppState) -> Door {
+    let routes = Routes::default()
         .get(Open, "/metrics", ops::metrics)
         .into_router(state)
         .fallback(ops::not_found)
         .method_not_allowed_fallback(ops::method_not_allowed)
-        .layer(from_fn_with_state(state.clone(), gate::door))
-        .with_state(state.clone())
+        .with_state(state.clone());
+    Door::new(state.clone(), routes)
 }
 
 /// Every route of the product, as facts.

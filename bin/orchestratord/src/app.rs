@@ -7,7 +7,7 @@ use std::{hash::RandomState, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use config_schema::Config;
-use http_server::{Server, Workers};
+use http_server::Workers;
 use narration_core::{Narration, narrate};
 use orchestrator_core::{Event, Scheduler};
 use store_api::StoreError;
@@ -20,7 +20,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use trace_export::Exports;
 use tracing::info;
 
-use self::fleet::{Built, Shared};
+use self::{
+    fleet::{Built, Shared},
+    servers::Server,
+};
 use crate::{
     api,
     clock::Clock,

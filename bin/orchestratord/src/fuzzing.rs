@@ -22,6 +22,7 @@ use tower::ServiceExt;
 
 use crate::{
     api, config,
+    gate::Door,
     relay::{Cursor, Detail, Framing, JobLog, LastEvent, Part, Resume, ResumeError, Shown},
 };
 
@@ -38,7 +39,7 @@ const PIPE_BYTES: usize = 4 * 1024;
 pub struct Server {
     runtime: Runtime,
     app: crate::App,
-    router: axum::Router,
+    router: Door,
 }
 
 impl Server {

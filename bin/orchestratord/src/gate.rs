@@ -1,10 +1,12 @@
 //! The gate: who asks, under which name, and how the request is called in every log line.
 //!
-//! [`door`] is outermost, so that every answer carries a correlation id, also a refusal. [`guard`] stands
+//! [`Door`] is outermost, so that every answer carries a correlation id, also a refusal. [`guard`] stands
 //! in front of each endpoint that is not open, and knows its plane. Neither knows what a route means.
 
+mod door;
 mod failures;
 
+pub(crate) use door::{Door, ReceivedAt};
 pub(crate) use failures::{Failures, Refusal};
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -12,52 +14,20 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use auth_min::{Forwarding, Identity, Plane, is_forwarding_header, loopback_exempt};
 use axum::{
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http_server::{CorrelationId, PeerCertificate, check_host};
-use orchestrator_core::Timestamp;
-use tokio::time::Instant;
-use tracing::{Level, debug, enabled, warn};
+use http_server::PeerCertificate;
+use tracing::warn;
 
 use crate::{
     clock::Clock,
     error::ApiError,
     gate::failures::Telling,
     metrics::Metrics,
-    services::millis,
     state::{AppState, GateRules},
 };
-
-/// Names the request, checks that it is meant for this server, and writes the access log.
-pub(crate) async fn door(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
-    let began = Instant::now();
-    let correlation = CorrelationId::of(request.headers());
-    // Copied only where they are read.
-    let logged = enabled!(target: "orchestratord::access", Level::DEBUG);
-    let asked = logged.then(|| (request.method().clone(), request.uri().path().to_owned()));
-    request.extensions_mut().insert(correlation.clone());
-    if state.admission.traces.is_some() {
-        request.extensions_mut().insert(ReceivedAt(state.clock.now()));
-    }
-    let mut response = match check_host(&request, |host| state.gate.limits.hosts.permits(host)) {
-        Ok(()) => next.run(request).await,
-        Err(refused) => ApiError::from(refused).into_response(),
-    };
-    let headers = response.headers_mut();
-    headers.insert("x-correlation-id", correlation.header());
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if let Some((method, path)) = asked {
-        debug!(target: "orchestratord::access", correlation_id = %correlation, %method, path,
-            status = response.status().as_u16(), latency_ms = millis(began.elapsed()), "request answered");
-    }
-    response
-}
-
-/// When the head of a request was here.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ReceivedAt(pub(crate) Timestamp);
 
 /// Whether nodes must show a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

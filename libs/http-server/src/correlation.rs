@@ -15,7 +15,10 @@ impl CorrelationId {
         let given = headers.get("x-correlation-id").and_then(|value| value.to_str().ok());
         match given.filter(|id| is_harmless(id)) {
             Some(id) => Self(id.into()),
-            None => Self(Uuid::new_v4().to_string().into()),
+            None => {
+                let mut text = Uuid::encode_buffer();
+                Self(Arc::from(&*Uuid::new_v4().hyphenated().encode_lower(&mut text)))
+            }
         }
     }
 

@@ -18,6 +18,6 @@ mod workers;
 pub use certificate::PeerCertificate;
 pub use correlation::CorrelationId;
 pub use host::{BadHost, check_host};
-pub use server::{Limits, Server, listen};
+pub use server::{Answers, Limits, Server, listen};
 pub use tls::{Renewal, Tls, TlsError, TlsFiles};
 pub use workers::Workers;

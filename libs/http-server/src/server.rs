@@ -3,9 +3,10 @@
 //! It is our own because the defaults of the ready-made one let a slow header keep a connection for
 //! ever, take 300 KB of headers, and hold small writes back for 40 ms.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, extract::ConnectInfo};
+use axum::{Router, extract::ConnectInfo, response::Response};
+use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
@@ -17,7 +18,7 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::ServiceExt;
+use tower::Service;
 use tracing::{debug, warn};
 
 use crate::{
@@ -57,9 +58,17 @@ pub struct Limits {
     pub connections_max: usize,
 }
 
+/// What answers requests: a router, or what stands around one. It must always be ready, as a router is.
+pub trait Answers:
+    Service<Request<Incoming>, Response = Response, Error = Infallible> + Clone + Send
+{
+}
+
+impl<S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Clone + Send> Answers for S {}
+
 /// What the loop works with.
-pub struct Server {
-    router: Router,
+pub struct Server<S = Router> {
+    service: S,
     limits: Limits,
     tracker: TaskTracker,
     closing: CancellationToken,
@@ -68,11 +77,11 @@ pub struct Server {
     elsewhere: Option<Spread>,
 }
 
-impl Server {
-    /// A server of `router`. Its connections run on `tracker`; `closing` stops accepting, and lets each
+impl<S: Answers<Future: Send> + 'static> Server<S> {
+    /// A server of `service`. Its connections run on `tracker`; `closing` stops accepting, and lets each
     /// connection end after its answer.
-    pub fn new(router: Router, limits: Limits, tracker: TaskTracker, closing: CancellationToken) -> Self {
-        Self { router, limits, tracker, closing, tls: None, elsewhere: None }
+    pub fn new(service: S, limits: Limits, tracker: TaskTracker, closing: CancellationToken) -> Self {
+        Self { service, limits, tracker, closing, tls: None, elsewhere: None }
     }
 
     /// Has it speak TLS, and nothing else.
@@ -122,8 +131,8 @@ impl Server {
         self.talk().over(stream, Peer { addr: peer, certificate: None }).await;
     }
 
-    fn talk(&self) -> Talk {
-        Talk { router: self.router.clone(), limits: self.limits, closing: self.closing.clone() }
+    fn talk(&self) -> Talk<S> {
+        Talk { service: self.service.clone(), limits: self.limits, closing: self.closing.clone() }
     }
 
     /// Has a connection served.
@@ -150,7 +159,13 @@ fn lost(error: &io::Error) {
 }
 
 /// One connection, to its end. There may be ten thousand of them, so what only few need is in a box.
-async fn serve(talk: Talk, tls: Option<Arc<Tls>>, socket: std::net::TcpStream, peer: SocketAddr, held: Held) {
+async fn serve<S: Answers<Future: Send>>(
+    talk: Talk<S>,
+    tls: Option<Arc<Tls>>,
+    socket: std::net::TcpStream,
+    peer: SocketAddr,
+    held: Held,
+) {
     let socket = match TcpStream::from_std(socket) {
         Ok(socket) => socket,
         Err(error) => return lost(&error),
@@ -165,7 +180,12 @@ async fn serve(talk: Talk, tls: Option<Arc<Tls>>, socket: std::net::TcpStream, p
     drop(held);
 }
 
-async fn serve_tls(talk: Talk, tls: Arc<Tls>, socket: TcpStream, peer: SocketAddr) {
+async fn serve_tls<S: Answers<Future: Send>>(
+    talk: Talk<S>,
+    tls: Arc<Tls>,
+    socket: TcpStream,
+    peer: SocketAddr,
+) {
     match talk.closing.run_until_cancelled(tls.accept(socket)).await {
         Some(Ok(stream)) => {
             let certificate = peer_certificate(&stream);
@@ -183,24 +203,24 @@ struct Peer {
 }
 
 /// HTTP on one connection.
-struct Talk {
-    router: Router,
+struct Talk<S> {
+    service: S,
     limits: Limits,
     closing: CancellationToken,
 }
 
-impl Talk {
+impl<S: Answers<Future: Send>> Talk<S> {
     async fn over<IO>(self, socket: IO, peer: Peer)
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        let Self { router, limits, closing } = self;
-        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        let Self { service, limits, closing } = self;
+        let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer.addr));
             if let Some(certificate) = &peer.certificate {
                 request.extensions_mut().insert(certificate.clone());
             }
-            router.clone().oneshot(request)
+            service.clone().call(request)
         });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())

@@ -9,7 +9,6 @@ use std::{
 
 use auth_min::Plane;
 use axum::{
-    Router,
     body::Body,
     extract::ConnectInfo,
     http::{Method, Request, Response, StatusCode, header},
@@ -17,15 +16,15 @@ use axum::{
 use http_server::PeerCertificate;
 use tower::ServiceExt;
 
-use super::{RouteFacts, Routes, route_table, router};
-use crate::{App, config};
+use super::{RouteFacts, Routes, route_table, routes};
+use crate::{App, config, gate::Door};
 
 /// A route of the node plane that is always there.
 const NODE_ROUTE: &str = "/test/node";
 
 /// A server without a socket: its tokens are `a`, `c` and `n` by plane, and `b`, `d`, `m` beside them.
 struct Server {
-    router: Router,
+    router: Door,
     _app: App,
     _folder: tempfile::TempDir,
 }
@@ -47,7 +46,8 @@ impl Server {
         }
         let app = App::build(&config::load([], env).unwrap()).await.unwrap();
         let node = Routes::default().post(Plane::Node, NODE_ROUTE, async || "in").into_router(&app.state);
-        let router = router(app.state.clone()).merge(node.with_state(app.state.clone()));
+        let routes = routes(app.state.clone()).merge(node.with_state(app.state.clone()));
+        let router = Door::new(app.state.clone(), routes);
         Self { router, _app: app, _folder: folder }
     }
 

@@ -3,15 +3,17 @@
 use std::net::SocketAddr;
 
 use anyhow::Context;
-use axum::Router;
 use config_schema::Config;
-use http_server::{Server, listen};
+use http_server::listen;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
 use super::StartRefused;
-use crate::{api, settings, state::AppState};
+use crate::{api, gate::Door, settings, state::AppState};
+
+/// A server of our routes.
+pub(crate) type Server = http_server::Server<Door>;
 
 /// What answers at the address for all, and what listens beside it.
 pub(super) fn all(
@@ -58,7 +60,7 @@ fn for_all(config: &Config, state: &AppState, connections: &TaskTracker) -> anyh
     serve(api::router(state.clone()), config, connections)
 }
 
-fn serve(router: Router, config: &Config, connections: &TaskTracker) -> anyhow::Result<Server> {
+fn serve(router: Door, config: &Config, connections: &TaskTracker) -> anyhow::Result<Server> {
     let limits = http_server::Limits {
         header_bytes_max: config.limits.header_bytes_max,
         header_timeout: config.limits.header_timeout,

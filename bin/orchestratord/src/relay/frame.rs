@@ -8,11 +8,14 @@ use std::borrow::Cow;
 use adapter_api::Piece;
 use serde::{Deserialize, de::DeserializeOwned};
 
+/// What an event has beside its name and its data, at most.
+const FRAMING_BYTES: usize = 40;
 const TOKEN_OPEN: &[u8] = b"\nevent: token\ndata: {\"t\":\"";
 
 /// Appends `id`, `event` and `data`, where `data` is JSON on one line.
 pub(crate) fn push_event(out: &mut Vec<u8>, seq: u32, event: &str, data: &[u8]) {
     debug_assert!(!data.contains(&b'\n'), "event data must stand on one line");
+    out.reserve(data.len() + event.len() + FRAMING_BYTES);
     push_id(out, seq);
     out.extend_from_slice(b"\nevent: ");
     out.extend_from_slice(event.as_bytes());

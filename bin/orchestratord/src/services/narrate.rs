@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use narration_core::{Class, Ending, Narration, Phase, Refusal, narrate, record};
 use orchestrator_core::{
-    Admission, FailReason, JobEnd, PoolId, Priority, RejectReason, Rejection, SessionRefusal, Timestamp,
+    Admission, Assignment, FailReason, JobEnd, PoolId, Priority, RejectReason, Rejection, SessionRefusal,
+    Timestamp,
 };
 use tracing::debug;
 
@@ -73,12 +74,17 @@ pub(crate) fn dispatched(entry: &JobEntry, attempt: &Attempt, waited: Duration) 
 }
 
 pub(crate) fn streaming(entry: &JobEntry, now: Timestamp) {
-    let Some(attempt) = entry.status().attempt else { return };
-    let after = now.since(attempt.dispatched_at);
+    let attempt = entry.look(|status| {
+        let attempt = status.attempt.as_ref()?;
+        let Assignment { pool, replica, .. } = &attempt.assignment;
+        Some((attempt.dispatched_at, pool.clone(), replica.clone()))
+    });
+    let Some((dispatched_at, pool_id, replica_id)) = attempt else { return };
+    let after = now.since(dispatched_at);
     let told = Narration::stream_started(after);
     narrate!(told, target: "orchestratord::dispatch", job_id = %entry.facts.id,
-        correlation_id = %entry.facts.correlation_id, trace_id = entry.trace_id().map(display), pool_id = %attempt.assignment.pool,
-        replica_id = %attempt.assignment.replica, first_token_ms = millis(after), "stream started");
+        correlation_id = %entry.facts.correlation_id, trace_id = entry.trace_id().map(display), %pool_id,
+        %replica_id, first_token_ms = millis(after), "stream started");
 }
 
 /// Tells the end of a job, and returns the sentence.
