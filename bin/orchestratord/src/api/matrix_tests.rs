@@ -46,8 +46,8 @@ impl Server {
         }
         let app = App::build(&config::load([], env).unwrap()).await.unwrap();
         let node = Routes::default().post(Plane::Node, NODE_ROUTE, async || "in").into_router(&app.state);
-        let routes = routes(app.state.clone()).merge(node.with_state(app.state.clone()));
-        let router = Door::new(app.state.clone(), routes);
+        let all = routes(app.state.clone()).merge(node.with_state(app.state.clone()));
+        let router = Door::new(app.state.clone(), all);
         Self { router, _app: app, _folder: folder }
     }
 
