@@ -23,7 +23,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(ended, expected, "not what the standard says");
 });
 
-fn check(seed: u32, bytes: &[u8]) -> Option<Answered> {
+fn check(seed: u64, bytes: &[u8]) -> Option<Answered> {
     let whole = answer([bytes]);
     assert_eq!(whole, answer(parts(seed, bytes)), "the cuts changed what was read");
     whole
