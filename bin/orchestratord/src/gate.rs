@@ -1,6 +1,6 @@
 //! The gate: who asks, under which name, and how the request is called in every log line.
 //!
-//! [`Door`] is outermost, so that every answer carries a correlation id, also a refusal. [`guard`] stands
+//! [`Door`] is outermost, so that every answer carries a correlation id, also a refusal. [`Guard`] stands
 //! in front of each endpoint that is not open, and knows its plane. Neither knows what a route means.
 
 mod door;
@@ -9,16 +9,24 @@ mod failures;
 pub(crate) use door::{Door, ReceivedAt};
 pub(crate) use failures::{Failures, Refusal};
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
+use api_types::ErrorCode;
 use auth_min::{Forwarding, Identity, Plane, is_forwarding_header, loopback_exempt};
 use axum::{
-    extract::{ConnectInfo, Request, State},
+    extract::{ConnectInfo, Request},
     http::{HeaderMap, header},
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use http_server::PeerCertificate;
+use tower::{Layer, Service};
 use tracing::warn;
 
 use crate::{
@@ -36,7 +44,7 @@ pub(crate) enum NodeCertificates {
     NotNeeded,
 }
 
-/// Who stands in front of the endpoints of one plane.
+/// Who stands in front of the endpoints of one plane: lets in who has a token of it, and who needs none.
 #[derive(Clone)]
 pub(crate) struct Guard {
     plane: Plane,
@@ -45,22 +53,71 @@ pub(crate) struct Guard {
     clock: Clock,
 }
 
-/// Lets in who has a token of the plane, and who needs none.
+impl<S> Layer<S> for Guard {
+    type Service = Guarded<S>;
+
+    fn layer(&self, inner: S) -> Guarded<S> {
+        Guarded { guard: self.clone(), inner }
+    }
+}
+
+/// What a guard stands in front of.
+#[derive(Clone)]
+pub(crate) struct Guarded<S> {
+    guard: Guard,
+    inner: S,
+}
+
 //= AUTH-1005
-pub(crate) async fn guard(
-    State(guard): State<Guard>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    match guard.admit(peer, &request) {
-        Ok(identity) => {
-            request.extensions_mut().insert(identity);
-            next.run(request).await
+impl<S> Service<Request> for Guarded<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Unpin>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Answer<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let Some(&ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>() else {
+            return Answer::refused(ApiError::new(ErrorCode::Internal, "the request came in past the door"));
+        };
+        match self.guard.admit(peer, &request) {
+            Ok(identity) => {
+                request.extensions_mut().insert(identity);
+                Answer::Passing(self.inner.call(request))
+            }
+            Err(refusal) => {
+                self.guard.note(refusal, peer);
+                Answer::refused(ApiError::from(refusal))
+            }
         }
-        Err(refusal) => {
-            guard.note(refusal, peer);
-            ApiError::from(refusal).into_response()
+    }
+}
+
+/// The answer to a request: that of who stands behind, or a refusal, which is there at once.
+pub(crate) enum Answer<F> {
+    Passing(F),
+    /// Until it is given.
+    Refused(Option<Response>),
+}
+
+impl<F> Answer<F> {
+    fn refused(why: ApiError) -> Self {
+        Self::Refused(Some(why.into_response()))
+    }
+}
+
+impl<F: Future<Output = Result<Response, Infallible>> + Unpin> Future for Answer<F> {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Passing(answer) => Pin::new(answer).poll(cx),
+            Self::Refused(response) => Poll::Ready(Ok(response.take().unwrap_or_default())),
         }
     }
 }

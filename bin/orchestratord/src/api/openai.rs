@@ -19,7 +19,7 @@ mod words;
 pub(super) use merge::text_of;
 
 use auth_min::Plane::Data;
-use axum::{Router, middleware::from_fn};
+use axum::Router;
 
 use super::{ops, routes::Routes};
 use crate::state::AppState;
@@ -39,5 +39,5 @@ pub(super) fn router(state: &AppState) -> Router<AppState> {
     routes()
         .into_router(state)
         .method_not_allowed_fallback(ops::method_not_allowed)
-        .layer(from_fn(words::say_errors_in_openai_words))
+        .layer(words::InOpenAiWords)
 }

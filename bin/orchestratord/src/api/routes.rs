@@ -13,10 +13,7 @@ use axum::{
 };
 
 use super::trace::{self, Operation};
-use crate::{
-    gate::{self, Guard},
-    state::AppState,
-};
+use crate::{gate::Guard, state::AppState};
 
 /// What is known of a route without asking it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +96,7 @@ impl Routes {
             };
             let endpoint = match facts.plane {
                 Plane::Open => endpoint,
-                plane => endpoint.route_layer(from_fn_with_state(Guard::new(state, plane), gate::guard)),
+                plane => endpoint.route_layer(Guard::new(state, plane)),
             };
             router.route(facts.path, endpoint)
         })

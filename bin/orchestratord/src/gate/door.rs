@@ -12,7 +12,7 @@ use axum::{
     Router,
     extract::Request,
     http::{HeaderValue, Method, header},
-    response::{IntoResponse, Response},
+    response::Response,
     routing::future::RouteFuture,
 };
 use http_server::{CorrelationId, check_host};
@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use tower::Service;
 use tracing::{Level, debug, enabled};
 
+use super::Answer;
 use crate::{error::ApiError, services::millis, state::AppState};
 
 /// Names each request, checks that it is meant for this server, and writes the access log.
@@ -63,8 +64,8 @@ where
             request.extensions_mut().insert(ReceivedAt(self.state.clock.now()));
         }
         let answer = match check_host(&request, |host| self.state.gate.limits.hosts.permits(host)) {
-            Ok(()) => Answer::OfRoutes(self.routes.call(request)),
-            Err(refused) => Answer::Refused(Some(ApiError::from(refused).into_response())),
+            Ok(()) => Answer::Passing(self.routes.call(request)),
+            Err(refused) => Answer::refused(ApiError::from(refused)),
         };
         Passing { answer, correlation, asked }
     }
@@ -76,15 +77,9 @@ pub(crate) struct ReceivedAt(pub(crate) Timestamp);
 
 /// A request on its way.
 pub(crate) struct Passing {
-    answer: Answer,
+    answer: Answer<RouteFuture<Infallible>>,
     correlation: CorrelationId,
     asked: Option<Asked>,
-}
-
-enum Answer {
-    OfRoutes(RouteFuture<Infallible>),
-    /// Until it is given.
-    Refused(Option<Response>),
 }
 
 /// What the access log says of a request.
@@ -99,10 +94,7 @@ impl Future for Passing {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let Ok(mut response) = ready!(match &mut this.answer {
-            Answer::OfRoutes(answer) => Pin::new(answer).poll(cx),
-            Answer::Refused(response) => Poll::Ready(Ok(response.take().unwrap_or_default())),
-        });
+        let Ok(mut response) = ready!(Pin::new(&mut this.answer).poll(cx));
         let headers = response.headers_mut();
         headers.insert("x-correlation-id", this.correlation.header());
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

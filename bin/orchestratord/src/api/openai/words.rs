@@ -1,22 +1,72 @@
 //! The last step of every answer of this surface.
 
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
 use axum::{
     Json,
     extract::Request,
     http::{HeaderName, HeaderValue, header},
-    middleware::Next,
     response::{IntoResponse, Response},
 };
+use tower::{Layer, Service};
 
 use crate::error::{ApiError, in_openai_words};
 
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
-//= ORCH-3203
 /// Says an error again in this surface's dialect, with the headers that its clients obey.
-pub(super) async fn say_errors_in_openai_words(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+#[derive(Debug, Clone, Copy)]
+pub(super) struct InOpenAiWords;
+
+impl<S> Layer<S> for InOpenAiWords {
+    type Service = Worded<S>;
+
+    fn layer(&self, inner: S) -> Worded<S> {
+        Worded(inner)
+    }
+}
+
+/// What answers in our words.
+#[derive(Debug, Clone)]
+pub(super) struct Worded<S>(S);
+
+impl<S> Service<Request> for Worded<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Unpin>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Wording<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        Wording(self.0.call(request))
+    }
+}
+
+/// An answer that is still to come.
+#[derive(Debug)]
+pub(super) struct Wording<F>(F);
+
+impl<F: Future<Output = Result<Response, Infallible>> + Unpin> Future for Wording<F> {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Ok(response) = ready!(Pin::new(&mut self.0).poll(cx));
+        Poll::Ready(Ok(in_our_words(response)))
+    }
+}
+
+//= ORCH-3203
+fn in_our_words(mut response: Response) -> Response {
     let Some(error) = response.extensions_mut().remove::<ApiError>() else { return response };
     let (status, body) = in_openai_words(error.body(), error.field());
     let mut said = (status, Json(body)).into_response();
