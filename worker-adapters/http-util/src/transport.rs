@@ -66,8 +66,8 @@ pub(crate) enum More {
 /// One HTTP/1.1 connection.
 pub(crate) struct Line {
     socket: TcpStream,
-    /// What came behind the head of an answer, with the head.
-    early: Vec<u8>,
+    /// What came with the head of an answer, and where in it the body begins; empty once that was taken.
+    early: (Vec<u8>, usize),
     body: BodyDecoder,
     /// Whether another request may follow the body.
     stays: bool,
@@ -81,7 +81,7 @@ impl Line {
             .map_err(|_elapsed| TransportError::ConnectTimeout(within))?
             .map_err(|error| TransportError::Connect(error.kind()))?;
         socket.set_nodelay(true).map_err(|error| TransportError::Connect(error.kind()))?;
-        Ok(Self { socket, early: Vec::new(), body: BodyDecoder::Ended, stays: true })
+        Ok(Self { socket, early: (Vec::new(), 0), body: BodyDecoder::Ended, stays: true })
     }
 
     /// Sends a request, a head and a body, and waits for the head of its answer. An engine may answer before
@@ -131,8 +131,8 @@ impl Line {
                 Ok(_) => {}
             }
             if let Some(head) = read_head(came)? {
-                came.drain(..head.length);
-                self.early = std::mem::take(came);
+                let came = std::mem::take(came);
+                self.early = if came.len() > head.length { (came, head.length) } else { (Vec::new(), 0) };
                 return Poll::Ready(Ok(head));
             }
         }
@@ -164,7 +164,7 @@ impl Line {
             stays &= behind.is_empty();
             Ok(())
         };
-        let decoded = if self.early.is_empty() {
+        let decoded = if self.early.0.is_empty() {
             let mut decoded = Ok(());
             match ready!(self.poll_read(cx, |bytes| decoded = decode(bytes))) {
                 Ok(0) if body == BodyDecoder::UntilClose => {
@@ -175,7 +175,8 @@ impl Line {
                 Ok(_) => decoded,
             }
         } else {
-            decode(&std::mem::take(&mut self.early))
+            let (came, body_from) = std::mem::take(&mut self.early);
+            decode(came.get(body_from..).unwrap_or_default())
         };
         (self.body, self.stays) = (body, stays);
         Poll::Ready(decoded.map(|()| if body.is_ended() { More::Ended } else { More::Comes }))
@@ -185,7 +186,7 @@ impl Line {
     fn is_usable(&self) -> bool {
         let waits =
             |result: io::Result<usize>| result.is_err_and(|it| it.kind() == io::ErrorKind::WouldBlock);
-        self.stays && self.body.is_ended() && self.early.is_empty() && waits(self.socket.try_read(&mut [0]))
+        self.stays && self.body.is_ended() && self.early.0.is_empty() && waits(self.socket.try_read(&mut [0]))
     }
 }
 

@@ -8,6 +8,9 @@ use std::borrow::Cow;
 use adapter_api::Piece;
 use serde::{Deserialize, de::DeserializeOwned};
 
+/// What a token has beside its text as an event of its own, and as data; about that much.
+pub(crate) const TOKEN_FRAMING_BYTES: usize = 48;
+pub(crate) const DATA_FRAMING_BYTES: usize = 8;
 /// What an event has beside its name and its data, at most.
 const FRAMING_BYTES: usize = 40;
 const TOKEN_OPEN: &[u8] = b"\nevent: token\ndata: {\"t\":\"";

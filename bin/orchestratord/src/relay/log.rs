@@ -22,7 +22,9 @@ use serde::de::DeserializeOwned;
 use smallvec::SmallVec;
 
 use super::{
-    frame::{decode_last, decode_text, push_data, push_event, push_token},
+    frame::{
+        DATA_FRAMING_BYTES, TOKEN_FRAMING_BYTES, decode_last, decode_text, push_data, push_event, push_token,
+    },
     ids::Ids,
     stored::{self, Hole, Kind, Part},
 };
@@ -283,6 +285,12 @@ impl JobLog {
     /// Appends a token event per piece. False when the log is sealed: nothing was appended.
     pub(crate) fn append_tokens(&self, batch: &TokenBatch) -> bool {
         self.write(|inner| {
+            let framing = match inner.framing {
+                Framing::Events => TOKEN_FRAMING_BYTES,
+                Framing::Data => DATA_FRAMING_BYTES,
+            };
+            inner.bytes.reserve(batch.text_len() + batch.len() * framing);
+            inner.ends.reserve(batch.len());
             for piece in batch.pieces() {
                 match inner.framing {
                     Framing::Events => {
