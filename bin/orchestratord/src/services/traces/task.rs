@@ -285,6 +285,9 @@ impl TaskTrace {
         error: Option<&'static str>,
     ) -> Span {
         let mut queue = self.span("queue", (since, until), &self.begun.root);
+        // A restored task knows to the millisecond when it was accepted, and that is cut off.
+        queue.start = queue.start.max(self.begun.received);
+        queue.end = queue.end.max(queue.start);
         queue.error = error;
         let granted = status.admission.as_ref().filter(|_| since == status.accepted_at);
         queue.attributes.extend(granted.into_iter().flat_map(|granted| {
