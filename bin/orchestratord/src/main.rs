@@ -1,6 +1,6 @@
 //! `orchestratord`: reads the configuration, starts, serves until it is told to stop.
 
-use std::{io, num::NonZeroUsize, process::ExitCode, thread::available_parallelism};
+use std::{io, process::ExitCode};
 
 use anyhow::Context;
 use command_line::{EXIT_CONFIG, say};
@@ -9,12 +9,9 @@ use orchestratord::{
     App, StartRefused, Workers,
     config::{self, ConfigError},
     listen,
-    process::raise_descriptor_limit,
+    process::{on_threads, raise_descriptor_limit},
 };
-use tokio::{
-    runtime::Builder,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
 #[global_allocator]
@@ -30,7 +27,7 @@ fn main() -> ExitCode {
         return say(&mut io::stderr(), &format!("{error:#}\n"), ExitCode::from(EXIT_CONFIG));
     }
     raise_descriptor_limit();
-    match run(&config) {
+    match on_threads(async |workers| serve(&config, workers).await) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!(error = format!("{error:#}"), "orchestratord ends");
@@ -38,15 +35,6 @@ fn main() -> ExitCode {
             if error.is::<StartRefused>() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
         }
     }
-}
-
-/// One thread for what the server does by itself; connections, and all that is done for them, have one for each
-/// processor.
-fn run(config: &Config) -> anyhow::Result<()> {
-    let workers = Workers::start(available_parallelism().unwrap_or(NonZeroUsize::MIN))?;
-    let served = Builder::new_current_thread().enable_all().build()?.block_on(serve(config, &workers));
-    workers.stop();
-    served
 }
 
 async fn serve(config: &Config, workers: &Workers) -> anyhow::Result<()> {
