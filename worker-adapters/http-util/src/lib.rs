@@ -15,7 +15,7 @@ mod headers;
 mod hold_back;
 mod json;
 pub mod openai;
-#[cfg(feature = "recording")]
+#[cfg(any(test, feature = "recording"))]
 pub mod recording;
 mod redact;
 mod scan;

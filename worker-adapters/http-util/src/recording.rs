@@ -85,6 +85,16 @@ pub fn ways_to_break_off(body: &[u8]) -> impl Iterator<Item = &[u8]> {
     ends.map(|end| &body[..end])
 }
 
+/// A text with a fault in it, twice: `put` in place of the `lose` characters at `at`, and nothing in their place.
+pub fn with_a_fault(text: &str, at: usize, put: char, lose: usize) -> [String; 2] {
+    let mut faulty: Vec<char> = text.chars().collect();
+    let end = faulty.len().min(at.saturating_add(lose));
+    faulty.splice(at.min(end)..end, [put]);
+    let other = faulty.iter().collect();
+    faulty.remove(at.min(end));
+    [other, faulty.into_iter().collect()]
+}
+
 /// Why a reading stopped.
 struct Cut(AdapterError);
 

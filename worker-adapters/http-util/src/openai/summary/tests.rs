@@ -6,6 +6,7 @@ use proptest::{prelude::*, sample::select};
 use super::{super::wire::Chunk, *};
 use crate::{
     openai::RelayDialect,
+    recording::with_a_fault,
     stream::{Dialect, TextSink},
     utf8::Utf8Joiner,
 };
@@ -201,12 +202,10 @@ proptest! {
         put in select(" \n\"\\{}[]:,0-1.enu\u{1}é".chars().collect::<Vec<_>>()),
         lose in 0..3_usize,
     ) {
-        let mut event: Vec<char> = usual.chars().collect();
-        let at = place.index(event.len() - 3);
-        event.splice(at..(at + lose), [put]);
-        agrees(&event.iter().collect::<String>());
-        event.remove(at);
-        agrees(&event.iter().collect::<String>());
+        let at = place.index(usual.chars().count() - 3);
+        for event in with_a_fault(usual, at, put, lose) {
+            agrees(&event);
+        }
     }
 
     /// A name with an escape makes the scanner leave an event to the parser, and changes nothing else.
