@@ -78,8 +78,14 @@ pub fn repair(folder: &Path) -> Result<RepairReport, OpenError> {
             fs::copy(report.aside.join(from), folder.join(to)).map_err(io)?;
         }
     }
-    match readable(&copy, &fresh) {
-        Ok(old) => salvage(&old, &new, &mut report).map_err(sql)?,
+    match readable(&copy, &fresh, &mut report) {
+        Ok(old) => {
+            salvage(&old, &new, &mut report).map_err(sql)?;
+            // A page that stands where another should, or was emptied, names nothing that it has lost.
+            if let Some(what) = unsound(&old).filter(|_| report.lost.is_empty()) {
+                report.lost.push(format!("perhaps something that no table names any more ({what})"));
+            }
+        }
         Err(error) => report.lost.push(format!("all of it: {error}")),
     }
     new.close().map_err(|(_, error)| sql(error))?;
@@ -118,7 +124,7 @@ fn remove_with_log(path: &Path) -> io::Result<()> {
 
 /// Opens the copy. When its first page is what is broken, the first page of the new file stands in for it: the
 /// tables lie at the same places in each file.
-fn readable(copy: &Path, fresh: &Path) -> Result<Connection, String> {
+fn readable(copy: &Path, fresh: &Path, report: &mut RepairReport) -> Result<Connection, String> {
     let open = || -> rusqlite::Result<Connection> {
         let old = Connection::open_with_flags(copy, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         // Only when all four tables are there can they be read.
@@ -128,14 +134,33 @@ fn readable(copy: &Path, fresh: &Path) -> Result<Connection, String> {
         Ok(old)
     };
     open().or_else(|_first| {
-        transplant(copy, fresh).map_err(|error| error.to_string())?;
+        if transplant(copy, fresh).map_err(|error| error.to_string())? == Log::Dropped {
+            report.lost.push("what the log held, since the first page is broken".to_owned());
+        }
         open().map_err(|error| error.to_string())
     })
 }
 
-fn transplant(copy: &Path, fresh: &Path) -> io::Result<()> {
+/// What is wrong with the tree of pages as a whole, if anything is.
+fn unsound(old: &Connection) -> Option<String> {
+    match old.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0)) {
+        Ok(sound) if sound == "ok" => None,
+        Ok(what) => Some(what),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// Whether a log had to be given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Log {
+    Dropped,
+    Empty,
+}
+
+fn transplant(copy: &Path, fresh: &Path) -> io::Result<Log> {
     let mut log = copy.as_os_str().to_owned();
     log.push("-wal");
+    let had = if fs::metadata(&log).is_ok_and(|it| it.len() > 0) { Log::Dropped } else { Log::Empty };
     // The log speaks of a file that this no longer is.
     remove_with_log(Path::new(&log))?;
     let donor = Connection::open_with_flags(fresh, OpenFlags::SQLITE_OPEN_READ_WRITE);
@@ -153,7 +178,8 @@ fn transplant(copy: &Path, fresh: &Path) -> io::Result<()> {
     bytes[28..32].copy_from_slice(&pages.to_be_bytes());
     // The list of free pages is not needed to read.
     bytes[32..40].fill(0);
-    fs::write(copy, bytes)
+    fs::write(copy, bytes)?;
+    Ok(had)
 }
 
 /// Copies what is intact.

@@ -266,3 +266,38 @@ async fn a_move_of_the_log_that_was_cut_anywhere_loses_nothing() {
         }
     }
 }
+
+//= ORCH-3402 type=test
+#[tokio::test]
+async fn what_stands_in_the_wrong_place_hides_nothing_in_silence() {
+    const STRETCHES: usize = 500;
+    const STRETCH: usize = 841;
+    let (left, history) = lived(TRUNCATE).await;
+    // Without the log the database is a state of its own.
+    fs::remove_file(left.path().join("jobs.db-wal")).unwrap();
+    let whole = fs::read(left.path().join("jobs.db")).unwrap();
+    let page = usize::from(whole[16]) << 8 | usize::from(whole[17]);
+    let pages = whole.len() / page;
+    let whole_pages = (0..pages * pages).map(|it| (it / pages * page, it % pages * page, page));
+    // Anywhere, as if chance had chosen.
+    let parts = (0..STRETCHES)
+        .map(|it| (it * 7_919 % (whole.len() - STRETCH), it * 104_729 % (whole.len() - STRETCH), STRETCH));
+    let mut refused = 0;
+    for (from, to, length) in whole_pages.chain(parts) {
+        let folder = TempDir::new().unwrap();
+        let mut bytes = whole.clone();
+        bytes.copy_within(from..from + length, to);
+        fs::write(folder.path().join("jobs.db"), bytes).unwrap();
+        let what = format!("{length} bytes from {from} at {to}");
+        if let Seen::Served(told) = open(folder.path()).await {
+            assert!(history.contains(&told), "{what}: {told:#?}");
+            continue;
+        }
+        refused += 1;
+        let report = repair(folder.path()).unwrap();
+        let Seen::Served(told) = open(folder.path()).await else { panic!("{what}: {report}") };
+        assert!(told.was_true(&history), "{what}: {told:#?}");
+        assert!(history.contains(&told) || !report.lost.is_empty(), "{what}: lost in silence: {report}");
+    }
+    assert!(refused > pages, "{refused} were refused");
+}
