@@ -251,16 +251,27 @@ impl JobLog {
         });
     }
 
-    /// Hands on what is to be kept, if there is anything, under the lock: parts come in their order.
+    /// Hands on what is to be kept, if there is anything, under the lock: parts come in their order. The last events
+    /// wait for the end of their job: kept without it, they would be followed by others.
     pub(crate) fn keep(&self, hand_on: impl FnOnce(Part)) {
+        self.keep_below(|inner| inner.held, hand_on);
+    }
+
+    /// Hands on all of it, the last events too, for whoever keeps the end of the job together with them.
+    pub(crate) fn keep_all(&self, hand_on: impl FnOnce(Part)) {
+        self.keep_below(|_| Mark::default(), hand_on);
+    }
+
+    fn keep_below(&self, below: impl FnOnce(&Inner) -> Mark, hand_on: impl FnOnce(Part)) {
         let mut inner = self.inner.lock();
-        let (from, count) = (inner.kept, inner.ends.len());
+        let Mark(below) = below(&inner);
+        let (from, count) = (inner.kept, inner.ends.len().min(below));
         let events = u32::try_from(count.saturating_sub(from)).unwrap_or(u32::MAX);
         if events == 0 {
             return;
         }
         let start = inner.end_of(from);
-        let frames = Bytes::copy_from_slice(&inner.bytes[start..]);
+        let frames = Bytes::copy_from_slice(&inner.bytes[start..inner.end_of(count)]);
         let first_id = inner.ids.newest(from);
         inner.kept = count;
         hand_on(Part { first_id, events, frames });

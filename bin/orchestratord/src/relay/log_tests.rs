@@ -343,3 +343,20 @@ fn a_suspended_log_sends_its_readers_away_without_an_end() {
     assert_eq!(names(&seen), ["started"]);
     assert!(!log.append("late", b"{}"));
 }
+
+//= ORCH-3405 type=test
+#[test]
+fn the_last_events_wait_for_the_end_of_their_job_to_be_kept() {
+    let log = JobLog::new(Framing::Events, Shown::WhenKept);
+    log.append_tokens(&tokens(&["a", "b"]));
+    log.seal(&[last("metrics"), last("end")]);
+    let mut parts = Vec::new();
+    log.keep(|part| parts.push(part));
+    log.keep(|part| panic!("{part:?} is kept without the end"));
+    log.keep_all(|part| parts.push(part));
+    log.keep_all(|part| panic!("{part:?} is kept twice"));
+    let told: Vec<_> = parts.iter().map(|part| (part.first_id, part.events)).collect();
+    assert_eq!(told, [(0, 2), (2, 2)]);
+    assert_eq!([&parts[0].frames[..], &parts[1].frames[..]].concat(), log.frames().unwrap());
+    assert!(parts[1].frames.starts_with(b"id: 2\nevent: metrics\n"));
+}

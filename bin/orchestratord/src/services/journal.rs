@@ -40,12 +40,14 @@ pub(crate) struct Journal {
 struct Item {
     change: Change,
     then: Option<Then>,
+    /// The next one is kept in the same commit.
+    with_next: bool,
 }
 
 impl Journal {
     /// Leaves a change of which nobody has to hear.
     pub(crate) fn push(&self, change: Change) {
-        self.leave(Item { change, then: None });
+        self.leave(Item { change, then: None, with_next: false });
     }
 
     /// Leaves a change, and what is to be done when it is kept. `then` must not wait.
@@ -54,7 +56,19 @@ impl Journal {
         change: Change,
         then: impl FnOnce(Result<Applied, StoreError>) + Send + 'static,
     ) {
-        self.leave(Item { change, then: Some(Box::new(then)) });
+        self.leave(Item { change, then: Some(Box::new(then)), with_next: false });
+    }
+
+    /// Leaves two changes of which none may be kept without the other, and what is to be done when they are.
+    pub(crate) fn push_both_then(
+        &self,
+        (first, second): (Change, Change),
+        then: impl FnOnce(Result<Applied, StoreError>) + Send + 'static,
+    ) {
+        let first = Item { change: first, then: None, with_next: true };
+        let second = Item { change: second, then: Some(Box::new(then)), with_next: false };
+        self.waiting.lock().extend([first, second]);
+        self.arrived.notify_one();
     }
 
     fn leave(&self, item: Item) {
@@ -125,7 +139,10 @@ impl Journal {
             bytes += size(&item.change);
             before < BYTES_MAX
         };
-        waiting.iter().take(CHANGES_MAX).take_while(fits).count()
+        let fitting = waiting.iter().take(CHANGES_MAX).take_while(fits).count();
+        // One more, where the last one does not come without it.
+        let torn = waiting.iter().take(fitting).last().is_some_and(|last| last.with_next);
+        fitting + usize::from(torn)
     }
 
     /// The first items are kept.
@@ -242,6 +259,26 @@ mod tests {
         }
         assert_eq!(store.commits.load(Ordering::SeqCst), 1);
         assert_eq!(*told.lock(), (0..100).map(|key| (key, true)).collect::<Vec<_>>());
+    }
+
+    //= ORCH-3405 type=test
+    #[test]
+    fn what_belongs_together_is_never_cut_by_a_full_commit() {
+        for before in [0, 1, CHANGES_MAX - 2, CHANGES_MAX - 1, CHANGES_MAX] {
+            let (journal, told) = (Journal::default(), Told::default());
+            for _ in 0..before {
+                journal.push(note(1));
+            }
+            journal.push_both_then((note(2), note(3)), tell(&told, 3));
+            journal.push(note(4));
+            let expected = match before {
+                0 | 1 => before + 3,
+                before if before + 2 <= CHANGES_MAX => CHANGES_MAX,
+                before if before < CHANGES_MAX => CHANGES_MAX + 1,
+                _ => CHANGES_MAX,
+            };
+            assert_eq!(journal.next_batch(), expected, "behind {before}");
+        }
     }
 
     //= ORCH-3401 type=test

@@ -71,6 +71,11 @@ fn shelved(session: SessionId) -> RecordKey {
     RecordKey { shelf: Shelf::Sessions, name: name.into() }
 }
 
+fn append(entry: &JobEntry, part: Part) -> Change {
+    let Part { first_id, events, frames } = part;
+    Change::Append { job: key(entry), fence: entry.fence, segment: Segment { first_id, events, frames } }
+}
+
 fn key(entry: &JobEntry) -> JobKey {
     JobKey(entry.facts.id.as_u128())
 }
@@ -210,10 +215,7 @@ impl Keeper {
 
     /// Keeps what the job has said since the last time.
     pub(crate) fn flush(&self, entry: &JobEntry) {
-        entry.log.keep(|Part { first_id, events, frames }| {
-            let segment = Segment { first_id, events, frames };
-            self.journal.push(Change::Append { job: key(entry), fence: entry.fence, segment });
-        });
+        entry.log.keep(|part| self.journal.push(append(entry, part)));
     }
 
     /// The job ended, and its log is sealed. Its readers get the last events when the end is kept.
@@ -222,7 +224,6 @@ impl Keeper {
             return;
         }
         self.running.lock().remove(&entry.facts.id);
-        self.flush(entry);
         let status = entry.status();
         let record = SavedEnd {
             version: Version::default(),
@@ -235,11 +236,21 @@ impl Keeper {
         };
         let at = WallMillis(self.clock.unix_ms(at));
         let end = Change::End { job: key(entry), fence: entry.fence, at, body: saved::write(&record) };
-        let entry = Arc::clone(entry);
-        self.journal.push_then(end, move |_| {
-            entry.log.release();
-            entry.now(Kept::Over);
-        });
+        let then = {
+            let entry = Arc::clone(entry);
+            move |_| {
+                entry.log.release();
+                entry.now(Kept::Over);
+            }
+        };
+        // A kill between the two would leave a job that is alive and has said its last.
+        //= ORCH-3405
+        let mut rest = None;
+        entry.log.keep_all(|part| rest = Some(append(entry, part)));
+        match rest {
+            Some(rest) => self.journal.push_both_then((rest, end), then),
+            None => self.journal.push_then(end, then),
+        }
     }
 
     /// A session as it is now.
