@@ -265,8 +265,8 @@ fn each_event_is_handed_on_once_and_all_parts_are_the_log() {
         log.keep(|part| parts.push(part));
     }
     assert!(log.seal(&[last("metrics"), last("end")]));
-    log.keep(|part| parts.push(part));
-    log.keep(|_| panic!("there is nothing new"));
+    log.keep_all(|part| parts.push(part));
+    log.keep_all(|_| panic!("there is nothing new"));
     assert_eq!(parts.iter().map(|part| part.first_id).collect::<Vec<_>>(), [0, 1, 3, 6, 10]);
     let again = JobLog::whole_of(&parts).unwrap();
     assert_eq!((again.frames(), again.tokens()), (log.frames(), log.tokens()));
