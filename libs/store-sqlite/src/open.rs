@@ -99,10 +99,8 @@ impl SqliteStore {
         drop(open_private(&path).map_err(|error| io_error(&path, &error))?);
         let writer = Connection::open(&path).map_err(damaged)?;
         prepare(&writer, &path)?;
-        let check: String =
-            writer.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(damaged)?;
-        if check != "ok" {
-            return Err(OpenError::Damaged { path, what: check });
+        if let Some(what) = schema::unsound(&writer).map_err(damaged)? {
+            return Err(OpenError::Damaged { path, what });
         }
         let index = read::index(&writer).map_err(damaged)?;
         let streams = index.streams();

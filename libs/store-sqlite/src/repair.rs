@@ -82,7 +82,9 @@ pub fn repair(folder: &Path) -> Result<RepairReport, OpenError> {
         Ok(old) => {
             salvage(&old, &new, &mut report).map_err(sql)?;
             // A page that stands where another should, or was emptied, names nothing that it has lost.
-            if let Some(what) = unsound(&old).filter(|_| report.lost.is_empty()) {
+            if report.lost.is_empty()
+                && let Some(what) = schema::unsound(&old).unwrap_or_else(|error| Some(error.to_string()))
+            {
                 report.lost.push(format!("perhaps something that no table names any more ({what})"));
             }
         }
@@ -139,15 +141,6 @@ fn readable(copy: &Path, fresh: &Path, report: &mut RepairReport) -> Result<Conn
         }
         open().map_err(|error| error.to_string())
     })
-}
-
-/// What is wrong with the tree of pages as a whole, if anything is.
-fn unsound(old: &Connection) -> Option<String> {
-    match old.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0)) {
-        Ok(sound) if sound == "ok" => None,
-        Ok(what) => Some(what),
-        Err(error) => Some(error.to_string()),
-    }
 }
 
 /// Whether a log had to be given up.

@@ -44,6 +44,12 @@ pub(crate) fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;"))
 }
 
+/// What is wrong with the tree of pages as a whole, if anything is.
+pub(crate) fn unsound(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let told: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    Ok((told != "ok").then_some(told))
+}
+
 /// The version of the tables in a file; 0 when there are none.
 pub(crate) fn version(connection: &Connection) -> rusqlite::Result<i32> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))

@@ -141,7 +141,8 @@ impl Journal {
         };
         let fitting = waiting.iter().take(CHANGES_MAX).take_while(fits).count();
         // One more, where the last one does not come without it.
-        let torn = waiting.iter().take(fitting).last().is_some_and(|last| last.with_next);
+        let last = fitting.checked_sub(1).and_then(|last| waiting.get(last));
+        let torn = last.is_some_and(|last| last.with_next);
         fitting + usize::from(torn)
     }
 
